@@ -1,0 +1,181 @@
+// Package memstore keeps events in memory, for tests, for what may be forgotten when the process ends, and as the model
+// that the other stores are judged by. So it is the simplest code that keeps the contract, yet indexed: a decision
+// costs the same at five million events as at none.
+//
+// One mutex lets one append in at a time. It checks the condition, puts the events and their index entries where no
+// reader looks yet, and publishes them by raising the head. A reader takes no lock: it loads the head once and looks at
+// nothing beyond it. Start at [Store.Append], then query.go.
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/head"
+)
+
+// Options for New. The zero value has the defaults.
+type Options struct {
+	// Now is the clock that RecordedAt is read from. Default time.Now.
+	Now func() time.Time
+}
+
+// Store is a dcb.Store in memory. Any number of goroutines may use it.
+//
+// Invariant: everything at and below head is never written again, neither in events nor in the index.
+type Store struct {
+	now  func() time.Time
+	head head.Watch
+
+	appending    sync.Mutex // one append at a time; guards ids, lastRecorded and writing to events and index
+	ids          map[uuid.UUID]dcb.Position
+	lastRecorded time.Time
+	events       sequence
+	byTag        index
+	byType       index
+}
+
+var _ dcb.Store = (*Store)(nil)
+
+// New returns an empty store. Options may be nil.
+func New(opts *Options) *Store {
+	s := &Store{now: time.Now, ids: make(map[uuid.UUID]dcb.Position)}
+	if opts != nil && opts.Now != nil {
+		s.now = opts.Now
+	}
+	return s
+}
+
+// Close ends every Wait and lets every later call fail with dcb.ErrClosed. The events are gone with the store.
+func (s *Store) Close() error {
+	s.appending.Lock() // an append under way ends first
+	defer s.appending.Unlock()
+	if !s.head.Close() {
+		return fmt.Errorf("memstore: close: %w", dcb.ErrClosed)
+	}
+	return nil
+}
+
+// Head implements dcb.Store.
+func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.head.Load()
+}
+
+// Wait implements dcb.Store.
+func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	return s.head.Wait(ctx, after)
+}
+
+// Append implements dcb.Store.
+func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := dcb.ValidateAppend(events, condition); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.appending.Lock()
+	defer s.appending.Unlock()
+
+	last, err := s.head.Load()
+	if err != nil {
+		return 0, err
+	}
+	if recorded, err := s.repeated(events); recorded != 0 || err != nil {
+		return recorded, err
+	}
+	if condition != nil {
+		for position := range s.matches(condition.FailIfEventsMatch, bounds{after: condition.After, head: last}) {
+			return 0, &dcb.ConflictError{Position: position}
+		}
+	}
+	recordedAt := s.clock()
+	for i := range events {
+		last++
+		s.record(dcb.SequencedEvent{Event: events[i].Clone(), Position: last, RecordedAt: recordedAt})
+	}
+	s.head.Raise(last)
+	return last, nil
+}
+
+// repeated returns the position of the last of events if they are a repetition of what is recorded, 0 if none of their IDs
+// is, and dcb.ErrDuplicateID otherwise.
+func (s *Store) repeated(events []dcb.Event) (dcb.Position, error) {
+	known, first := -1, dcb.Position(0)
+	for i := range events {
+		if position, ok := s.ids[events[i].ID]; ok && events[i].ID != uuid.Nil {
+			known, first = i, position-dcb.Position(i)
+			break
+		}
+	}
+	if known < 0 {
+		return 0, nil
+	}
+	for i := range events {
+		position := first + dcb.Position(i)
+		if s.ids[events[i].ID] != position || !events[i].Same(s.events.at(position).Event) {
+			return 0, fmt.Errorf("%w: %s is recorded at position %d, and not by this append",
+				dcb.ErrDuplicateID, events[known].ID, s.ids[events[known].ID])
+		}
+	}
+	return first + dcb.Position(len(events)-1), nil
+}
+
+// clock returns the time in microseconds, and never less than it returned before.
+func (s *Store) clock() time.Time {
+	if now := s.now().UTC().Truncate(time.Microsecond); now.After(s.lastRecorded) {
+		s.lastRecorded = now
+	}
+	return s.lastRecorded
+}
+
+// record puts an event beyond the head, where no reader looks yet.
+func (s *Store) record(event dcb.SequencedEvent) {
+	event.Tags = dcb.UniqueTags(event.Tags)
+	s.events.add(event)
+	s.byType.add(event.Type, event.Position)
+	for _, tag := range event.Tags {
+		s.byTag.add(tag, event.Position)
+	}
+	if event.ID != uuid.Nil {
+		s.ids[event.ID] = event.Position
+	}
+}
+
+// Read implements dcb.Store.
+func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if err := dcb.ValidateRead(q, opts); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	last, err := s.head.Load()
+	if err != nil {
+		return dcb.ReadResult{}, err
+	}
+	result := dcb.ReadResult{Head: last}
+	for position := range s.matches(q, bounds{opts.After, opts.Before, last, opts.Backwards}) {
+		if opts.Limit > 0 && len(result.Events) == opts.Limit {
+			if !opts.Backwards {
+				result.Head = result.Events[len(result.Events)-1].Position
+			}
+			break
+		}
+		if len(result.Events)%1024 == 1023 {
+			if err := ctx.Err(); err != nil {
+				return dcb.ReadResult{}, err
+			}
+		}
+		result.Events = append(result.Events, s.events.at(position).Clone())
+	}
+	return result, nil
+}

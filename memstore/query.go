@@ -1,0 +1,168 @@
+package memstore
+
+import (
+	"cmp"
+	"container/heap"
+	"iter"
+	"slices"
+
+	"github.com/dcbstore/dcb"
+)
+
+// bounds say which part of the sequence is looked at, and in which direction.
+type bounds struct {
+	after, before, head dcb.Position
+	backwards           bool
+}
+
+// last returns the greatest position within the bounds.
+func (b bounds) last() dcb.Position {
+	if b.before > 0 {
+		return min(b.head, b.before-1)
+	}
+	return b.head
+}
+
+// matches yields the positions of the events within b that q selects, in b's order, each once. Every item is served by its shortest lists of
+// positions; the lists of all items are merged, and each event they lead to is judged by its item.
+func (s *Store) matches(q dcb.Query, b bounds) iter.Seq[dcb.Position] {
+	return func(yield func(dcb.Position) bool) {
+		merged := s.merge(q, b)
+		for yielded := dcb.Position(0); len(merged.cursors) > 0; merged.advance() {
+			next := &merged.cursors[0]
+			position := next.position()
+			if position == yielded || !next.item.Matches(s.events.at(position).Event) {
+				continue
+			}
+			if !yield(position) {
+				return
+			}
+			yielded = position
+		}
+	}
+}
+
+func (s *Store) merge(q dcb.Query, b bounds) *merge {
+	merged := &merge{}
+	for i := range q {
+		for _, list := range s.lists(&q[i], b) {
+			if list = list.within(b); list.length > 0 {
+				merged.cursors = append(merged.cursors, cursor{list: list, item: &q[i], backwards: b.backwards})
+			}
+		}
+	}
+	heap.Init(merged)
+	return merged
+}
+
+// lists returns lists that together hold every event that item selects, and as few others as the index can tell.
+func (s *Store) lists(item *dcb.QueryItem, b bounds) []list {
+	if len(item.Types) == 0 && len(item.Tags) == 0 {
+		return []list{{first: 1, length: int(b.head)}}
+	}
+	var rarestTag list
+	for i, tag := range item.Tags {
+		if found := listOf(s.byTag.positions(tag)); i == 0 || found.length < rarestTag.length {
+			rarestTag = found
+		}
+	}
+	if len(item.Types) == 0 {
+		return []list{rarestTag}
+	}
+	byType, total := make([]list, len(item.Types)), 0
+	for i, eventType := range item.Types {
+		byType[i] = listOf(s.byType.positions(eventType))
+		total += byType[i].length
+	}
+	if len(item.Tags) > 0 && rarestTag.length <= total {
+		return []list{rarestTag}
+	}
+	return byType
+}
+
+// list is an ascending list of positions: those given, or if there are none, length of them from first on.
+type list struct {
+	positions []dcb.Position
+	first     dcb.Position
+	length    int
+}
+
+func listOf(positions []dcb.Position) list {
+	return list{positions: positions, length: len(positions)}
+}
+
+func (l list) at(i int) dcb.Position {
+	if l.positions != nil {
+		return l.positions[i]
+	}
+	return l.first + dcb.Position(i)
+}
+
+// within returns the part of l that lies within b.
+func (l list) within(b bounds) list {
+	from, to := l.countUpTo(b.after), l.countUpTo(b.last())
+	if to <= from {
+		return list{}
+	}
+	if l.positions != nil {
+		return listOf(l.positions[from:to])
+	}
+	return list{first: l.first + dcb.Position(from), length: to - from}
+}
+
+// countUpTo returns how many of l's positions are at or below position.
+func (l list) countUpTo(position dcb.Position) int {
+	if l.positions == nil {
+		return int(min(position-min(position, l.first-1), dcb.Position(l.length)))
+	}
+	n, found := slices.BinarySearch(l.positions, position)
+	if found {
+		n++
+	}
+	return n
+}
+
+// cursor is a place in a list that is walked in one direction.
+type cursor struct {
+	list
+	walked    int
+	backwards bool
+	item      *dcb.QueryItem
+}
+
+func (c *cursor) position() dcb.Position {
+	if c.backwards {
+		return c.at(c.length - 1 - c.walked)
+	}
+	return c.at(c.walked)
+}
+
+// merge is a heap of cursors, none of which is at its end; the one whose turn it is comes first.
+type merge struct{ cursors []cursor }
+
+// advance moves on the cursor whose turn it is.
+func (m *merge) advance() {
+	m.cursors[0].walked++
+	if m.cursors[0].walked == m.cursors[0].length {
+		heap.Pop(m)
+	} else if len(m.cursors) > 1 {
+		heap.Fix(m, 0)
+	}
+}
+
+func (m *merge) Len() int      { return len(m.cursors) }
+func (m *merge) Swap(i, j int) { m.cursors[i], m.cursors[j] = m.cursors[j], m.cursors[i] }
+func (m *merge) Push(any)      { panic("a merge has all its cursors from the start") }
+
+func (m *merge) Less(i, j int) bool {
+	order := cmp.Compare(m.cursors[i].position(), m.cursors[j].position())
+	if m.cursors[i].backwards {
+		order = -order
+	}
+	return order < 0
+}
+
+func (m *merge) Pop() any {
+	m.cursors = m.cursors[:len(m.cursors)-1]
+	return nil
+}
