@@ -1,0 +1,210 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/dcbstore/dcb"
+)
+
+// The bounds of a batch of appends. An append that is larger by itself travels alone.
+const (
+	maxBatchAppends = 512
+	maxBatchBytes   = 8 << 20
+)
+
+// The outcomes that the database function append gives.
+const (
+	recorded  = 1
+	conflict  = 2
+	duplicate = 3
+)
+
+// request is one append on its way: what the caller gave, in the form it is sent in, and what became of it.
+type request struct {
+	events   []dcb.Event // the caller's copied
+	tags     []string    // of each event, as an array's text
+	metadata []pgtype.Text
+	ids      []uuid.UUID // those given
+	query    dcb.Query   // the condition's; empty if there is none
+	after    dcb.Position
+	items    items // query as it is sent
+	bytes    int
+
+	position dcb.Position
+	err      error
+}
+
+// Append implements dcb.Store. Its cost is one round trip, shared with the other appends of this store that are waiting.
+func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := dcb.ValidateAppend(events, condition); err != nil {
+		return 0, err
+	}
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	r, err := newRequest(events, condition)
+	if err != nil {
+		return 0, fmt.Errorf("pgstore: append: %w", err)
+	}
+	started, err := s.group.Do(ctx, r)
+	switch {
+	case err != nil && started:
+		return 0, fmt.Errorf("pgstore: append: %w (whether it was recorded is unknown)", err)
+	case err != nil:
+		return 0, err
+	}
+	return r.position, r.err
+}
+
+func newRequest(events []dcb.Event, condition *dcb.AppendCondition) (*request, error) {
+	r := &request{
+		events:   make([]dcb.Event, len(events)),
+		tags:     make([]string, len(events)),
+		metadata: make([]pgtype.Text, len(events)),
+	}
+	for i := range events {
+		event := events[i].Clone()
+		event.Tags = dcb.UniqueTags(event.Tags)
+		r.events[i] = event
+		r.tags[i] = arrayText(event.Tags)
+		if len(event.Metadata) > 0 {
+			encoded, err := json.Marshal(event.Metadata)
+			if err != nil {
+				return nil, err
+			}
+			r.metadata[i] = pgtype.Text{String: string(encoded), Valid: true}
+		}
+		if event.ID != uuid.Nil {
+			r.ids = append(r.ids, event.ID)
+		}
+		r.bytes += len(event.Type) + len(event.Data) + len(r.tags[i]) + len(r.metadata[i].String)
+	}
+	if condition != nil {
+		r.query = slices.Clone(condition.FailIfEventsMatch)
+		r.after = condition.After
+		r.items = encode(r.query)
+		r.bytes += r.items.bytes()
+	}
+	return r, nil
+}
+
+// fits keeps batches within bounds, and apart two appends that have an ID in common: the later of them is judged when the
+// fate of the earlier is known.
+func fits(batch []*request, next *request) bool {
+	if len(batch) == maxBatchAppends {
+		return false
+	}
+	bytes := next.bytes
+	for _, r := range batch {
+		bytes += r.bytes
+		if slices.ContainsFunc(next.ids, func(id uuid.UUID) bool { return slices.Contains(r.ids, id) }) {
+			return false
+		}
+	}
+	return bytes <= maxBatchBytes
+}
+
+// commit has a batch decided and recorded in one round trip, and leaves each request's result with it.
+func (s *Store) commit(ctx context.Context, batch []*request) {
+	bounded, cancel := context.WithTimeout(ctx, s.options.CommitTimeout)
+	defer cancel()
+	var outcomes []int32
+	var positions []int64
+	err := s.modes.try(func(mode pgx.QueryExecMode) error {
+		return s.appends.QueryRow(bounded, s.appendSQL, append([]any{mode}, arguments(batch)...)...).Scan(&outcomes, &positions)
+	})
+	for i, r := range batch {
+		if err != nil {
+			r.err = s.failed(ctx, "append", err, appendSent)
+			continue
+		}
+		r.settle(outcomes[i], dcb.Position(positions[i]))
+		if r.err == nil {
+			s.watch.Raise(r.position)
+		}
+	}
+}
+
+func (r *request) settle(outcome int32, position dcb.Position) {
+	switch outcome {
+	case recorded:
+		r.position = position
+	case conflict:
+		r.err = &dcb.ConflictError{Position: position}
+	case duplicate:
+		r.err = fmt.Errorf("%w: an event of this append has the ID of the event at position %d, which is not this append's", dcb.ErrDuplicateID, position)
+	default:
+		panic(fmt.Sprintf("the database function append answered with outcome %d", outcome))
+	}
+}
+
+// arguments are those of the database function append.
+func arguments(batch []*request) []any {
+	var (
+		sizes, eventAppends     []int32
+		types, tags             []string
+		data                    [][]byte
+		metadata                []pgtype.Text
+		ids                     []pgtype.UUID
+		withMetadata, withIDs   bool
+		itemAppends             []int32
+		itemAfters              []int64
+		itemTags, itemTypes     []string
+		pairAppends, pairWiths  []int32
+		pairAfters, pairOffsets []int64
+	)
+	for i, r := range batch {
+		number := int32(i + 1)
+		sizes = append(sizes, int32(len(r.events)))
+		for _, event := range r.events {
+			eventAppends = append(eventAppends, number)
+			types = append(types, event.Type)
+			data = append(data, notNil(event.Data))
+			ids = append(ids, pgtype.UUID{Bytes: event.ID, Valid: event.ID != uuid.Nil})
+			withMetadata = withMetadata || len(event.Metadata) > 0
+		}
+		withIDs = withIDs || len(r.ids) > 0
+		tags = append(tags, r.tags...)
+		metadata = append(metadata, r.metadata...)
+		for range r.items.tags {
+			itemAppends = append(itemAppends, number)
+			itemAfters = append(itemAfters, bigint(r.after))
+		}
+		itemTags = append(itemTags, r.items.tags...)
+		itemTypes = append(itemTypes, r.items.types...)
+	}
+	if !withMetadata {
+		metadata = nil
+	}
+	if !withIDs {
+		ids = nil
+	}
+	for _, p := range pairs(batch) {
+		pairAppends = append(pairAppends, int32(p.append+1))
+		pairAfters = append(pairAfters, bigint(batch[p.append].after))
+		pairWiths = append(pairWiths, int32(p.with+1))
+		pairOffsets = append(pairOffsets, int64(p.offset+1))
+	}
+	return []any{
+		sizes, eventAppends, types, tags, data, orEmpty(metadata), orEmpty(ids),
+		orEmpty(itemAppends), orEmpty(itemAfters), orEmpty(itemTags), orEmpty(itemTypes),
+		orEmpty(pairAppends), orEmpty(pairAfters), orEmpty(pairWiths), orEmpty(pairOffsets),
+	}
+}
+
+// orEmpty keeps an empty array from being sent as NULL.
+func orEmpty[S ~[]E, E any](s S) S {
+	if s == nil {
+		return S{}
+	}
+	return s
+}
+
+func notNil(data []byte) []byte { return orEmpty(data) }
