@@ -238,4 +238,3 @@ func (s *Store) usable(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
