@@ -115,17 +115,21 @@ func fits(batch []*request, next *request) bool {
 func (s *Store) commit(ctx context.Context, batch []*request) {
 	bounded, cancel := context.WithTimeout(ctx, s.options.CommitTimeout)
 	defer cancel()
-	var outcomes []int32
-	var positions []int64
-	err := s.modes.try(func(mode pgx.QueryExecMode) error {
-		return s.appends.QueryRow(bounded, s.appendSQL, append([]any{mode}, arguments(batch)...)...).Scan(&outcomes, &positions)
+	type answer struct {
+		outcomes  []int32
+		positions []int64
+	}
+	answered, err := try(bounded, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) (a answer, err error) {
+		row := s.appends.QueryRow(ctx, s.appendSQL, append([]any{mode}, arguments(batch)...)...)
+		err = row.Scan(&a.outcomes, &a.positions)
+		return a, err
 	})
 	for i, r := range batch {
 		if err != nil {
 			r.err = s.failed(ctx, "append", err, appendSent)
 			continue
 		}
-		r.settle(outcomes[i], dcb.Position(positions[i]))
+		r.settle(answered.outcomes[i], dcb.Position(answered.positions[i]))
 		if r.err == nil {
 			s.watch.Raise(r.position)
 		}

@@ -166,6 +166,7 @@ func start(ctx context.Context, config *pgxpool.Config, options Options) (*Store
 		appendSQL: "SELECT outcomes, positions FROM " + d.Schema + ".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 		headSQL:   "SELECT coalesce(max(position), 0) FROM " + d.Schema + ".events",
 	}
+	s.modes.abandon = options.CommitTimeout
 	config.ConnConfig.OnNotification = s.notified
 	s.group = group.New(s.commit, fits)
 	var err error

@@ -38,28 +38,17 @@ func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	}
 	// One event more than asked for tells whether the limit left any out.
 	limit := pgtype.Int8{Int64: int64(opts.Limit) + 1, Valid: opts.Limit > 0 && opts.Limit < math.MaxInt64}
-	var result dcb.ReadResult
-	err := s.modes.try(func(mode pgx.QueryExecMode) error {
-		result = dcb.ReadResult{}
+	events, err := try(ctx, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) ([]dcb.SequencedEvent, error) {
 		rows, err := s.reads.Query(ctx, s.readSQL, mode, items.tags, items.types, bigint(opts.After), before, limit, opts.Backwards)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			event, err := scan(rows)
-			if err != nil {
-				return err
-			}
-			result.Events = append(result.Events, event)
-		}
-		return rows.Err()
+		return pgx.CollectRows(rows, scan)
 	})
 	if err != nil {
 		return dcb.ReadResult{}, err
 	}
-	result.Head = result.Events[0].Position
-	result.Events = result.Events[1:]
+	result := dcb.ReadResult{Events: events[1:], Head: events[0].Position}
 	if opts.Limit > 0 && len(result.Events) > opts.Limit {
 		result.Events = result.Events[:opts.Limit]
 		if !opts.Backwards {
@@ -70,7 +59,7 @@ func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 }
 
 // scan reads a row of the function read; in its first, all but the position is NULL.
-func scan(rows pgx.Rows) (dcb.SequencedEvent, error) {
+func scan(row pgx.CollectableRow) (dcb.SequencedEvent, error) {
 	var (
 		event      dcb.SequencedEvent
 		position   int64
@@ -79,7 +68,7 @@ func scan(rows pgx.Rows) (dcb.SequencedEvent, error) {
 		metadata   []byte
 		id         pgtype.UUID
 	)
-	if err := rows.Scan(&position, &recordedAt, &eventType, &event.Tags, &event.Data, &metadata, &id); err != nil {
+	if err := row.Scan(&position, &recordedAt, &eventType, &event.Tags, &event.Data, &metadata, &id); err != nil {
 		return event, err
 	}
 	event.Position = dcb.Position(position)
@@ -99,9 +88,9 @@ func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	var head int64
-	err := s.modes.try(func(mode pgx.QueryExecMode) error {
-		return s.reads.QueryRow(ctx, s.headSQL, mode).Scan(&head)
+	head, err := try(ctx, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) (head int64, err error) {
+		err = s.reads.QueryRow(ctx, s.headSQL, mode).Scan(&head)
+		return head, err
 	})
 	if err != nil {
 		return 0, s.failed(ctx, "head", err, onlyRead)

@@ -22,8 +22,12 @@ var sqlFiles embed.FS
 type ddl struct {
 	Index  Index
 	Schema string // quoted
-	Order  string // ASC or DESC, in the parts that are made for both
 	name   string
+
+	// What the parts that are used several times differ in.
+	Order string // ASC or DESC
+	Items string // "conditions", or the items of a read
+	Alias string // the table that a part is about
 }
 
 func newDDL(schema string, index Index) ddl {
@@ -33,6 +37,18 @@ func newDDL(schema string, index Index) ddl {
 // Ordered returns d for one direction of reading.
 func (d ddl) Ordered(order string) ddl {
 	d.Order = order
+	return d
+}
+
+// Of returns d for the given items.
+func (d ddl) Of(items string) ddl {
+	d.Items = items
+	return d
+}
+
+// As returns d for a table's alias.
+func (d ddl) As(alias string) ddl {
+	d.Alias = alias
 	return d
 }
 
@@ -83,12 +99,14 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string, index Index) (I
 func lookUp(ctx context.Context, conn *pgx.Conn, schema string) (Index, error) {
 	table := pgx.Identifier{schema, "store"}.Sanitize()
 	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", table).Scan(&exists); err != nil || !exists {
+	// Not to_regclass: it may answer from a cache that has not heard yet of what was committed while this session waited for the lock.
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'store')", schema).Scan(&exists)
+	if err != nil || !exists {
 		return "", err
 	}
 	var version int
 	var index Index
-	err := conn.QueryRow(ctx, "SELECT version, index FROM "+table).Scan(&version, &index)
+	err = conn.QueryRow(ctx, "SELECT version, index FROM "+table).Scan(&version, &index)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return "", refuse("%s is empty; schema %q was not made by dcb, or not completely", table, schema)

@@ -1,0 +1,73 @@
+package pgstore_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/internal/pgtest"
+	"github.com/dcbstore/dcb/pgstore"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+var strategies = []pgstore.Index{pgstore.Tags, pgstore.TSVector}
+
+// eachStrategy runs test for both strategies, in parallel.
+func eachStrategy(t *testing.T, test func(t *testing.T, index pgstore.Index)) {
+	t.Helper()
+	for _, index := range strategies {
+		t.Run(string(index), func(t *testing.T) {
+			t.Parallel()
+			test(t, index)
+		})
+	}
+}
+
+// handle is a store that knows where its events are.
+type handle struct {
+	*pgstore.Store
+	dsn     string
+	options pgstore.Options
+}
+
+// open opens a store in a new schema of the shared server.
+func open(t testing.TB, index pgstore.Index) *handle {
+	t.Helper()
+	return openAt(t, pgtest.DSN(t), pgstore.Options{Schema: pgtest.Schema(t), Index: index})
+}
+
+// openAt opens the store that dsn and options name; it is closed at the end of the test, if it was not before.
+func openAt(t testing.TB, dsn string, options pgstore.Options) *handle {
+	t.Helper()
+	store, err := pgstore.Open(t.Context(), dsn, &options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() }) // dcb.ErrClosed if the test closed it
+	return &handle{store, dsn, options}
+}
+
+// again opens the events of h once more, as another process would.
+func (h *handle) again(t testing.TB) *handle {
+	t.Helper()
+	return openAt(t, h.dsn, h.options)
+}
+
+func suite(index pgstore.Index) dcbtest.Suite {
+	return dcbtest.Suite{
+		Open:   func(t testing.TB) dcb.Store { return open(t, index) },
+		Second: func(t testing.TB, s dcb.Store) dcb.Store { return s.(*handle).again(t) },
+		Reopen: func(t testing.TB, s dcb.Store) dcb.Store {
+			if err := s.(*handle).Close(); err != nil {
+				t.Fatal(err)
+			}
+			return s.(*handle).again(t)
+		},
+	}
+}
+
+func TestStoreKeepsTheContract(t *testing.T) {
+	eachStrategy(t, func(t *testing.T, index pgstore.Index) { suite(index).Run(t) })
+}
