@@ -65,6 +65,7 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 
 func newRequest(events []dcb.Event, condition *dcb.AppendCondition) (*request, error) {
 	r := &request{
+		items:    items{simple: true},
 		events:   make([]dcb.Event, len(events)),
 		tags:     make([]string, len(events)),
 		metadata: make([]pgtype.Text, len(events)),
@@ -158,6 +159,7 @@ func arguments(batch []*request) []any {
 		metadata                []pgtype.Text
 		ids                     []pgtype.UUID
 		withMetadata, withIDs   bool
+		simple                  = true
 		itemAppends             []int32
 		itemAfters              []int64
 		itemTags, itemTypes     []string
@@ -181,6 +183,7 @@ func arguments(batch []*request) []any {
 			itemAppends = append(itemAppends, number)
 			itemAfters = append(itemAfters, bigint(r.after))
 		}
+		simple = simple && r.items.simple
 		itemTags = append(itemTags, r.items.tags...)
 		itemTypes = append(itemTypes, r.items.types...)
 	}
@@ -198,7 +201,7 @@ func arguments(batch []*request) []any {
 	}
 	return []any{
 		sizes, eventAppends, types, tags, data, orEmpty(metadata), orEmpty(ids),
-		orEmpty(itemAppends), orEmpty(itemAfters), orEmpty(itemTags), orEmpty(itemTypes),
+		simple, orEmpty(itemAppends), orEmpty(itemAfters), orEmpty(itemTags), orEmpty(itemTypes),
 		orEmpty(pairAppends), orEmpty(pairAfters), orEmpty(pairWiths), orEmpty(pairOffsets),
 	}
 }

@@ -13,16 +13,20 @@ const maxItemTypes = 1000
 
 // items are a query as the database functions take it: for each item its tags and its types, each as the text of an array. PostgreSQL
 // has no arrays of arrays of different lengths.
-type items struct{ tags, types []string }
+type items struct {
+	tags, types []string
+	simple      bool // every item has exactly one tag
+}
 
 // encode leaves out the items that no event can match, because they name more tags than an event may have.
 func encode(q dcb.Query) items {
-	encoded := items{tags: make([]string, 0, len(q)), types: make([]string, 0, len(q))}
+	encoded := items{tags: make([]string, 0, len(q)), types: make([]string, 0, len(q)), simple: true}
 	for _, item := range q {
 		tags := distinct(item.Tags)
 		if len(tags) > dcb.MaxTags {
 			continue
 		}
+		encoded.simple = encoded.simple && len(tags) == 1
 		text := arrayText(tags)
 		if len(item.Types) == 0 {
 			encoded.add(text, "{}")

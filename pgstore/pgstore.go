@@ -162,8 +162,8 @@ func start(ctx context.Context, config *pgxpool.Config, options Options) (*Store
 		channel:   d.Channel(),
 		listened:  make(chan struct{}),
 		closed:    make(chan struct{}),
-		readSQL:   "SELECT position, recorded_at, type, tags, data, metadata, id FROM " + d.Schema + ".read($1, $2, $3, $4, $5, $6)",
-		appendSQL: "SELECT outcomes, positions FROM " + d.Schema + ".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+		readSQL:   "SELECT position, recorded_at, type, tags, data, metadata, id FROM " + d.Schema + ".read($1, $2, $3, $4, $5, $6, $7)",
+		appendSQL: "SELECT outcomes, positions FROM " + d.Schema + ".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 		headSQL:   "SELECT coalesce(max(position), 0) FROM " + d.Schema + ".events",
 	}
 	s.modes.abandon = options.CommitTimeout

@@ -83,8 +83,8 @@ func explain(t *testing.T, dsn, schema, table string, maxBlocks int) {
 		}
 		for _, backwards := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/%s/read, backwards %v", table, shape, backwards), func(t *testing.T) {
-				e.check(t, maxBlocks, "SELECT FROM "+schema+".read($1, $2, $3, $4, $5, $6)",
-					items.tags, items.types, after, int64(math.MaxInt64), limit, backwards)
+				e.check(t, maxBlocks, "SELECT FROM "+schema+".read($1, $2, $3, $4, $5, $6, $7)",
+					items.simple, items.tags, items.types, after, int64(math.MaxInt64), limit, backwards)
 			})
 		}
 		t.Run(fmt.Sprintf("%s/%s/append", table, shape), func(t *testing.T) {
@@ -92,7 +92,7 @@ func explain(t *testing.T, dsn, schema, table string, maxBlocks int) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e.check(t, maxBlocks, "SELECT FROM "+schema+".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+			e.check(t, maxBlocks, "SELECT FROM "+schema+".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 				arguments([]*request{r})...)
 		})
 	}

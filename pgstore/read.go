@@ -39,7 +39,7 @@ func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	// One event more than asked for tells whether the limit left any out.
 	limit := pgtype.Int8{Int64: int64(opts.Limit) + 1, Valid: opts.Limit > 0 && opts.Limit < math.MaxInt64}
 	events, err := try(ctx, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) ([]dcb.SequencedEvent, error) {
-		rows, err := s.reads.Query(ctx, s.readSQL, mode, items.tags, items.types, bigint(opts.After), before, limit, opts.Backwards)
+		rows, err := s.reads.Query(ctx, s.readSQL, mode, items.simple, items.tags, items.types, bigint(opts.After), before, limit, opts.Backwards)
 		if err != nil {
 			return nil, err
 		}
