@@ -9,16 +9,16 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Reopen opens the store that is being measured.
-type Reopen func(ctx context.Context) (interface {
+// Store is what [Settings.Volume] opens and closes.
+type Store interface {
 	dcb.Store
 	io.Closer
-}, error)
+}
 
 // Volume measures how a store does at growing numbers of events: none, a million, ten million and so on up to s.Events. Each
 // step is told as soon as it is done: appends with their latencies, decisions (the speedrun), the time to open it (if lasts says that it
 // can be opened again) and the memory of this process.
-func (s Settings) Volume(ctx context.Context, open Reopen, lasts bool, each func(Result) error) (err error) {
+func (s Settings) Volume(ctx context.Context, open func(context.Context) (Store, error), lasts bool, each func(Result) error) (err error) {
 	store, err := open(ctx)
 	if err != nil {
 		return err
