@@ -38,7 +38,7 @@ type Store interface {
 	io.Closer
 }
 
-// scheme is one way of keeping events, and the form of its URLs.
+// scheme is one way of keeping events, and the form that its URLs are advised in.
 type scheme struct {
 	name, form string
 	// open is nil for a store that this version does not have.
@@ -48,8 +48,8 @@ type scheme struct {
 func schemes() []scheme {
 	return []scheme{
 		{"mem", "mem:", openMemory},
-		{"postgres", "postgres://user@host:5432/database", nil},
-		{"postgresql", "postgresql://user@host:5432/database", nil},
+		{"postgres", "postgres://user@host:5432/database", openPostgres},
+		{"postgresql", "", openPostgres}, // the same, by its other name
 		{"disk", "disk:PATH", nil},
 		{"dcb", "dcb://host:port", nil},
 	}
@@ -99,7 +99,7 @@ func openMemory(_ context.Context, url string) (Store, error) {
 func hint() string {
 	var forms []string
 	for _, s := range schemes() {
-		if s.open != nil {
+		if s.open != nil && s.form != "" {
 			forms = append(forms, s.form)
 		}
 	}

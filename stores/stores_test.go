@@ -2,6 +2,7 @@ package stores_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,9 +47,9 @@ func TestAWrongURLIsNamedWithWhatWouldBeRight(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ url, says, right string }{
 		{"", "empty", "mem:"},
-		{"mem", "no scheme", "mem:"},
-		{"/var/lib/events", "no scheme", "mem:"},
-		{"mysql://localhost/db", "unknown scheme", "mem:"},
+		{"mem", "no scheme", "postgres://"},
+		{"/var/lib/events", "no scheme", "postgres://"},
+		{"mysql://localhost/db", "unknown scheme", "postgres://"},
 		{"MEM:", "unknown scheme", "mem:"},
 		{"mem:events", `"events"`, "write mem:"},
 		{"mem://", `"//"`, "write mem:"},
@@ -56,6 +57,18 @@ func TestAWrongURLIsNamedWithWhatWouldBeRight(t *testing.T) {
 		{"dcb://localhost:4000", "dcb://host:port", "mem:"},
 		{"host=localhost password=geheim", "no scheme", "mem:"},
 		{"mysql://ann:geheim@localhost/db", "unknown scheme", "mem:"},
+		{"postgres:localhost", "is not a URL", "postgres://user@host"},
+		{"postgres://ann:ge%zzheim@localhost/db", "special characters", "%40 for @"},
+		{"postgres://ann:geheim@localhost:port/db", "special characters", "postgres://user@host"},
+		{"postgres://localhost/db?dcb_index=a%zz", "cannot be read", "?name=value"},
+		{"postgres://localhost/db?dcb_index=gin&password=geheim", `dcb_index="gin"`, "tags or tsvector"},
+		{"postgres://localhost/db?dcb_idx=tags", "dcb_idx is unknown", "dcb_schema and dcb_index"},
+		{"postgres://localhost/db?dcb_schema=", "dcb_schema is empty", "leave it out"},
+		{"postgres://localhost/db?dcb_schema=a&dcb_schema=b", "dcb_schema is given more than once", ""},
+		{"postgres://ann:geheim@localhost/db?sslmode=maybe", "sslmode is invalid", "ann:xxxxx@"},
+		{"postgres://localhost/db?sslmode=maybe&password=geheim", "sslmode is invalid", "password=xxxxx"},
+		{"postgres://localhost/db?sslmode=maybe&pass%77ord=ge%68eim", "sslmode is invalid", "=xxxxx"},
+		{"postgres://localhost/db?connect_timeout=x&sslpassword=geheim", "connect_timeout", "sslpassword=xxxxx"},
 	} {
 		store, err := stores.Open(t.Context(), c.url)
 		if err == nil {
@@ -66,10 +79,30 @@ func TestAWrongURLIsNamedWithWhatWouldBeRight(t *testing.T) {
 		if !errors.Is(err, stores.ErrURL) {
 			t.Errorf("%q: %v; want ErrURL", c.url, err)
 		}
+		if errorTexts(err, "geheim") {
+			t.Errorf("%q: the password shows in %q", c.url, err)
+		}
 		if text := err.Error(); !strings.Contains(text, c.says) || !strings.Contains(text, c.right) {
 			t.Errorf("%q: %q; want it to name %q and %q", c.url, text, c.says, c.right)
 		}
 	}
+}
+
+// errorTexts reports whether word is in the text of err or of any error that it wraps.
+func errorTexts(err error, word string) bool {
+	if err == nil {
+		return false
+	}
+	if strings.Contains(err.Error(), word) {
+		return true
+	}
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() error }:
+		return errorTexts(wrapper.Unwrap(), word)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(wrapper.Unwrap(), func(e error) bool { return errorTexts(e, word) })
+	}
+	return false
 }
 
 func TestPasswordsAreHidden(t *testing.T) {
