@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/google/uuid"
 
@@ -22,6 +23,7 @@ type Filling func(events, wanted uint64)
 func FillSpeedrun(ctx context.Context, store dcb.Store, events uint64, told Filling) error {
 	head, err := store.Head(ctx)
 	newID := serialIDs(runID() + "-fill-")
+	defer collect()
 	for err == nil && uint64(head) < events {
 		var batch []dcb.Event
 		for len(batch) < fillEvents && uint64(head)+uint64(len(batch)) < events {
@@ -35,6 +37,9 @@ func FillSpeedrun(ctx context.Context, store dcb.Store, events uint64, told Fill
 	}
 	return err
 }
+
+// collect takes the garbage of the filling away, so that it does not weigh upon what is measured.
+func collect() { runtime.GC() }
 
 // giveIDs gives the events what they have when clients record them.
 func giveIDs(events []dcb.Event) error {
@@ -85,6 +90,7 @@ func countTag(ctx context.Context, store dcb.Store, tag int) (int, error) {
 type span struct{ from, to int }
 
 func fillTags(ctx context.Context, store dcb.Store, todo span, tags, size int, told Filling) error {
+	defer collect()
 	data := payload(size)
 	batch := make([]dcb.Event, 0, min(fillEvents, max(fillBytes/(size+64), 1)))
 	for k := todo.from; k < todo.to; {
