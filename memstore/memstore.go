@@ -150,6 +150,9 @@ func (s *Store) record(event dcb.SequencedEvent) {
 	}
 }
 
+// firstRoom bounds the events that a read makes room for before it finds them: enough for a decision.
+const firstRoom = 64
+
 // Read implements dcb.Store.
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
@@ -163,7 +166,11 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 		return dcb.ReadResult{}, err
 	}
 	result := dcb.ReadResult{Head: last}
-	for position := range s.matches(q, bounds{opts.After, opts.Before, last, opts.Backwards}) {
+	merged := s.merge(q, bounds{opts.After, opts.Before, last, opts.Backwards})
+	if room := min(merged.atMost(), firstRoom); room > 0 {
+		result.Events = make([]dcb.SequencedEvent, 0, room)
+	}
+	for position := range s.walk(merged) {
 		if opts.Limit > 0 && len(result.Events) == opts.Limit {
 			if !opts.Backwards {
 				result.Head = result.Events[len(result.Events)-1].Position

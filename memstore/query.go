@@ -23,11 +23,15 @@ func (b bounds) last() dcb.Position {
 	return b.head
 }
 
-// matches yields the positions of the events within b that q selects, in b's order, each once. Every item is served by its shortest lists of
-// positions; the lists of all items are merged, and each event they lead to is judged by its item.
+// matches yields the positions of the events within b that q selects, in b's order, each once.
 func (s *Store) matches(q dcb.Query, b bounds) iter.Seq[dcb.Position] {
+	return s.walk(s.merge(q, b))
+}
+
+// walk yields what matches. Every item is served by its shortest lists of positions; the lists of all items are merged, and
+// each event they lead to is judged by its item.
+func (s *Store) walk(merged *merge) iter.Seq[dcb.Position] {
 	return func(yield func(dcb.Position) bool) {
-		merged := s.merge(q, b)
 		for yielded := dcb.Position(0); len(merged.cursors) > 0; merged.advance() {
 			next := &merged.cursors[0]
 			position := next.position()
@@ -43,22 +47,19 @@ func (s *Store) matches(q dcb.Query, b bounds) iter.Seq[dcb.Position] {
 }
 
 func (s *Store) merge(q dcb.Query, b bounds) *merge {
-	merged := &merge{}
+	merged := &merge{bounds: b, cursors: make([]cursor, 0, len(q))}
 	for i := range q {
-		for _, list := range s.lists(&q[i], b) {
-			if list = list.within(b); list.length > 0 {
-				merged.cursors = append(merged.cursors, cursor{list: list, item: &q[i], backwards: b.backwards})
-			}
-		}
+		s.addLists(merged, &q[i])
 	}
 	heap.Init(merged)
 	return merged
 }
 
-// lists returns lists that together hold every event that item selects, and as few others as the index can tell.
-func (s *Store) lists(item *dcb.QueryItem, b bounds) []list {
+// addLists adds lists that together hold every event that item selects, and as few others as the index can tell.
+func (s *Store) addLists(merged *merge, item *dcb.QueryItem) {
 	if len(item.Types) == 0 && len(item.Tags) == 0 {
-		return []list{{first: 1, length: int(b.head)}}
+		merged.add(item, list{first: 1, length: int(merged.bounds.head)})
+		return
 	}
 	var rarestTag list
 	for i, tag := range item.Tags {
@@ -66,18 +67,21 @@ func (s *Store) lists(item *dcb.QueryItem, b bounds) []list {
 			rarestTag = found
 		}
 	}
-	if len(item.Types) == 0 {
-		return []list{rarestTag}
+	if len(item.Tags) > 0 && (len(item.Types) == 0 || rarestTag.length <= s.countTypes(item.Types)) {
+		merged.add(item, rarestTag)
+		return
 	}
-	byType, total := make([]list, len(item.Types)), 0
-	for i, eventType := range item.Types {
-		byType[i] = listOf(s.byType.positions(eventType))
-		total += byType[i].length
+	for _, eventType := range item.Types {
+		merged.add(item, listOf(s.byType.positions(eventType)))
 	}
-	if len(item.Tags) > 0 && rarestTag.length <= total {
-		return []list{rarestTag}
+}
+
+func (s *Store) countTypes(types []string) int {
+	total := 0
+	for _, eventType := range types {
+		total += len(s.byType.positions(eventType))
 	}
-	return byType
+	return total
 }
 
 // list is an ascending list of positions: those given, or if there are none, length of them from first on.
@@ -138,7 +142,25 @@ func (c *cursor) position() dcb.Position {
 }
 
 // merge is a heap of cursors, none of which is at its end; the one whose turn it is comes first.
-type merge struct{ cursors []cursor }
+type merge struct {
+	bounds  bounds
+	cursors []cursor
+}
+
+func (m *merge) add(item *dcb.QueryItem, l list) {
+	if l = l.within(m.bounds); l.length > 0 {
+		m.cursors = append(m.cursors, cursor{list: l, item: item, backwards: m.bounds.backwards})
+	}
+}
+
+// atMost returns a bound on how many positions are left.
+func (m *merge) atMost() int {
+	total := 0
+	for i := range m.cursors {
+		total += m.cursors[i].length
+	}
+	return total
+}
 
 // advance moves on the cursor whose turn it is.
 func (m *merge) advance() {

@@ -1,0 +1,66 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// helpTopics are the pages of dcb help that belong to no command.
+func helpTopics() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "query", Short: "How a query is typed", Long: queryHelp},
+		{Use: "events", Short: "How events are written as JSON", Long: eventsHelp},
+		{Use: "stores", Short: "How a store is named", Long: storesHelp},
+		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesHelp},
+	}
+}
+
+const queryHelp = `A query selects events by type and by tag. Each argument is one item of the query, and an event is selected if it
+matches one of the items. An item is written as words:
+
+  Type             events of that type
+  Type,Type        events of one of those types
+  @tag             events with that tag
+  @tag @tag        events with all of those tags
+  Type,Type @tag   events of one of those types that have that tag
+  *                every event
+
+So a comma means or, a space means and, and another argument means or. A type or tag that has a space, a comma or a double
+quote in it, or begins with @ or -, stands in double quotes as a string of JSON: "a type", @"a \"tag\"". The shell has its own
+mind about spaces and quotes, so put an item of more than one word in single quotes.
+
+  dcb read                                              everything
+  dcb read @student:ann                                 all about Ann
+  dcb read 'StudentJoinedCourse @student:ann'           the courses that Ann joined
+  dcb read @student:ann @course:go                      all about Ann, and all about the course
+  dcb read 'StudentJoinedCourse @student:ann @course:go'   whether Ann joined that course
+  dcb read 'CourseRegistered,CourseClosed' @student:ann    two items
+  dcb read '@"course:Go, for all"'                      a tag with a comma and spaces`
+
+const eventsHelp = `Events are written and read as lines of JSON, one object a line:
+
+  {"type":"StudentJoinedCourse","tags":["student:ann","course:go"],"data":"{\"by\":\"web\"}"}
+
+  type         what happened; required
+  tags         whom it concerns, a list of strings
+  data         anything, as a string; JSON too is written as a string
+  dataBase64   the same in base64, for data that is not valid UTF-8
+  id           a UUID, unique in the store: makes it harmless to append the same events again
+  metadata     an object of strings
+
+dcb read and dcb follow print position and recordedAt besides. dcb append reads over these two, since they are the store's to
+give, so that what one store printed another can append. Any other field is refused.
+
+  dcb read --store "$OLD" | dcb append --store "$NEW" --batch 1000`
+
+const storesHelp = `The store is named by a URL, in --store or in the environment variable DCB_STORE:
+
+  mem:                                  in memory, forgotten when the command ends
+  postgres://user@host:5432/database    in PostgreSQL; any URL that libpq and pgx understand
+
+A PostgreSQL URL may have two parameters besides those of libpq:
+
+  dcb_schema=NAME       the schema that the events are in (default dcb)
+  dcb_index=tags        how events are indexed: tags (the default) or tsvector
+
+For example postgres://localhost/events?dcb_schema=school. The password may stand in the URL, but it is better kept in the environment
+variable PGPASSWORD or in ~/.pgpass. dcb never prints it.
+
+dcb speedrun and dcb bench measure a store in memory where none is named. The other commands want one that lasts.`

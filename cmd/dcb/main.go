@@ -1,0 +1,103 @@
+// Command dcb opens any event store of this project: to look at it, to append to it, and to measure it.
+//
+// Each command has a file of its own; what they share is here (the store, the streams), in exit.go (errors, hints and exit
+// codes) and in help.go (the topics of dcb help). The packages below internal do the work.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcbstore/dcb/stores"
+)
+
+func main() {
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal ends the work in good order. It also restores the default, so that a second one ends it at once.
+	context.AfterFunc(ctx, stop)
+	code := p.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// program is one call of the command.
+type program struct {
+	in       io.Reader
+	out, err io.Writer
+	storeURL string // as --store says, or $DCB_STORE
+	began    bool   // arguments and flags were understood
+}
+
+// run carries out one command and returns the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.rootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !p.began {
+		err = usage{err, "dcb --help lists the commands, dcb COMMAND --help the flags of one"}
+	}
+	return p.report(ctx, err)
+}
+
+func (p *program) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dcb",
+		Short: "An event store for Dynamic Consistency Boundaries",
+		Long: `dcb works with event stores for Dynamic Consistency Boundaries: in memory, in PostgreSQL.
+
+The store is named by --store or by the environment variable DCB_STORE; see dcb help stores.`,
+		Example: `  dcb speedrun
+  dcb bench append --clients 64 --store postgres://localhost/events
+  dcb read StudentJoinedCourse @course:go`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRun:  func(*cobra.Command, []string) { p.began = true },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.PersistentFlags().StringVar(&p.storeURL, "store", os.Getenv(stores.Variable), "the `URL` of the store (default $DCB_STORE)")
+	// The default is shown in words: a password in the environment must not show up in a help text.
+	root.PersistentFlags().Lookup("store").DefValue = ""
+	root.AddCommand(p.speedrunCommand(), p.benchCommand(), p.appendCommand(), p.readCommand(), p.followCommand(),
+		p.headCommand(), p.versionCommand())
+	root.AddCommand(helpTopics()...)
+	return root
+}
+
+// measured returns the URL of the store to measure: one that forgets is fine.
+func (p *program) measured() string {
+	if p.storeURL == "" {
+		return stores.Default
+	}
+	return p.storeURL
+}
+
+// openLasting opens the store for a command that would make no sense on one that is empty and forgets.
+func (p *program) openLasting(ctx context.Context) (stores.Store, error) {
+	const name = "name a store that lasts by --store or " + stores.Variable + "; see dcb help stores"
+	if p.storeURL == "" {
+		return nil, usagef(name, "no store is named")
+	}
+	store, err := stores.Open(ctx, p.storeURL)
+	if err == nil && !stores.Lasts(p.storeURL) {
+		_ = store.Close()
+		return nil, usagef(name, "a store in memory is empty and forgets everything when the command ends")
+	}
+	return store, err
+}
+
+// closing closes the store when a command is done with it, and returns err or else what went wrong with that.
+func closing(store io.Closer, err error) error {
+	if closed := store.Close(); err == nil {
+		return closed
+	}
+	return err
+}

@@ -1,0 +1,114 @@
+// Demo shows the enrolment at work. It can be read from top to bottom, and run:
+//
+//	go run ./examples/enrolment/demo
+//
+// DCB_STORE names the store to run on, in memory if unset.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/examples/enrolment"
+	"github.com/dcbstore/dcb/stores"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	store, err := stores.FromEnv(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	app := enrolment.New(store, nil)
+
+	// A course with two places, one without end, and two students: Sara may join one course, Greg three.
+	maths, err := app.RegisterCourse(ctx, "Maths", 2)
+	if err != nil {
+		return err
+	}
+	french, err := app.RegisterCourse(ctx, "French", 1000)
+	if err != nil {
+		return err
+	}
+	sara, err := app.RegisterStudent(ctx, "Sara", 1)
+	if err != nil {
+		return err
+	}
+	greg, err := app.RegisterStudent(ctx, "Greg", 3)
+	if err != nil {
+		return err
+	}
+
+	// Each of these looks at the student and at the course at once. Those that a rule forbids say which.
+	fmt.Println("Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
+	fmt.Println("Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
+	fmt.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	fmt.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+
+	// Ten more students race for the last place of Maths. Every one of them sees a free place when looking, but their appends carry
+	// the condition that nothing was recorded since that concerns them, so exactly one gets it.
+	fmt.Println("Ten students race for the last place of Maths:")
+	if err := race(ctx, app, maths); err != nil {
+		return err
+	}
+
+	// What was recorded is all there is. Read it back as a list, and as the events that it consists of.
+	students, err := app.ListStudents(ctx, maths)
+	if err != nil {
+		return err
+	}
+	fmt.Println("Maths has", len(students), "students:", students)
+	history := dcb.Query{{Tags: []string{string(maths)}}}
+	for event, err := range dcb.Stream(ctx, store, history, dcb.ReadOptions{}) {
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %3d %-20s %v %s\n", event.Position, event.Type, event.Tags, event.Data)
+	}
+	return nil
+}
+
+func race(ctx context.Context, app enrolment.Enrolment, course enrolment.CourseID) error {
+	const racers = 10
+	var wait sync.WaitGroup
+	answers := make([]error, racers)
+	for i := range racers {
+		student, err := app.RegisterStudent(ctx, fmt.Sprintf("Racer %d", i), 1)
+		if err != nil {
+			return err
+		}
+		wait.Go(func() { answers[i] = app.JoinCourse(ctx, student, course) })
+	}
+	wait.Wait()
+	joined, refused := 0, 0
+	for _, err := range answers {
+		switch {
+		case err == nil:
+			joined++
+		case errors.Is(err, enrolment.ErrFullyBooked):
+			refused++
+		default:
+			return err
+		}
+	}
+	fmt.Printf("  %d joined, %d found it fully booked\n", joined, refused)
+	return nil
+}
+
+func answer(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "joined"
+}

@@ -1,0 +1,313 @@
+package enrolment_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/examples/enrolment"
+	"github.com/dcbstore/dcb/stores"
+)
+
+// onEveryStore runs test as a parallel subtest for each kind of store, on a new store each.
+func onEveryStore(t *testing.T, test func(t *testing.T, store dcb.Store)) {
+	t.Parallel()
+	for name, url := range storeURLs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, err := stores.Open(t.Context(), url(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			test(t, store)
+		})
+	}
+}
+
+// school registers students and courses, and fails the test where that fails.
+type school struct {
+	*enrolment.App
+	t *testing.T
+}
+
+func newSchool(t *testing.T, store dcb.Store) school {
+	return school{enrolment.New(store, nil), t}
+}
+
+func (s school) student(name string, maxCourses int) enrolment.StudentID {
+	s.t.Helper()
+	id, err := s.RegisterStudent(s.t.Context(), name, maxCourses)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
+}
+
+func (s school) course(name string, places int) enrolment.CourseID {
+	s.t.Helper()
+	id, err := s.RegisterCourse(s.t.Context(), name, places)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
+}
+
+// join fails the test unless the answer is want.
+func (s school) join(student enrolment.StudentID, course enrolment.CourseID, want error) {
+	s.t.Helper()
+	if err := s.JoinCourse(s.t.Context(), student, course); !errors.Is(err, want) {
+		s.t.Errorf("JoinCourse: %v; want %v", err, want)
+	}
+}
+
+func (s school) students(course enrolment.CourseID, want ...string) {
+	s.t.Helper()
+	got, err := s.ListStudents(s.t.Context(), course)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.t.Errorf("students (-want +got):\n%s", diff)
+	}
+}
+
+func (s school) courses(student enrolment.StudentID, want ...string) {
+	s.t.Helper()
+	got, err := s.ListCourses(s.t.Context(), student)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.t.Errorf("courses (-want +got):\n%s", diff)
+	}
+}
+
+// The story is the one that the Python library's enrolment test case tells.
+func TestStudentsJoinCoursesWithinTheRules(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		s := newSchool(t, store)
+		boundaries := s.course("Dynamic Consistency Boundaries", 5)
+		maths, biology := s.course("Maths", 5), s.course("Biology", 5)
+		french, spanish := s.course("French", 5), s.course("Spanish", 5)
+		sara, mollie, allard := s.student("Sara", 3), s.student("Mollie", 3), s.student("Allard", 3)
+		grace, bastian, greg := s.student("Grace", 3), s.student("Bastian", 3), s.student("Greg", 3)
+		katherine := s.student("Katherine", 3)
+
+		for _, student := range []enrolment.StudentID{sara, mollie, allard, grace, bastian} {
+			s.join(student, boundaries, nil)
+		}
+		s.join(greg, boundaries, enrolment.ErrFullyBooked)
+		for _, course := range []enrolment.CourseID{french, spanish, maths} {
+			s.join(greg, course, nil)
+		}
+		s.join(greg, biology, enrolment.ErrTooManyCourses)
+		s.join(katherine, french, nil)
+		s.join(katherine, french, enrolment.ErrAlreadyJoined)
+		s.join(grace, "course:none", enrolment.ErrCourseNotFound)
+		s.join("student:none", boundaries, enrolment.ErrStudentNotFound)
+
+		s.students(boundaries, "Sara", "Mollie", "Allard", "Grace", "Bastian")
+		s.students(french, "Greg", "Katherine")
+		s.courses(sara, "Dynamic Consistency Boundaries")
+		s.courses(greg, "French", "Spanish", "Maths")
+	})
+}
+
+func TestTheFirstRuleThatForbidsIsTheAnswer(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		s := newSchool(t, store)
+		course, student := s.course("Full", 1), s.student("Busy", 1)
+		s.join(student, course, nil)
+		s.join(student, course, enrolment.ErrAlreadyJoined) // and the course is full, and the student busy
+		s.join("student:none", "course:none", enrolment.ErrStudentNotFound)
+		s.join("student:none", course, enrolment.ErrStudentNotFound)
+		busy := s.student("Busy too", 0)
+		s.join(busy, course, enrolment.ErrTooManyCourses) // and the course is full
+	})
+}
+
+func TestListsAreEmptyUntilSomebodyJoins(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		s := newSchool(t, store)
+		students, err := s.ListStudents(t.Context(), s.course("Quiet", 3))
+		if len(students) > 0 || err != nil {
+			t.Errorf("ListStudents: %v, %v; want none", students, err)
+		}
+		courses, err := s.ListCourses(t.Context(), s.student("Idle", 3))
+		if len(courses) > 0 || err != nil {
+			t.Errorf("ListCourses: %v, %v; want none", courses, err)
+		}
+		if _, err := s.ListStudents(t.Context(), "course:none"); !errors.Is(err, enrolment.ErrCourseNotFound) {
+			t.Errorf("ListStudents of no course: %v", err)
+		}
+		if _, err := s.ListCourses(t.Context(), "student:none"); !errors.Is(err, enrolment.ErrStudentNotFound) {
+			t.Errorf("ListCourses of no student: %v", err)
+		}
+	})
+}
+
+func TestAnIDIsRegisteredOnce(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		app := enrolment.New(store, &enrolment.Options{NewID: func() string { return "same" }})
+		ctx := t.Context()
+		if _, err := app.RegisterStudent(ctx, "Ann", 1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := app.RegisterStudent(ctx, "Bob", 1); !errors.Is(err, enrolment.ErrAlreadyRegistered) {
+			t.Errorf("second student: %v", err)
+		}
+		if _, err := app.RegisterCourse(ctx, "Go", 1); err != nil {
+			t.Errorf("a course concerns no student: %v", err)
+		}
+		if _, err := app.RegisterCourse(ctx, "Go", 1); !errors.Is(err, enrolment.ErrAlreadyRegistered) {
+			t.Errorf("second course: %v", err)
+		}
+	})
+}
+
+// race starts all calls at once and returns how often each answer came.
+func race(t *testing.T, calls []func(ctx context.Context) error) map[error]int {
+	t.Helper()
+	known := []error{nil, enrolment.ErrFullyBooked, enrolment.ErrTooManyCourses, enrolment.ErrAlreadyJoined}
+	start, answers := make(chan struct{}), make([]error, len(calls))
+	var wait sync.WaitGroup
+	for i, call := range calls {
+		wait.Go(func() {
+			<-start
+			answers[i] = call(t.Context())
+		})
+	}
+	close(start)
+	wait.Wait()
+	count := make(map[error]int)
+	for _, answer := range answers {
+		i := slices.IndexFunc(known, func(err error) bool { return errors.Is(answer, err) })
+		if i < 0 {
+			t.Fatalf("an answer that no rule gives: %v", answer)
+		}
+		count[known[i]]++
+	}
+	return count
+}
+
+func TestTheLastPlacesGoToAsManyStudents(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		const places, racers = 3, 16
+		s := newSchool(t, store)
+		course := s.course("Popular", places)
+		var calls []func(context.Context) error
+		for i := range racers {
+			student := s.student(fmt.Sprint("Student ", i), 1)
+			calls = append(calls, func(ctx context.Context) error { return s.JoinCourse(ctx, student, course) })
+		}
+		want := map[error]int{nil: places, enrolment.ErrFullyBooked: racers - places}
+		if got := race(t, calls); !maps.Equal(got, want) {
+			t.Errorf("answers: %v; want %v", got, want)
+		}
+		students, err := s.ListStudents(t.Context(), course)
+		if len(students) != places || err != nil {
+			t.Errorf("the course has %v, %v; want %d students", students, err, places)
+		}
+	})
+}
+
+func TestAStudentAtTheLimitJoinsOneOfManyCourses(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		const maxCourses, racers = 2, 12
+		s := newSchool(t, store)
+		student := s.student("Eager", maxCourses)
+		s.join(student, s.course("First", 1), nil)
+		var calls []func(context.Context) error
+		for i := range racers {
+			course := s.course(fmt.Sprint("Course ", i), 10)
+			calls = append(calls, func(ctx context.Context) error { return s.JoinCourse(ctx, student, course) })
+		}
+		want := map[error]int{nil: 1, enrolment.ErrTooManyCourses: racers - 1}
+		if got := race(t, calls); !maps.Equal(got, want) {
+			t.Errorf("answers: %v; want %v", got, want)
+		}
+	})
+}
+
+func TestTheSameWishSentManyTimesJoinsOnce(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		const racers = 8
+		s := newSchool(t, store)
+		student, course := s.student("Impatient", 5), s.course("Go", 5)
+		calls := slices.Repeat([]func(context.Context) error{
+			func(ctx context.Context) error { return s.JoinCourse(ctx, student, course) },
+		}, racers)
+		want := map[error]int{nil: 1, enrolment.ErrAlreadyJoined: racers - 1}
+		if got := race(t, calls); !maps.Equal(got, want) {
+			t.Errorf("answers: %v; want %v", got, want)
+		}
+		s.courses(student, "Go")
+	})
+}
+
+// lossy records the first append and loses its answer.
+type lossy struct {
+	dcb.Store
+	lost bool
+}
+
+func (l *lossy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	position, err := l.Store.Append(ctx, events, condition)
+	if err == nil && !l.lost {
+		l.lost = true
+		return 0, &dcb.UnavailableError{OutcomeUnknown: true, Cause: errors.New("the connection broke")}
+	}
+	return position, err
+}
+
+func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		s := newSchool(t, store)
+		student, course := s.student("Ann", 5), s.course("Go", 5)
+		if err := enrolment.New(&lossy{Store: store}, nil).JoinCourse(t.Context(), student, course); err != nil {
+			t.Errorf("JoinCourse with a lost answer: %v", err)
+		}
+		s.students(course, "Ann")
+	})
+}
+
+// rival records something within the boundary of every decision, just before its append.
+type rival struct {
+	dcb.Store
+	course enrolment.CourseID
+	rivals int
+}
+
+func (r *rival) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	r.rivals++
+	other := enrolment.NewStudentJoinedCourse(enrolment.StudentID(fmt.Sprint("student:rival-", r.rivals)), r.course)
+	if _, err := r.Store.Append(ctx, []dcb.Event{other}, nil); err != nil {
+		return 0, err
+	}
+	return r.Store.Append(ctx, events, condition)
+}
+
+func TestRetriesAreBounded(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+		const attempts = 7
+		s := newSchool(t, store)
+		student, course := s.student("Unlucky", 1), s.course("Endless", 1000)
+		rival := &rival{Store: store, course: course}
+		err := enrolment.New(rival, &enrolment.Options{Attempts: attempts}).JoinCourse(t.Context(), student, course)
+		if !errors.Is(err, dcb.ErrConflict) || rival.rivals != attempts {
+			t.Errorf("%v after %d attempts; want a conflict after %d", err, rival.rivals, attempts)
+		}
+	})
+}

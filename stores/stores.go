@@ -1,0 +1,111 @@
+// Package stores opens any store from a URL. It is the room that joins the others, for programs whose user says where the
+// events are:
+//
+//	mem:                                in memory, forgotten with the process
+//	postgres://user@host:5432/database  in PostgreSQL
+//
+// A PostgreSQL URL is whatever pgx and libpq understand, and may name two things more: dcb_schema=NAME, the schema that
+// the events are in (default dcb), and dcb_index=tags or dcb_index=tsvector, how they are indexed (default: as the
+// schema is already, tags for a new one).
+//
+// No password ever shows in an error of this package; [Redact] is for those who print a URL themselves.
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// Default is the URL of the store that is opened where none is named.
+const Default = "mem:"
+
+// Variable is the environment variable that names the store.
+const Variable = "DCB_STORE"
+
+// ErrURL: a URL that names no store. The error's text says what is wrong with it and what would be right.
+var ErrURL = errors.New("stores: wrong URL")
+
+// Store is a dcb.Store that its owner closes when done.
+type Store interface {
+	dcb.Store
+	io.Closer
+}
+
+// scheme is one way of keeping events, and the form that its URLs are advised in.
+type scheme struct {
+	name, form string
+	// open is nil for a store that this version does not have.
+	open func(ctx context.Context, url string) (Store, error)
+}
+
+func schemes() []scheme {
+	return []scheme{
+		{"mem", "mem:", openMemory},
+		{"postgres", "postgres://user@host:5432/database", openPostgres},
+		{"postgresql", "", openPostgres}, // the same, by its other name
+		{"disk", "disk:PATH", nil},
+		{"dcb", "dcb://host:port", nil},
+	}
+}
+
+// FromEnv opens the store that DCB_STORE names, and [Default] if it is unset or empty.
+func FromEnv(ctx context.Context) (Store, error) {
+	url := os.Getenv(Variable)
+	if url == "" {
+		url = Default
+	}
+	return Open(ctx, url)
+}
+
+// Open opens the store that url names, creating what it needs where that is missing. Errors: [ErrURL] if url is wrong, and
+// what the store says: ErrUnavailable if, for example, the database cannot be reached.
+func Open(ctx context.Context, url string) (Store, error) {
+	if url == "" {
+		return nil, wrong("it is empty; %s", hint())
+	}
+	name, _, found := strings.Cut(url, ":")
+	if !found {
+		return nil, wrong("%q has no scheme; %s", Redact(url), hint())
+	}
+	for _, s := range schemes() {
+		if s.name != name {
+			continue
+		}
+		if s.open == nil {
+			return nil, wrong("this version has no store for %s yet; %s", s.form, hint())
+		}
+		return s.open(ctx, url)
+	}
+	return nil, wrong("%q has an unknown scheme; %s", Redact(url), hint())
+}
+
+// Lasts reports whether what is recorded in the store that url names is still there when the process has ended.
+func Lasts(url string) bool { return url != "" && !strings.HasPrefix(url, "mem:") }
+
+func openMemory(_ context.Context, url string) (Store, error) {
+	if rest := strings.TrimPrefix(url, "mem:"); rest != "" {
+		return nil, wrong("a store in memory has no name or parameters, but there is %q after mem:; write mem:", Redact(rest))
+	}
+	return memstore.New(nil), nil
+}
+
+func hint() string {
+	var forms []string
+	for _, s := range schemes() {
+		if s.open != nil && s.form != "" {
+			forms = append(forms, s.form)
+		}
+	}
+	return "a store is named as " + strings.Join(forms, " or ")
+}
+
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrURL, fmt.Sprintf(format, args...))
+}
