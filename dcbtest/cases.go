@@ -1,0 +1,10 @@
+package dcbtest
+
+import "slices"
+
+// Cases returns everything that is checked. A case whose name ends like another's is another case: names are unique.
+func Cases() []Case {
+	return slices.Concat(
+		nounCases(),
+	)
+}
