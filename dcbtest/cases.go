@@ -6,5 +6,12 @@ import "slices"
 func Cases() []Case {
 	return slices.Concat(
 		nounCases(),
+		limitCases(),
+		queryLimitCases(),
+		matchingCases(),
+		randomCases(),
+		readingCases(),
+		appendingCases(),
+		conditionCases(),
 	)
 }
