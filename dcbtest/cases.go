@@ -13,5 +13,13 @@ func Cases() []Case {
 		readingCases(),
 		appendingCases(),
 		conditionCases(),
+		retryCases(),
+		ownershipCases(),
+		waitingCases(),
+		followingCases(),
+		endingCases(),
+		concurrencyCases(),
+		sharingCases(),
+		reopeningCases(),
 	)
 }

@@ -166,13 +166,7 @@ func nounCases() []Case {
 					})
 				}
 				t.others.Wait()
-				var last time.Time
-				for _, e := range t.all() {
-					if e.RecordedAt.Before(last) {
-						t.Errorf("RecordedAt fell at position %d, from %v to %v", e.Position, last, e.RecordedAt)
-					}
-					last = e.RecordedAt
-				}
+				t.recordedAtRises()
 			},
 		},
 		{
