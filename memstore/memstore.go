@@ -121,7 +121,7 @@ func (s *Store) repeated(events []dcb.Event) (dcb.Position, error) {
 	}
 	for i := range events {
 		position := first + dcb.Position(i)
-		if s.ids[events[i].ID] != position || !events[i].Same(s.events.at(position).Event) {
+		if recorded, ok := s.ids[events[i].ID]; !ok || recorded != position || !events[i].Same(s.events.at(position).Event) {
 			return 0, fmt.Errorf("%w: %s is recorded at position %d, and not by this append",
 				dcb.ErrDuplicateID, events[known].ID, s.ids[events[known].ID])
 		}

@@ -70,11 +70,11 @@ func (w *Watch) Wait(ctx context.Context, after dcb.Position) (dcb.Position, err
 func (w *Watch) Risen() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed.Load() {
+		return closedChannel()
+	}
 	if w.risen == nil {
 		w.risen = make(chan struct{})
-		if w.closed.Load() {
-			close(w.risen)
-		}
 	}
 	return w.risen
 }
@@ -86,4 +86,10 @@ func (w *Watch) wake() {
 		close(w.risen)
 		w.risen = nil
 	}
+}
+
+func closedChannel() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }

@@ -1,0 +1,100 @@
+// Package model is the contract in its plainest form: a slice of events that is scanned with Query.Matches. Tests compare stores
+// with it. It is so slow and so short that it can be checked by reading it.
+package model
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+)
+
+// Log is the sequence of events: the event at position p is Log[p-1]. It does not guard itself.
+type Log []dcb.SequencedEvent
+
+// Head returns the position of the last event, 0 if there is none.
+func (l Log) Head() dcb.Position { return dcb.Position(len(l)) }
+
+// Read returns what a store that holds l must answer, its events copied.
+func (l Log) Read(q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if err := dcb.ValidateRead(q, opts); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	result := dcb.ReadResult{Head: l.Head()}
+	for i := range l {
+		e := &l[i]
+		if opts.Backwards {
+			e = &l[len(l)-1-i]
+		}
+		if e.Position <= opts.After || opts.Before > 0 && e.Position >= opts.Before || !q.Matches(e.Event) {
+			continue
+		}
+		if opts.Limit > 0 && len(result.Events) == opts.Limit {
+			if !opts.Backwards {
+				result.Head = result.Events[opts.Limit-1].Position
+			}
+			break
+		}
+		result.Events = append(result.Events, e.Clone())
+	}
+	return result, nil
+}
+
+// Append records copies of events as a store that holds l must.
+func (l *Log) Append(events []dcb.Event, condition *dcb.AppendCondition, recordedAt time.Time) (dcb.Position, error) {
+	if err := dcb.ValidateAppend(events, condition); err != nil {
+		return 0, err
+	}
+	if known := l.known(events); len(known) > 0 {
+		if last, ok := l.repetition(known[0], events); ok {
+			return last, nil
+		}
+		return 0, fmt.Errorf("%w: recorded at %v", dcb.ErrDuplicateID, known)
+	}
+	if condition != nil {
+		for _, e := range *l {
+			if e.Position > condition.After && condition.FailIfEventsMatch.Matches(e.Event) {
+				return 0, &dcb.ConflictError{Position: e.Position}
+			}
+		}
+	}
+	for i := range events {
+		e := events[i].Clone()
+		e.Tags = dcb.UniqueTags(e.Tags)
+		*l = append(*l, dcb.SequencedEvent{Event: e, Position: l.Head() + 1, RecordedAt: recordedAt})
+	}
+	return l.Head(), nil
+}
+
+// known returns where the IDs of events are recorded, in the order of events.
+func (l Log) known(events []dcb.Event) []dcb.Position {
+	recorded := make(map[uuid.UUID]dcb.Position)
+	for i := range l {
+		if l[i].ID != uuid.Nil {
+			recorded[l[i].ID] = l[i].Position
+		}
+	}
+	var known []dcb.Position
+	for i := range events {
+		if position, ok := recorded[events[i].ID]; ok {
+			known = append(known, position)
+		}
+	}
+	return known
+}
+
+// repetition reports whether exactly events, each with an ID, are recorded from first on, and the position of the last.
+func (l Log) repetition(first dcb.Position, events []dcb.Event) (dcb.Position, bool) {
+	last := first + dcb.Position(len(events)) - 1
+	if last > l.Head() {
+		return 0, false
+	}
+	for i := range events {
+		if events[i].ID == uuid.Nil || !events[i].Same(l[int(first)-1+i].Event) {
+			return 0, false
+		}
+	}
+	return last, true
+}
