@@ -114,12 +114,12 @@ func (o *Operation) String() string {
 	case CallAppend:
 		fmt.Fprintf(&b, "Append(%s", sentEvents(o.Events))
 		if o.Condition != nil {
-			fmt.Fprintf(&b, ", unless %+v after %d", o.Condition.FailIfEventsMatch, o.Condition.After)
+			fmt.Fprintf(&b, "; %s", conditional(o.Condition))
 		}
 	case CallRead:
-		fmt.Fprintf(&b, "Read(%+v, %+v", o.Query, o.Options)
+		fmt.Fprintf(&b, "Read(%s, %+v", queried(o.Query), o.Options)
 	case CallFollow:
-		fmt.Fprintf(&b, "Follow(%+v, after %d", o.Query, o.After)
+		fmt.Fprintf(&b, "Follow(%s, after %d", queried(o.Query), o.After)
 	case CallWait:
 		fmt.Fprintf(&b, "Wait(%d", o.After)
 	case CallHead:
@@ -147,4 +147,21 @@ func sentEvents(events []dcb.Event) string {
 		return fmt.Sprintf("%q", events[0].Data)
 	}
 	return fmt.Sprintf("%d events from %q on", len(events), events[0].Data)
+}
+
+// Verify reads the final sequence through store, checks the history, and returns all that is wrong as one error, with the seed.
+func (h *History) Verify(ctx context.Context, store dcb.Store) error {
+	if err := h.ReadFinal(ctx, store); err != nil {
+		return err
+	}
+	violations := h.Check()
+	if len(violations) == 0 {
+		return nil
+	}
+	told := make([]error, 0, len(violations)+1)
+	told = append(told, fmt.Errorf("dcbtest: this history is not that of a correct store (%s=%d chooses the same calls again)", SeedVariable, h.Seed))
+	for _, v := range violations {
+		told = append(told, errors.New(v.String()))
+	}
+	return errors.Join(told...)
 }

@@ -140,8 +140,10 @@ func next(lists [][]dcb.Position, backwards bool) dcb.Position {
 		if len(list) == 0 || list[end(list)] != best {
 			continue
 		}
-		if lists[i] = list[1:]; backwards {
+		if backwards {
 			lists[i] = list[:len(list)-1]
+		} else {
+			lists[i] = list[1:]
 		}
 	}
 	return best
