@@ -1,6 +1,7 @@
 package dcbtest
 
 import (
+	"bytes"
 	"iter"
 
 	"github.com/dcbstore/dcb"
@@ -53,8 +54,8 @@ func (c *checker) checkEvents(o *Operation, want iter.Seq[dcb.Position], missing
 	for i := range o.Result.Events {
 		got := &o.Result.Events[i]
 		event := c.at(got.Position)
-		if event == nil {
-			c.report(RuleVanished, "the final sequence has no position %d, as was returned by\n\t%v", got.Position, o)
+		if event == nil || !bytes.Equal(got.Data, event.Data) {
+			c.report(RuleVanished, "the final sequence does not hold position %d, %s, as was returned by\n\t%v", got.Position, dataOf(got.Event), o)
 			return false
 		}
 		wanted, ok := next()

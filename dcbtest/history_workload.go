@@ -121,8 +121,8 @@ func (r *recorder) call(ctx context.Context, o Operation) Operation {
 	defer cancel()
 	o.Handle %= len(r.Handles)
 	o.Start = r.now()
-	returned := make(chan Operation, 1)
-	go func() { returned <- r.made(ctx, o) }()
+	asked, returned := o, make(chan Operation, 1)
+	go func() { returned <- r.made(ctx, asked) }()
 	patience := time.NewTimer(r.Patience)
 	defer patience.Stop()
 	select {
