@@ -94,9 +94,9 @@ func (o *Operation) outcome() outcome {
 		return unknown
 	case o.Err == nil:
 		return accepted
-	case isContextError(o.Err):
-		return unknown
-	case errors.As(o.Err, &unavailable) && unavailable.OutcomeUnknown:
+	case errors.As(o.Err, &unavailable) && !unavailable.OutcomeUnknown:
+		return refused
+	case unavailable != nil || isContextError(o.Err):
 		return unknown
 	}
 	return refused

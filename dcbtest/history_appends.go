@@ -158,7 +158,7 @@ func (c *checker) checkError(o *Operation) {
 		c.report(RuleHang, "%v", o)
 	case o.Err == nil:
 	case isContextError(o.Err) && o.Cancelled:
-	case errors.Is(o.Err, dcb.ErrUnavailable) && c.MayFail && !isContextError(o.Err):
+	case errors.Is(o.Err, dcb.ErrUnavailable) && c.MayFail:
 	case o.Call == CallAppend && (errors.Is(o.Err, dcb.ErrConflict) || errors.Is(o.Err, dcb.ErrDuplicateID)):
 	default:
 		c.report(RuleError, "%v", o)

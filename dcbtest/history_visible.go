@@ -53,7 +53,7 @@ func (c *checker) shownBy(o *Operation) (dcb.Position, bool) {
 		return 0, false
 	case errors.Is(o.Err, dcb.ErrConflict):
 		named, _ := conflictPosition(o)
-		return named, named != 0 && named <= c.last() // else it is told as a wrong position
+		return named, named != 0 && named <= c.last() && c.couldBeVisible(named, o.End) // else it is told as a wrong position
 	case o.Err != nil:
 		return 0, false
 	case o.Call == CallAppend:
