@@ -80,9 +80,9 @@ func (c *checker) conflict(o *Operation, below dcb.Position) dcb.Position {
 
 func (c *checker) checkAccepted(s *send, o *Operation) {
 	switch {
-	case !s.recorded() && slices.Max(s.positions) == 0:
+	case slices.Max(s.positions) == 0:
 		c.report(RuleLost, "the final sequence ends at %d, without what was recorded by\n\t%v", c.last(), o)
-	case o.Position != s.last:
+	case s.recorded() && o.Position != s.last:
 		c.report(RulePosition, "the last event is at position %d, and was recorded by\n\t%v", s.last, o)
 	}
 }

@@ -25,7 +25,7 @@ func TestTheHistoriesOfAMemstoreAreCorrect(t *testing.T) {
 	}
 	for i := range histories {
 		store := memstore.New(nil)
-		h := run(t, Workload{Handles: []dcb.Store{store, store, store}, Callers: 2 + i%8, Tags: 1 + i%6, MaxEvents: 1 + i%5})
+		h := record(t, Workload{Handles: []dcb.Store{store, store, store}, Callers: 2 + i%8, Tags: 1 + i%6, MaxEvents: 1 + i%5})
 		if err := h.Verify(t.Context(), store); err != nil {
 			t.Error(err)
 		}
@@ -36,7 +36,7 @@ func TestAHistoryGoesOnWhereAnotherEnded(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	for range 3 {
-		h := run(t, Workload{Handles: []dcb.Store{store}, Seed: 1, Callers: 4, Steps: 20})
+		h := record(t, Workload{Handles: []dcb.Store{store}, Seed: 1, Callers: 4, Duration: 20 * time.Millisecond})
 		if err := h.Verify(t.Context(), store); err != nil {
 			t.Error(err)
 		}
@@ -46,9 +46,9 @@ func TestAHistoryGoesOnWhereAnotherEnded(t *testing.T) {
 func TestAWorkloadMakesCallsOfEveryKindAndOutcome(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	h := run(t, Workload{Handles: []dcb.Store{store}, Duration: 200 * time.Millisecond})
+	h := record(t, Workload{Handles: []dcb.Store{store}, Steps: 200})
 	count := make(map[string]int)
-	var sent = make(map[string]int)
+	accepted := make(map[string]int)
 	for i := range h.Operations {
 		o := &h.Operations[i]
 		count[string(o.Call)]++
@@ -60,8 +60,8 @@ func TestAWorkloadMakesCallsOfEveryKindAndOutcome(t *testing.T) {
 			count["duplicate"]++
 		case o.Err == nil && o.Call == CallAppend:
 			count["accepted under a condition"] += ternary(o.Condition != nil)
-			sent[string(o.Events[0].Data)]++
-			count["accepted again"] += ternary(sent[string(o.Events[0].Data)] > 1)
+			accepted[string(o.Events[0].Data)]++
+			count["accepted again"] += ternary(accepted[string(o.Events[0].Data)] > 1)
 		case o.Err == nil && o.Call == CallRead:
 			count["cut"] += ternary(o.Options.Limit > 0 && len(o.Result.Events) == o.Options.Limit)
 			count["backwards"] += ternary(o.Options.Backwards)
@@ -87,7 +87,7 @@ func ternary(condition bool) int {
 
 func TestTheSeedIsTakenFromTheEnvironment(t *testing.T) {
 	t.Setenv(SeedVariable, "7")
-	if h := run(t, Workload{Handles: []dcb.Store{memstore.New(nil)}, Steps: 1}); h.Seed != 7 {
+	if h := record(t, Workload{Handles: []dcb.Store{memstore.New(nil)}, Steps: 1}); h.Seed != 7 {
 		t.Errorf("the seed is %d, want 7", h.Seed)
 	}
 	t.Setenv(SeedVariable, "seven")
@@ -103,7 +103,7 @@ func TestAWorkloadWithoutAStoreIsRefused(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, w Workload) *History {
+func record(t *testing.T, w Workload) *History {
 	t.Helper()
 	h, err := w.Run(t.Context())
 	if err != nil {
@@ -159,7 +159,7 @@ func TestAStoreThatMayFailIsJudgedByWhatItAnswered(t *testing.T) {
 			t.Parallel()
 			shared := newPlain()
 			store := failing{shared, new(atomic.Uint64), one.lies}
-			h := run(t, Workload{Handles: []dcb.Store{store, store}, Seed: 1, Steps: 30, MayFail: one.mayFail})
+			h := record(t, Workload{Handles: []dcb.Store{store, store}, Seed: 1, Steps: 30, MaxEvents: 1, MayFail: one.mayFail})
 			shared.events = shared.events[:len(shared.events)-one.forgets]
 			shared.head = dcb.Position(len(shared.events))
 			if err := h.ReadFinal(t.Context(), shared); err != nil {
@@ -196,7 +196,7 @@ func TestACallThatHangsIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	store := deaf{newPlain(), make(chan struct{})}
 	defer close(store.forever)
-	h := run(t, Workload{Handles: []dcb.Store{store}, Patience: 20 * time.Millisecond, Followers: -1})
+	h := record(t, Workload{Handles: []dcb.Store{store}, Patience: 20 * time.Millisecond, Followers: -1})
 	if err := h.ReadFinal(t.Context(), store); err != nil {
 		t.Fatal(err)
 	}
