@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dcbstore/dcb"
 )
@@ -235,7 +236,7 @@ func (s goesBack) Follow(ctx context.Context, q dcb.Query, after dcb.Position) i
 	return func(yieldBatch func(dcb.ReadResult, error) bool) {
 		for {
 			head, _ := s.Head(ctx)
-			yield()
+			s.letRise(ctx, head)
 			batch, err := s.Read(ctx, q, dcb.ReadOptions{After: after})
 			if !yieldBatch(batch, err) || err != nil {
 				return
@@ -249,6 +250,13 @@ func (s goesBack) Follow(ctx context.Context, q dcb.Query, after dcb.Position) i
 			}
 		}
 	}
+}
+
+// letRise gives others a moment to append.
+func (s goesBack) letRise(ctx context.Context, head dcb.Position) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Millisecond)
+	defer cancel()
+	_, _ = s.Wait(ctx, head)
 }
 
 // neverWakes ends a Wait at once or never.
