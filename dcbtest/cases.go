@@ -21,5 +21,6 @@ func Cases() []Case {
 		concurrencyCases(),
 		sharingCases(),
 		reopeningCases(),
+		historyCases(),
 	)
 }

@@ -1,0 +1,114 @@
+package dcbtest
+
+import "fmt"
+
+// Rule names a rule of the contract that a history can break. Its value says what is wrong when it is broken.
+type Rule string
+
+// The rules that [History.Check] checks.
+const (
+	RuleDense            Rule = "positions not dense"
+	RuleClock            Rule = "RecordedAt wrong"
+	RuleInvented         Rule = "event that nobody sent"
+	RuleAltered          Rule = "event changed"
+	RuleTwice            Rule = "recorded twice"
+	RuleTorn             Rule = "append recorded in part"
+	RuleInterleaved      Rule = "append not together"
+	RulePosition         Rule = "wrong position returned"
+	RuleLost             Rule = "accepted append lost"
+	RuleGhost            Rule = "failed append recorded"
+	RuleCondition        Rule = "condition ignored"
+	RuleSpuriousConflict Rule = "conflict without a conflicting event"
+	RuleConflictPosition Rule = "conflict names a wrong position"
+	RuleRetry            Rule = "retry refused"
+	RuleDuplicateID      Rule = "ErrDuplicateID misjudged"
+	RuleError            Rule = "unexpected error"
+	RuleOrder            Rule = "recorded below what was visible before"
+	RuleVanished         Rule = "seen and gone"
+	RuleLaggingHead      Rule = "head behind an append that returned"
+	RuleFallingHead      Rule = "head fell"
+	RuleHalfVisible      Rule = "half an append visible"
+	RuleReadMissing      Rule = "read misses an event"
+	RuleReadExtra        Rule = "read returns an event too many"
+	RuleReadHead         Rule = "head of a read wrong"
+	RuleWait             Rule = "Wait returned too early"
+	RuleHang             Rule = "call hangs"
+	RuleFollowMissing    Rule = "follower misses an event"
+	RuleFollowTwice      Rule = "follower sees an event too often"
+	RuleFollowHead       Rule = "follower's head wrong"
+)
+
+// Sentence returns what the contract says, in the words of package dcb where it has them.
+func (r Rule) Sentence() string {
+	switch r {
+	case RuleDense:
+		return "The first event has position 1 and there are no gaps."
+	case RuleClock:
+		return "RecordedAt is UTC, in whole microseconds, and never falls as Position rises."
+	case RuleInvented, RuleAltered, RuleVanished:
+		return "The store holds exactly the events that were appended, as they were sent, and what was once visible stays."
+	case RuleTwice:
+		return "An ID is unique in the store: sending an append again records nothing and returns its position."
+	case RuleTorn:
+		return "An append is recorded as a whole or not at all."
+	case RuleInterleaved:
+		return "Append records events at consecutive positions, in the order given, as one atomic step."
+	case RulePosition:
+		return "Append returns the position of the last of its events, and the same when it is sent again."
+	case RuleLost:
+		return "An append that returned is recorded, as durably as the store keeps anything."
+	case RuleGhost:
+		return "A call that returns an error, other than one that leaves the outcome unknown, has changed nothing."
+	case RuleCondition:
+		return "If an event after condition.After matches the condition, nothing is recorded; checking and recording are one step."
+	case RuleSpuriousConflict:
+		return "Appends that do not concern each other never make one another fail."
+	case RuleConflictPosition:
+		return "ConflictError.Position is that of an event that matches the condition, after its After."
+	case RuleRetry:
+		return "If exactly these events are recorded already, their position is returned, whatever the condition says."
+	case RuleDuplicateID:
+		return "ErrDuplicateID says that one of the IDs is recorded already, otherwise than by this very append."
+	case RuleError:
+		return "A valid call on an open store that can answer does not fail, whatever becomes of the calls beside it."
+	case RuleOrder:
+		return "Who has seen position n will never find anything new at or below n."
+	case RuleLaggingHead:
+		return "What begins after an append returned sees it."
+	case RuleFallingHead:
+		return "Heads never fall: what begins after a head was shown shows none below it, through whichever handle."
+	case RuleHalfVisible:
+		return "All events of an append become visible at once: no head lies within it."
+	default:
+		return r.readingSentence()
+	}
+}
+
+func (r Rule) readingSentence() string {
+	switch r {
+	case RuleReadMissing, RuleReadExtra:
+		return "The result shows one moment: every selected event up to its Head, within the bounds, in order, each once, and none recorded later."
+	case RuleReadHead:
+		return "Head is the store's last position at that moment; only where Limit cut a forward read short is it that of the last event returned."
+	case RuleWait:
+		return "Wait returns the head as soon as it is greater than after."
+	case RuleHang:
+		return "Every call returns; Wait as soon as the head is greater than after, or its context ends."
+	case RuleFollowMissing, RuleFollowTwice:
+		return "A follower sees every matching event up to its Head once, in order."
+	case RuleFollowHead:
+		return "Every batch carries the Head that it reached, and never sends the follower back."
+	}
+	panic("dcbtest: no sentence for the rule " + string(r))
+}
+
+// Violation is a rule broken by a history.
+type Violation struct {
+	Rule Rule
+	// Problem says which operations broke it and what was seen.
+	Problem string
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("%s: %s\n\tthe contract: %s", v.Rule, v.Problem, v.Rule.Sentence())
+}
