@@ -287,7 +287,7 @@ func TestWhatTheContractAllowsIsNoViolation(t *testing.T) {
 		{"a read after the head", func(h *History, _ []Operation) {
 			h.also(Operation{Call: CallRead, Start: 150, End: 160, Query: dcb.All(), Options: dcb.ReadOptions{After: 99}, Result: dcb.ReadResult{Head: 5}})
 		}},
-		{"several items that match one event", func(h *History, o []Operation) {
+		{"several items that match one event", func(_ *History, o []Operation) {
 			o[readX].Query = dcb.Query{{Tags: []string{"x"}}, {Types: []string{"T", "U"}, Tags: []string{"x"}}}
 		}},
 		{"a retry that was refused before the append was recorded", func(_ *History, o []Operation) {

@@ -82,7 +82,7 @@ func (w *Workload) complete() error {
 		w.Seed = seed
 	}
 	if w.Seed == 0 {
-		w.Seed = rand.Uint64() //nolint:gosec // a seed is no secret
+		w.Seed = rand.Uint64()
 	}
 	w.Callers = defaulted(w.Callers, 8)
 	w.Steps = defaulted(w.Steps, 100)
