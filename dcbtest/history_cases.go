@@ -48,7 +48,7 @@ func (t *T) verify(w Workload, final dcb.Store) {
 }
 
 func (t *T) record(w Workload) *History {
-	w.Patience = t.suite.Timeout / 4
+	w.Patience = t.suite.Timeout / 6 // callers, then waits, then followers may hang, and the case must live to tell
 	h, err := w.Run(t.ctx)
 	if err != nil {
 		t.Fatalf("%w", err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -201,14 +202,11 @@ func (c *checker) checkOperation(o *Operation) {
 func dataOf(e dcb.Event) string { return quoted(string(e.Data)) }
 
 func tell(operations []*Operation) string {
-	text := ""
+	told := make([]string, len(operations))
 	for i, o := range operations {
-		if i > 0 {
-			text += "\n\t"
-		}
-		text += o.String()
+		told[i] = o.String()
 	}
-	return text
+	return strings.Join(told, "\n\t")
 }
 
 func ordinal(n int) string {

@@ -40,66 +40,43 @@ const (
 
 // Sentence returns what the contract says, in the words of package dcb where it has them.
 func (r Rule) Sentence() string {
-	switch r {
-	case RuleDense:
-		return "The first event has position 1 and there are no gaps."
-	case RuleClock:
-		return "RecordedAt is UTC, in whole microseconds, and never falls as Position rises."
-	case RuleInvented, RuleAltered, RuleVanished:
-		return "The store holds exactly the events that were appended, as they were sent, and what was once visible stays."
-	case RuleTwice:
-		return "An ID is unique in the store: sending an append again records nothing and returns its position."
-	case RuleTorn:
-		return "An append is recorded as a whole or not at all."
-	case RuleInterleaved:
-		return "Append records events at consecutive positions, in the order given, as one atomic step."
-	case RulePosition:
-		return "Append returns the position of the last of its events, and the same when it is sent again."
-	case RuleLost:
-		return "An append that returned is recorded, as durably as the store keeps anything."
-	case RuleGhost:
-		return "A call that returns an error, other than one that leaves the outcome unknown, has changed nothing."
-	case RuleCondition:
-		return "If an event after condition.After matches the condition, nothing is recorded; checking and recording are one step."
-	case RuleSpuriousConflict:
-		return "Appends that do not concern each other never make one another fail."
-	case RuleConflictPosition:
-		return "ConflictError.Position is that of an event that matches the condition, after its After."
-	case RuleRetry:
-		return "If exactly these events are recorded already, their position is returned, whatever the condition says."
-	case RuleDuplicateID:
-		return "ErrDuplicateID says that one of the IDs is recorded already, otherwise than by this very append."
-	case RuleError:
-		return "A valid call on an open store that can answer does not fail, whatever becomes of the calls beside it."
-	case RuleOrder:
-		return "Who has seen position n will never find anything new at or below n."
-	case RuleLaggingHead:
-		return "What begins after an append returned sees it."
-	case RuleFallingHead:
-		return "Heads never fall: what begins after a head was shown shows none below it, through whichever handle."
-	case RuleHalfVisible:
-		return "All events of an append become visible at once: no head lies within it."
-	default:
-		return r.readingSentence()
+	sentence, ok := sentences[r]
+	if !ok {
+		panic("dcbtest: no sentence for the rule " + string(r))
 	}
+	return sentence
 }
 
-func (r Rule) readingSentence() string {
-	switch r {
-	case RuleReadMissing, RuleReadExtra:
-		return "The result shows one moment: every selected event up to its Head, within the bounds, in order, each once, and none recorded later."
-	case RuleReadHead:
-		return "Head is the store's last position at that moment; only where Limit cut a forward read short is it that of the last event returned."
-	case RuleWait:
-		return "Wait returns the head as soon as it is greater than after."
-	case RuleHang:
-		return "Every call returns; Wait as soon as the head is greater than after, or its context ends."
-	case RuleFollowMissing, RuleFollowTwice:
-		return "A follower sees every matching event up to its Head once, in order."
-	case RuleFollowHead:
-		return "Every batch carries the Head that it reached, and never sends the follower back."
-	}
-	panic("dcbtest: no sentence for the rule " + string(r))
+var sentences = map[Rule]string{
+	RuleDense:            "The first event has position 1 and there are no gaps.",
+	RuleClock:            "RecordedAt is UTC, in whole microseconds, and never falls as Position rises.",
+	RuleInvented:         "The store holds exactly the events that were appended, as they were sent, and what was once visible stays.",
+	RuleAltered:          "The store holds exactly the events that were appended, as they were sent, and what was once visible stays.",
+	RuleTwice:            "An ID is unique in the store: sending an append again records nothing and returns its position.",
+	RuleTorn:             "An append is recorded as a whole or not at all.",
+	RuleInterleaved:      "Append records events at consecutive positions, in the order given, as one atomic step.",
+	RulePosition:         "Append returns the position of the last of its events, and the same when it is sent again.",
+	RuleLost:             "An append that returned is recorded, as durably as the store keeps anything.",
+	RuleGhost:            "A call that returns an error, other than one that leaves the outcome unknown, has changed nothing.",
+	RuleCondition:        "If an event after condition.After matches the condition, nothing is recorded; checking and recording are one step.",
+	RuleSpuriousConflict: "Appends that do not concern each other never make one another fail.",
+	RuleConflictPosition: "ConflictError.Position is that of an event that matches the condition, after its After.",
+	RuleRetry:            "If exactly these events are recorded already, their position is returned, whatever the condition says.",
+	RuleDuplicateID:      "ErrDuplicateID says that one of the IDs is recorded already, otherwise than by this very append.",
+	RuleError:            "A valid call on an open store that can answer does not fail, whatever becomes of the calls beside it.",
+	RuleOrder:            "Who has seen position n will never find anything new at or below n.",
+	RuleVanished:         "The store holds exactly the events that were appended, as they were sent, and what was once visible stays.",
+	RuleLaggingHead:      "What begins after an append returned sees it.",
+	RuleFallingHead:      "Heads never fall: what begins after a head was shown shows none below it, through whichever handle.",
+	RuleHalfVisible:      "All events of an append become visible at once: no head lies within it.",
+	RuleReadMissing:      "The result shows one moment: every selected event up to its Head, within the bounds, in order, each once, and none recorded later.",
+	RuleReadExtra:        "The result shows one moment: every selected event up to its Head, within the bounds, in order, each once, and none recorded later.",
+	RuleReadHead:         "Head is the store's last position at that moment; only where Limit cut a forward read short is it that of the last event returned.",
+	RuleWait:             "Wait returns the head as soon as it is greater than after.",
+	RuleHang:             "Every call returns; Wait as soon as the head is greater than after, or its context ends.",
+	RuleFollowMissing:    "A follower sees every matching event up to its Head once, in order.",
+	RuleFollowTwice:      "A follower sees every matching event up to its Head once, in order.",
+	RuleFollowHead:       "Every batch carries the Head that it reached, and never sends the follower back.",
 }
 
 // Violation is a rule broken by a history.

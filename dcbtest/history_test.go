@@ -48,24 +48,29 @@ func TestAWorkloadMakesCallsOfEveryKindAndOutcome(t *testing.T) {
 	store := memstore.New(nil)
 	h := record(t, Workload{Handles: []dcb.Store{store}, Steps: 200})
 	count := make(map[string]int)
+	note := func(kind string, is bool) {
+		if is {
+			count[kind]++
+		}
+	}
 	accepted := make(map[string]int)
 	for i := range h.Operations {
 		o := &h.Operations[i]
 		count[string(o.Call)]++
-		count["cancelled"] += ternary(o.Cancelled)
+		note("cancelled", o.Cancelled)
 		switch {
 		case errors.Is(o.Err, dcb.ErrConflict):
 			count["conflict"]++
 		case errors.Is(o.Err, dcb.ErrDuplicateID):
 			count["duplicate"]++
 		case o.Err == nil && o.Call == CallAppend:
-			count["accepted under a condition"] += ternary(o.Condition != nil)
+			note("accepted under a condition", o.Condition != nil)
 			accepted[string(o.Events[0].Data)]++
-			count["accepted again"] += ternary(accepted[string(o.Events[0].Data)] > 1)
+			note("accepted again", accepted[string(o.Events[0].Data)] > 1)
 		case o.Err == nil && o.Call == CallRead:
-			count["cut"] += ternary(o.Options.Limit > 0 && len(o.Result.Events) == o.Options.Limit)
-			count["backwards"] += ternary(o.Options.Backwards)
-			count["something read"] += ternary(len(o.Result.Events) > 0)
+			note("cut", o.Options.Limit > 0 && len(o.Result.Events) == o.Options.Limit)
+			note("backwards", o.Options.Backwards)
+			note("something read", len(o.Result.Events) > 0)
 		}
 	}
 	for _, kind := range []string{
@@ -76,13 +81,6 @@ func TestAWorkloadMakesCallsOfEveryKindAndOutcome(t *testing.T) {
 			t.Errorf("%d of %d operations are of the kind %q", count[kind], len(h.Operations), kind)
 		}
 	}
-}
-
-func ternary(condition bool) int {
-	if condition {
-		return 1
-	}
-	return 0
 }
 
 func TestTheSeedIsTakenFromTheEnvironment(t *testing.T) {
@@ -143,7 +141,7 @@ func (s failing) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 
 func TestAStoreThatMayFailIsJudgedByWhatItAnswered(t *testing.T) {
 	t.Parallel()
-	for _, one := range []struct {
+	for _, test := range []struct {
 		name    string
 		mayFail bool
 		lies    bool
@@ -155,19 +153,19 @@ func TestAStoreThatMayFailIsJudgedByWhatItAnswered(t *testing.T) {
 		{name: "and says that what it recorded is not recorded", mayFail: true, lies: true, want: RuleGhost},
 		{name: "and recovers without the last append", mayFail: true, forgets: 1, want: RuleLost},
 	} {
-		t.Run(one.name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			shared := newPlain()
-			store := failing{shared, new(atomic.Uint64), one.lies}
-			h := record(t, Workload{Handles: []dcb.Store{store, store}, Seed: 1, Steps: 30, MaxEvents: 1, MayFail: one.mayFail})
-			shared.events = shared.events[:len(shared.events)-one.forgets]
+			store := failing{shared, new(atomic.Uint64), test.lies}
+			h := record(t, Workload{Handles: []dcb.Store{store, store}, Seed: 1, Steps: 30, MaxEvents: 1, MayFail: test.mayFail})
+			shared.events = shared.events[:len(shared.events)-test.forgets]
 			shared.head = dcb.Position(len(shared.events))
 			if err := h.ReadFinal(t.Context(), shared); err != nil {
 				t.Fatal(err)
 			}
 			broken := rulesOf(h.Check())
-			if one.want == "" && len(broken) > 0 || one.want != "" && !broken[one.want] {
-				t.Errorf("broken are %v, want %q", h.Check(), one.want)
+			if test.want == "" && len(broken) > 0 || test.want != "" && !broken[test.want] {
+				t.Errorf("broken are %v, want %q", h.Check(), test.want)
 			}
 		})
 	}

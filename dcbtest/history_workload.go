@@ -23,8 +23,8 @@ const SeedVariable = "DCB_SEED"
 // something older or of nothing, send appends again, also all together, give up waiting, read, wait and follow. Only Handles is
 // required.
 type Workload struct {
-	// Handles are one store, or several on the same events; callers are dealt out to them in turn. The events that are there already are
-	// left alone.
+	// Handles are one store, or several on the same events; callers are dealt out to them in turn. Nobody else may append
+	// meanwhile, nor may an append of before still be under way. Events that are there already are left alone.
 	Handles []dcb.Store
 	// Seed is what all choices come from. Default 0: that of DCB_SEED, or else a new one; History.Seed tells.
 	Seed uint64
@@ -82,7 +82,7 @@ func (w *Workload) complete() error {
 		w.Seed = seed
 	}
 	if w.Seed == 0 {
-		w.Seed = rand.Uint64() //nolint:gosec // a seed is no secret
+		w.Seed = rand.Uint64()
 	}
 	w.Callers = defaulted(w.Callers, 8)
 	w.Steps = defaulted(w.Steps, 100)

@@ -25,7 +25,7 @@ type showsLate struct {
 
 func (s showsLate) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	s.mu.Lock()
-	before, _ := s.plain.Head(context.WithoutCancel(ctx))
+	before, _ := s.Head(context.WithoutCancel(ctx))
 	last, err := s.plain.Append(ctx, events, condition)
 	for position := before + 1; position <= last; position++ {
 		s.hidden[position] = true

@@ -90,7 +90,7 @@ func rulesBroken(t *testing.T, wrong wrongStore, seed uint64) []Rule {
 	shared := newPlain()
 	handle := wrong.handle(shared)
 	handles := []dcb.Store{handle}
-	if wrong.breaks == RuleFallingHead {
+	if wrong.breaks == RuleFallingHead { // which takes two handles, as alone one would only lag
 		handles = append(handles, wrong.handle(shared))
 	}
 	h, err := Workload{Handles: handles, Seed: seed, Steps: 40, Patience: 300 * time.Millisecond}.Run(t.Context())
