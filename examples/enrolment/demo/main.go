@@ -9,7 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log"
 	"os"
 	"sync"
 
@@ -19,13 +19,13 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background(), log.New(os.Stdout, "", 0)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, say *log.Logger) error {
 	store, err := stores.FromEnv(ctx)
 	if err != nil {
 		return err
@@ -52,15 +52,15 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 
 	// Each of these looks at the student and at the course at once. Those that a rule forbids say which.
-	fmt.Fprintln(out, "Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
-	fmt.Fprintln(out, "Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
-	fmt.Fprintln(out, "Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
-	fmt.Fprintln(out, "Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	say.Println("Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
+	say.Println("Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
+	say.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	say.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
 
 	// Ten more students race for the last place of Maths. Every one of them sees a free place when looking, but their appends carry
 	// the condition that nothing was recorded since that concerns them, so exactly one gets it.
-	fmt.Fprintln(out, "Ten students race for the last place of Maths:")
-	if err := race(ctx, out, app, maths); err != nil {
+	say.Println("Ten students race for the last place of Maths:")
+	if err := race(ctx, say, app, maths); err != nil {
 		return err
 	}
 
@@ -69,18 +69,18 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "Maths has", len(students), "students:", students)
+	say.Println("Maths has", len(students), "students:", students)
 	history := dcb.Query{{Tags: []string{string(maths)}}}
 	for event, err := range dcb.Stream(ctx, store, history, dcb.ReadOptions{}) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  %3d %-20s %v %s\n", event.Position, event.Type, event.Tags, event.Data)
+		say.Printf("  %3d %-20s %v %s", event.Position, event.Type, event.Tags, event.Data)
 	}
 	return nil
 }
 
-func race(ctx context.Context, out io.Writer, app enrolment.Enrolment, course enrolment.CourseID) error {
+func race(ctx context.Context, say *log.Logger, app enrolment.Enrolment, course enrolment.CourseID) error {
 	const racers = 10
 	var wait sync.WaitGroup
 	answers := make([]error, racers)
@@ -103,7 +103,7 @@ func race(ctx context.Context, out io.Writer, app enrolment.Enrolment, course en
 			return err
 		}
 	}
-	fmt.Fprintf(out, "  %d joined, %d found it fully booked\n", joined, refused)
+	say.Printf("  %d joined, %d found it fully booked", joined, refused)
 	return nil
 }
 

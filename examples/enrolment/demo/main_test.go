@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log"
 	"strings"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 func TestTheDemoTellsItsStory(t *testing.T) {
 	t.Setenv(stores.Variable, "mem:")
 	var out strings.Builder
-	if err := run(t.Context(), &out); err != nil {
+	if err := run(t.Context(), log.New(&out, "", 0)); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
