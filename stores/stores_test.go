@@ -96,13 +96,11 @@ func errorTexts(err error, word string) bool {
 	if strings.Contains(err.Error(), word) {
 		return true
 	}
-	switch wrapper := err.(type) {
-	case interface{ Unwrap() error }:
-		return errorTexts(wrapper.Unwrap(), word)
-	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(wrapper.Unwrap(), func(e error) bool { return errorTexts(e, word) })
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		return slices.ContainsFunc(several.Unwrap(), func(e error) bool { return errorTexts(e, word) })
 	}
-	return false
+	return errorTexts(errors.Unwrap(err), word)
 }
 
 func TestPasswordsAreHidden(t *testing.T) {

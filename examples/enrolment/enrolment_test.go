@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -13,16 +14,34 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/examples/enrolment"
+	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/stores"
 )
 
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// indexes names each kind of store by its index in PostgreSQL; the one without is in memory.
+var indexes = map[string]string{"memory": "", "PostgreSQL tags": "tags", "PostgreSQL tsvector": "tsvector"}
+
+// school is the application on a new store, within a test. Its methods fail the test where something is not as wanted.
+type school struct {
+	*testing.T
+	*enrolment.App
+	store dcb.Store
+}
+
 // onEveryStore runs test as a parallel subtest for each kind of store, on a new store each.
-func onEveryStore(t *testing.T, test func(t *testing.T, store dcb.Store)) {
+func onEveryStore(t *testing.T, test func(s school)) {
+	t.Helper()
 	t.Parallel()
-	for name, url := range storeURLs {
+	for name, index := range indexes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, err := stores.Open(t.Context(), url(t))
+			url := "mem:"
+			if index != "" {
+				url = pgtest.URL(t) + "&dcb_index=" + index
+			}
+			store, err := stores.Open(t.Context(), url)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,73 +50,62 @@ func onEveryStore(t *testing.T, test func(t *testing.T, store dcb.Store)) {
 					t.Error(err)
 				}
 			})
-			test(t, store)
+			test(school{t, enrolment.New(store, nil), store})
 		})
 	}
 }
 
-// school registers students and courses, and fails the test where that fails.
-type school struct {
-	*enrolment.App
-	t *testing.T
-}
-
-func newSchool(t *testing.T, store dcb.Store) school {
-	return school{enrolment.New(store, nil), t}
-}
-
 func (s school) student(name string, maxCourses int) enrolment.StudentID {
-	s.t.Helper()
-	id, err := s.RegisterStudent(s.t.Context(), name, maxCourses)
+	s.Helper()
+	id, err := s.RegisterStudent(s.Context(), name, maxCourses)
 	if err != nil {
-		s.t.Fatal(err)
+		s.Fatal(err)
 	}
 	return id
 }
 
 func (s school) course(name string, places int) enrolment.CourseID {
-	s.t.Helper()
-	id, err := s.RegisterCourse(s.t.Context(), name, places)
+	s.Helper()
+	id, err := s.RegisterCourse(s.Context(), name, places)
 	if err != nil {
-		s.t.Fatal(err)
+		s.Fatal(err)
 	}
 	return id
 }
 
 // join fails the test unless the answer is want.
 func (s school) join(student enrolment.StudentID, course enrolment.CourseID, want error) {
-	s.t.Helper()
-	if err := s.JoinCourse(s.t.Context(), student, course); !errors.Is(err, want) {
-		s.t.Errorf("JoinCourse: %v; want %v", err, want)
+	s.Helper()
+	if err := s.JoinCourse(s.Context(), student, course); !errors.Is(err, want) {
+		s.Errorf("JoinCourse: %v; want %v", err, want)
 	}
 }
 
 func (s school) students(course enrolment.CourseID, want ...string) {
-	s.t.Helper()
-	got, err := s.ListStudents(s.t.Context(), course)
+	s.Helper()
+	got, err := s.ListStudents(s.Context(), course)
 	if err != nil {
-		s.t.Fatal(err)
+		s.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		s.t.Errorf("students (-want +got):\n%s", diff)
+		s.Errorf("students (-want +got):\n%s", diff)
 	}
 }
 
 func (s school) courses(student enrolment.StudentID, want ...string) {
-	s.t.Helper()
-	got, err := s.ListCourses(s.t.Context(), student)
+	s.Helper()
+	got, err := s.ListCourses(s.Context(), student)
 	if err != nil {
-		s.t.Fatal(err)
+		s.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		s.t.Errorf("courses (-want +got):\n%s", diff)
+		s.Errorf("courses (-want +got):\n%s", diff)
 	}
 }
 
 // The story is the one that the Python library's enrolment test case tells.
 func TestStudentsJoinCoursesWithinTheRules(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
-		s := newSchool(t, store)
+	onEveryStore(t, func(s school) {
 		boundaries := s.course("Dynamic Consistency Boundaries", 5)
 		maths, biology := s.course("Maths", 5), s.course("Biology", 5)
 		french, spanish := s.course("French", 5), s.course("Spanish", 5)
@@ -126,8 +134,7 @@ func TestStudentsJoinCoursesWithinTheRules(t *testing.T) {
 }
 
 func TestTheFirstRuleThatForbidsIsTheAnswer(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
-		s := newSchool(t, store)
+	onEveryStore(t, func(s school) {
 		course, student := s.course("Full", 1), s.student("Busy", 1)
 		s.join(student, course, nil)
 		s.join(student, course, enrolment.ErrAlreadyJoined) // and the course is full, and the student busy
@@ -139,54 +146,53 @@ func TestTheFirstRuleThatForbidsIsTheAnswer(t *testing.T) {
 }
 
 func TestListsAreEmptyUntilSomebodyJoins(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
-		s := newSchool(t, store)
-		students, err := s.ListStudents(t.Context(), s.course("Quiet", 3))
+	onEveryStore(t, func(s school) {
+		students, err := s.ListStudents(s.Context(), s.course("Quiet", 3))
 		if len(students) > 0 || err != nil {
-			t.Errorf("ListStudents: %v, %v; want none", students, err)
+			s.Errorf("ListStudents: %v, %v; want none", students, err)
 		}
-		courses, err := s.ListCourses(t.Context(), s.student("Idle", 3))
+		courses, err := s.ListCourses(s.Context(), s.student("Idle", 3))
 		if len(courses) > 0 || err != nil {
-			t.Errorf("ListCourses: %v, %v; want none", courses, err)
+			s.Errorf("ListCourses: %v, %v; want none", courses, err)
 		}
-		if _, err := s.ListStudents(t.Context(), "course:none"); !errors.Is(err, enrolment.ErrCourseNotFound) {
-			t.Errorf("ListStudents of no course: %v", err)
+		if _, err := s.ListStudents(s.Context(), "course:none"); !errors.Is(err, enrolment.ErrCourseNotFound) {
+			s.Errorf("ListStudents of no course: %v", err)
 		}
-		if _, err := s.ListCourses(t.Context(), "student:none"); !errors.Is(err, enrolment.ErrStudentNotFound) {
-			t.Errorf("ListCourses of no student: %v", err)
+		if _, err := s.ListCourses(s.Context(), "student:none"); !errors.Is(err, enrolment.ErrStudentNotFound) {
+			s.Errorf("ListCourses of no student: %v", err)
 		}
 	})
 }
 
 func TestAnIDIsRegisteredOnce(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
-		app := enrolment.New(store, &enrolment.Options{NewID: func() string { return "same" }})
-		ctx := t.Context()
+	onEveryStore(t, func(s school) {
+		app := enrolment.New(s.store, &enrolment.Options{NewID: func() string { return "same" }})
+		ctx := s.Context()
 		if _, err := app.RegisterStudent(ctx, "Ann", 1); err != nil {
-			t.Fatal(err)
+			s.Fatal(err)
 		}
 		if _, err := app.RegisterStudent(ctx, "Bob", 1); !errors.Is(err, enrolment.ErrAlreadyRegistered) {
-			t.Errorf("second student: %v", err)
+			s.Errorf("second student: %v", err)
 		}
 		if _, err := app.RegisterCourse(ctx, "Go", 1); err != nil {
-			t.Errorf("a course concerns no student: %v", err)
+			s.Errorf("a course concerns no student: %v", err)
 		}
 		if _, err := app.RegisterCourse(ctx, "Go", 1); !errors.Is(err, enrolment.ErrAlreadyRegistered) {
-			t.Errorf("second course: %v", err)
+			s.Errorf("second course: %v", err)
 		}
 	})
 }
 
 // race starts all calls at once and returns how often each answer came.
-func race(t *testing.T, calls []func(ctx context.Context) error) map[error]int {
-	t.Helper()
+func (s school) race(calls []func(ctx context.Context) error) map[error]int {
+	s.Helper()
 	known := []error{nil, enrolment.ErrFullyBooked, enrolment.ErrTooManyCourses, enrolment.ErrAlreadyJoined}
 	start, answers := make(chan struct{}), make([]error, len(calls))
 	var wait sync.WaitGroup
 	for i, call := range calls {
 		wait.Go(func() {
 			<-start
-			answers[i] = call(t.Context())
+			answers[i] = call(s.Context())
 		})
 	}
 	close(start)
@@ -195,7 +201,7 @@ func race(t *testing.T, calls []func(ctx context.Context) error) map[error]int {
 	for _, answer := range answers {
 		i := slices.IndexFunc(known, func(err error) bool { return errors.Is(answer, err) })
 		if i < 0 {
-			t.Fatalf("an answer that no rule gives: %v", answer)
+			s.Fatalf("an answer that no rule gives: %v", answer)
 		}
 		count[known[i]]++
 	}
@@ -203,9 +209,8 @@ func race(t *testing.T, calls []func(ctx context.Context) error) map[error]int {
 }
 
 func TestTheLastPlacesGoToAsManyStudents(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+	onEveryStore(t, func(s school) {
 		const places, racers = 3, 16
-		s := newSchool(t, store)
 		course := s.course("Popular", places)
 		var calls []func(context.Context) error
 		for i := range racers {
@@ -213,20 +218,19 @@ func TestTheLastPlacesGoToAsManyStudents(t *testing.T) {
 			calls = append(calls, func(ctx context.Context) error { return s.JoinCourse(ctx, student, course) })
 		}
 		want := map[error]int{nil: places, enrolment.ErrFullyBooked: racers - places}
-		if got := race(t, calls); !maps.Equal(got, want) {
-			t.Errorf("answers: %v; want %v", got, want)
+		if got := s.race(calls); !maps.Equal(got, want) {
+			s.Errorf("answers: %v; want %v", got, want)
 		}
-		students, err := s.ListStudents(t.Context(), course)
+		students, err := s.ListStudents(s.Context(), course)
 		if len(students) != places || err != nil {
-			t.Errorf("the course has %v, %v; want %d students", students, err, places)
+			s.Errorf("the course has %v, %v; want %d students", students, err, places)
 		}
 	})
 }
 
 func TestAStudentAtTheLimitJoinsOneOfManyCourses(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+	onEveryStore(t, func(s school) {
 		const maxCourses, racers = 2, 12
-		s := newSchool(t, store)
 		student := s.student("Eager", maxCourses)
 		s.join(student, s.course("First", 1), nil)
 		var calls []func(context.Context) error
@@ -235,23 +239,22 @@ func TestAStudentAtTheLimitJoinsOneOfManyCourses(t *testing.T) {
 			calls = append(calls, func(ctx context.Context) error { return s.JoinCourse(ctx, student, course) })
 		}
 		want := map[error]int{nil: 1, enrolment.ErrTooManyCourses: racers - 1}
-		if got := race(t, calls); !maps.Equal(got, want) {
-			t.Errorf("answers: %v; want %v", got, want)
+		if got := s.race(calls); !maps.Equal(got, want) {
+			s.Errorf("answers: %v; want %v", got, want)
 		}
 	})
 }
 
 func TestTheSameWishSentManyTimesJoinsOnce(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+	onEveryStore(t, func(s school) {
 		const racers = 8
-		s := newSchool(t, store)
 		student, course := s.student("Impatient", 5), s.course("Go", 5)
 		calls := slices.Repeat([]func(context.Context) error{
 			func(ctx context.Context) error { return s.JoinCourse(ctx, student, course) },
 		}, racers)
 		want := map[error]int{nil: 1, enrolment.ErrAlreadyJoined: racers - 1}
-		if got := race(t, calls); !maps.Equal(got, want) {
-			t.Errorf("answers: %v; want %v", got, want)
+		if got := s.race(calls); !maps.Equal(got, want) {
+			s.Errorf("answers: %v; want %v", got, want)
 		}
 		s.courses(student, "Go")
 	})
@@ -273,11 +276,10 @@ func (l *lossy) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 }
 
 func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
-		s := newSchool(t, store)
+	onEveryStore(t, func(s school) {
 		student, course := s.student("Ann", 5), s.course("Go", 5)
-		if err := enrolment.New(&lossy{Store: store}, nil).JoinCourse(t.Context(), student, course); err != nil {
-			t.Errorf("JoinCourse with a lost answer: %v", err)
+		if err := enrolment.New(&lossy{Store: s.store}, nil).JoinCourse(s.Context(), student, course); err != nil {
+			s.Errorf("JoinCourse with a lost answer: %v", err)
 		}
 		s.students(course, "Ann")
 	})
@@ -300,14 +302,13 @@ func (r *rival) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 }
 
 func TestRetriesAreBounded(t *testing.T) {
-	onEveryStore(t, func(t *testing.T, store dcb.Store) {
+	onEveryStore(t, func(s school) {
 		const attempts = 7
-		s := newSchool(t, store)
 		student, course := s.student("Unlucky", 1), s.course("Endless", 1000)
-		rival := &rival{Store: store, course: course}
-		err := enrolment.New(rival, &enrolment.Options{Attempts: attempts}).JoinCourse(t.Context(), student, course)
+		rival := &rival{Store: s.store, course: course}
+		err := enrolment.New(rival, &enrolment.Options{Attempts: attempts}).JoinCourse(s.Context(), student, course)
 		if !errors.Is(err, dcb.ErrConflict) || rival.rivals != attempts {
-			t.Errorf("%v after %d attempts; want a conflict after %d", err, rival.rivals, attempts)
+			s.Errorf("%v after %d attempts; want a conflict after %d", err, rival.rivals, attempts)
 		}
 	})
 }

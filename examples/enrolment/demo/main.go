@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"sync"
 
@@ -18,13 +19,13 @@ import (
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	if err := run(context.Background(), log.New(os.Stdout, "", 0)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, say *log.Logger) error {
 	store, err := stores.FromEnv(ctx)
 	if err != nil {
 		return err
@@ -51,15 +52,15 @@ func run(ctx context.Context) error {
 	}
 
 	// Each of these looks at the student and at the course at once. Those that a rule forbids say which.
-	fmt.Println("Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
-	fmt.Println("Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
-	fmt.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
-	fmt.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	say.Println("Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
+	say.Println("Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
+	say.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	say.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
 
 	// Ten more students race for the last place of Maths. Every one of them sees a free place when looking, but their appends carry
 	// the condition that nothing was recorded since that concerns them, so exactly one gets it.
-	fmt.Println("Ten students race for the last place of Maths:")
-	if err := race(ctx, app, maths); err != nil {
+	say.Println("Ten students race for the last place of Maths:")
+	if err := race(ctx, say, app, maths); err != nil {
 		return err
 	}
 
@@ -68,18 +69,18 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("Maths has", len(students), "students:", students)
+	say.Println("Maths has", len(students), "students:", students)
 	history := dcb.Query{{Tags: []string{string(maths)}}}
 	for event, err := range dcb.Stream(ctx, store, history, dcb.ReadOptions{}) {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  %3d %-20s %v %s\n", event.Position, event.Type, event.Tags, event.Data)
+		say.Printf("  %3d %-20s %v %s", event.Position, event.Type, event.Tags, event.Data)
 	}
 	return nil
 }
 
-func race(ctx context.Context, app enrolment.Enrolment, course enrolment.CourseID) error {
+func race(ctx context.Context, say *log.Logger, app enrolment.Enrolment, course enrolment.CourseID) error {
 	const racers = 10
 	var wait sync.WaitGroup
 	answers := make([]error, racers)
@@ -102,7 +103,7 @@ func race(ctx context.Context, app enrolment.Enrolment, course enrolment.CourseI
 			return err
 		}
 	}
-	fmt.Printf("  %d joined, %d found it fully booked\n", joined, refused)
+	say.Printf("  %d joined, %d found it fully booked", joined, refused)
 	return nil
 }
 
