@@ -17,22 +17,22 @@ func wrongAppending() []fault {
 	return []fault{
 		{name: "a gap after a failed append", caughtBy: "appending/a refused append leaves no gap", wrong: gaps},
 		{name: "what is valid of an invalid append is recorded", caughtBy: "limits/one invalid event spoils the append", wrong: halfOfInvalid},
-		{name: "half an append is recorded when its condition fails", caughtBy: "conditions/a batch is recorded whole or not at all", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "half an append is recorded when its condition fails", caughtBy: "conditions/a batch is recorded whole or not at all", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.record(events, condition)
 			if errors.Is(err, dcb.ErrConflict) {
 				_, _ = p.record(events[:len(events)/2], nil)
 			}
 			return position, err
 		})},
-		{name: "the position returned is that of the first event", caughtBy: "appending/the events of a call have consecutive positions", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "the position returned is that of the first event", caughtBy: "appending/the events of a call have consecutive positions", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.record(events, condition)
 			return position - min(position, dcb.Position(len(events))-1), err
 		})},
-		{name: "an append is recorded backwards", caughtBy: "appending/the events of a call keep their order", wrong: given(func(events []dcb.Event, c *dcb.AppendCondition, _ *plain) ([]dcb.Event, *dcb.AppendCondition) {
+		{name: "an append is recorded backwards", caughtBy: "appending/the events of a call keep their order", wrong: given(func(events []dcb.Event, c *dcb.AppendCondition, _ *simple) ([]dcb.Event, *dcb.AppendCondition) {
 			slices.Reverse(events)
 			return events, c
 		})},
-		{name: "repeated tags are kept", caughtBy: "appending/repeated tags are recorded once", wrong: asking(nil, func(_ dcb.Query, _ dcb.ReadOptions, r *dcb.ReadResult, _ *plain) {
+		{name: "repeated tags are kept", caughtBy: "appending/repeated tags are recorded once", wrong: asking(nil, func(_ dcb.Query, _ dcb.ReadOptions, r *dcb.ReadResult, _ *simple) {
 			for i := range r.Events {
 				r.Events[i].Tags = append(r.Events[i].Tags, r.Events[i].Tags...)
 			}
@@ -43,7 +43,7 @@ func wrongAppending() []fault {
 			e.Tags = slices.Clone(dcb.UniqueTags(e.Tags))
 			slices.Reverse(e.Tags)
 		})},
-		{name: "an event like the last is dropped", caughtBy: "appending/equal events are different events", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "an event like the last is dropped", caughtBy: "appending/equal events are different events", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			if head := p.log.Head(); head > 0 && events[0].Same(p.log[head-1].Event) {
 				return head, nil
 			}
@@ -68,21 +68,21 @@ func wrongAppending() []fault {
 				e.Tags[i] = string(bytes.ToValidUTF8(bytes.ReplaceAll([]byte(e.Tags[i]), []byte("\ufeff"), nil), nil))
 			}
 		})},
-		limited("a type may have a byte more", "limits/type bytes", func(events []dcb.Event) { events[len(events)-1].Type = "T" }),
-		limited("a tag may be empty", "limits/tag bytes", func(events []dcb.Event) { events[len(events)-1].Tags = nil }),
-		limited("an event may have a tag more", "limits/tags of an event", func(events []dcb.Event) { events[len(events)-1].Tags = nil }),
-		limited("data may have a byte more", "limits/data bytes", func(events []dcb.Event) { events[0].Data = nil }),
-		limited("metadata is not looked at", "limits/metadata entries", func(events []dcb.Event) { events[0].Metadata = nil }),
-		limited("NUL is allowed", "limits/text is without NUL", func(events []dcb.Event) { events[len(events)-1] = event("T") }),
-		limited("broken UTF-8 is allowed", "limits/text is valid UTF-8", func(events []dcb.Event) { events[len(events)-1] = event("T") }),
-		{name: "tags are counted before repetitions are left out", caughtBy: "limits/repeated tags do not count", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		lenient("a type may have a byte more", "limits/type bytes", func(events []dcb.Event) { events[len(events)-1].Type = "T" }),
+		lenient("a tag may be empty", "limits/tag bytes", func(events []dcb.Event) { events[len(events)-1].Tags = nil }),
+		lenient("an event may have a tag more", "limits/tags of an event", func(events []dcb.Event) { events[len(events)-1].Tags = nil }),
+		lenient("data may have a byte more", "limits/data bytes", func(events []dcb.Event) { events[0].Data = nil }),
+		lenient("metadata is not looked at", "limits/metadata entries", func(events []dcb.Event) { events[0].Metadata = nil }),
+		lenient("NUL is allowed", "limits/text is without NUL", func(events []dcb.Event) { events[len(events)-1] = event("T") }),
+		lenient("broken UTF-8 is allowed", "limits/text is valid UTF-8", func(events []dcb.Event) { events[len(events)-1] = event("T") }),
+		{name: "tags are counted before repetitions are left out", caughtBy: "limits/repeated tags do not count", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			if len(events[0].Tags) > dcb.MaxTags {
 				return 0, dcb.ErrInvalid
 			}
 			return p.record(events, condition)
 		})},
-		{name: "an invalid argument is not said to be which", caughtBy: "limits/metadata bytes", wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "an invalid argument is not said to be which", caughtBy: "limits/metadata bytes", wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 				position, err := p.Append(ctx, events, condition)
 				if errors.Is(err, dcb.ErrInvalid) {
 					err = fmt.Errorf("invalid: %w", dcb.ErrInvalid)
@@ -90,30 +90,30 @@ func wrongAppending() []fault {
 				return position, err
 			}}
 		}},
-		{name: "an append without events succeeds", caughtBy: "limits/an append has events", wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "an append without events succeeds", caughtBy: "limits/an append has events", wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 				if len(events) == 0 {
 					return p.Head(ctx)
 				}
 				return p.Append(ctx, events, condition)
 			}}
 		}},
-		{name: "After inclusive in conditions", caughtBy: "conditions/an event at After is ignored", wrong: conditioned(func(c *dcb.AppendCondition, _ *plain) { c.After = max(c.After, 1) - 1 })},
-		{name: "the event after After is ignored too", caughtBy: "conditions/an event after After matches, so the append conflicts", wrong: conditioned(func(c *dcb.AppendCondition, _ *plain) {
+		{name: "After inclusive in conditions", caughtBy: "conditions/an event at After is ignored", wrong: conditioned(func(c *dcb.AppendCondition, _ *simple) { c.After = max(c.After, 1) - 1 })},
+		{name: "the event after After is ignored too", caughtBy: "conditions/an event after After matches, so the append conflicts", wrong: conditioned(func(c *dcb.AppendCondition, _ *simple) {
 			c.After++
 		})},
-		{name: "After 0 means no condition", caughtBy: "conditions/After 0 ignores nothing", wrong: given(func(events []dcb.Event, c *dcb.AppendCondition, _ *plain) ([]dcb.Event, *dcb.AppendCondition) {
+		{name: "After 0 means no condition", caughtBy: "conditions/After 0 ignores nothing", wrong: given(func(events []dcb.Event, c *dcb.AppendCondition, _ *simple) ([]dcb.Event, *dcb.AppendCondition) {
 			if c != nil && c.After == 0 {
 				c = nil
 			}
 			return events, c
 		})},
-		{name: "After beyond the head is taken for the head before", caughtBy: "conditions/After may be beyond the head", wrong: conditioned(func(c *dcb.AppendCondition, p *plain) {
+		{name: "After beyond the head is taken for the head before", caughtBy: "conditions/After may be beyond the head", wrong: conditioned(func(c *dcb.AppendCondition, p *simple) {
 			if head := p.seen().Head(); c.After > head {
 				c.After = head - 1
 			}
 		})},
-		{name: "the events of the call are considered", caughtBy: "conditions/the events of the call are not considered", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "the events of the call are considered", caughtBy: "conditions/the events of the call are not considered", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			for _, e := range events[1:] {
 				if condition != nil && condition.FailIfEventsMatch.Matches(e) {
 					return 0, &dcb.ConflictError{Position: 1}
@@ -121,35 +121,35 @@ func wrongAppending() []fault {
 			}
 			return p.record(events, condition)
 		})},
-		{name: "unrelated appends conflict", caughtBy: "conditions/what does not match does not conflict", wrong: conditioned(func(c *dcb.AppendCondition, _ *plain) { c.FailIfEventsMatch = dcb.All() })},
-		{name: "unrelated appends conflict when they race", caughtBy: "concurrency/appends that do not concern each other all succeed", wrong: conditioned(func(c *dcb.AppendCondition, _ *plain) {
+		{name: "unrelated appends conflict", caughtBy: "conditions/what does not match does not conflict", wrong: conditioned(func(c *dcb.AppendCondition, _ *simple) { c.FailIfEventsMatch = dcb.All() })},
+		{name: "unrelated appends conflict when they race", caughtBy: "concurrency/appends that do not concern each other all succeed", wrong: conditioned(func(c *dcb.AppendCondition, _ *simple) {
 			c.FailIfEventsMatch = dcb.All()
 		})},
-		{name: "the first item of a condition alone counts", caughtBy: "conditions/by several items", wrong: conditioned(func(c *dcb.AppendCondition, _ *plain) { c.FailIfEventsMatch = c.FailIfEventsMatch[:1] })},
-		{name: "types of a condition are not looked at", caughtBy: "conditions/by types and tags", wrong: conditioned(func(c *dcb.AppendCondition, _ *plain) {
+		{name: "the first item of a condition alone counts", caughtBy: "conditions/by several items", wrong: conditioned(func(c *dcb.AppendCondition, _ *simple) { c.FailIfEventsMatch = c.FailIfEventsMatch[:1] })},
+		{name: "types of a condition are not looked at", caughtBy: "conditions/by types and tags", wrong: conditioned(func(c *dcb.AppendCondition, _ *simple) {
 			c.FailIfEventsMatch = cloneQuery(c.FailIfEventsMatch)
 			c.FailIfEventsMatch[0].Types = nil
 		})},
-		{name: "a condition on everything is none", caughtBy: "conditions/by everything", wrong: conditioned(func(c *dcb.AppendCondition, p *plain) {
+		{name: "a condition on everything is none", caughtBy: "conditions/by everything", wrong: conditioned(func(c *dcb.AppendCondition, p *simple) {
 			if len(c.FailIfEventsMatch[0].Types)+len(c.FailIfEventsMatch[0].Tags) == 0 {
 				c.After = p.seen().Head()
 			}
 		})},
-		{name: "the position of a conflict is the head", caughtBy: "conditions/the position of a conflict is that of a matching event", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "the position of a conflict is the head", caughtBy: "conditions/the position of a conflict is that of a matching event", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.record(events, condition)
 			if errors.Is(err, dcb.ErrConflict) {
 				err = &dcb.ConflictError{Position: p.log.Head()}
 			}
 			return position, err
 		})},
-		{name: "a conflict does not say with what", caughtBy: "conditions/an event within a batch conflicts", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "a conflict does not say with what", caughtBy: "conditions/an event within a batch conflicts", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.record(events, condition)
 			if errors.Is(err, dcb.ErrConflict) {
-				err = fmt.Errorf("plain: append: %w", dcb.ErrConflict)
+				err = fmt.Errorf("simple: append: %w", dcb.ErrConflict)
 			}
 			return position, err
 		})},
-		{name: "a conflict is said to be retryable", caughtBy: "conditions/a conflict is not worth repeating", wrong: instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "a conflict is said to be retryable", caughtBy: "conditions/a conflict is not worth repeating", wrong: instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.record(events, condition)
 			if errors.Is(err, dcb.ErrConflict) {
 				err = &dcb.UnavailableError{Cause: err}
@@ -165,8 +165,8 @@ func wrongAppending() []fault {
 }
 
 // each is a store that changes every event that it is given.
-func each(change func(e *dcb.Event)) func(p *plain) dcb.Store {
-	return given(func(events []dcb.Event, c *dcb.AppendCondition, _ *plain) ([]dcb.Event, *dcb.AppendCondition) {
+func each(change func(e *dcb.Event)) func(p *simple) dcb.Store {
+	return given(func(events []dcb.Event, c *dcb.AppendCondition, _ *simple) ([]dcb.Event, *dcb.AppendCondition) {
 		for i := range events {
 			change(&events[i])
 		}
@@ -175,8 +175,8 @@ func each(change func(e *dcb.Event)) func(p *plain) dcb.Store {
 }
 
 // conditioned is a store that changes the condition of an append.
-func conditioned(change func(c *dcb.AppendCondition, p *plain)) func(p *plain) dcb.Store {
-	return given(func(events []dcb.Event, c *dcb.AppendCondition, p *plain) ([]dcb.Event, *dcb.AppendCondition) {
+func conditioned(change func(c *dcb.AppendCondition, p *simple)) func(p *simple) dcb.Store {
+	return given(func(events []dcb.Event, c *dcb.AppendCondition, p *simple) ([]dcb.Event, *dcb.AppendCondition) {
 		if c != nil {
 			c = &dcb.AppendCondition{FailIfEventsMatch: c.FailIfEventsMatch, After: c.After}
 			change(c, p)
@@ -185,10 +185,10 @@ func conditioned(change func(c *dcb.AppendCondition, p *plain)) func(p *plain) d
 	})
 }
 
-// limited is a store that makes valid what is not, and so accepts it.
-func limited(name, caughtBy string, mend func(events []dcb.Event)) fault {
-	return fault{name: name, caughtBy: caughtBy, wrong: func(p *plain) dcb.Store {
-		return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+// lenient is a store that makes valid what is not, and so accepts it.
+func lenient(name, caughtBy string, mend func(events []dcb.Event)) fault {
+	return fault{name: name, caughtBy: caughtBy, wrong: func(p *simple) dcb.Store {
+		return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			if err := dcb.ValidateAppend(events, condition); errors.Is(err, dcb.ErrInvalid) {
 				events = clones(events)
 				mend(events)
@@ -199,10 +199,10 @@ func limited(name, caughtBy string, mend func(events []dcb.Event)) fault {
 }
 
 // gaps gives positions out before it knows whether the append succeeds, as a sequence of a database does.
-func gaps(p *plain) dcb.Store {
+func gaps(p *simple) dcb.Store {
 	lost := dcb.Position(0)
 	return &faulty{
-		plain: p,
+		simple: p,
 		append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.Append(ctx, events, condition)
 			if errors.Is(err, dcb.ErrConflict) {
@@ -216,8 +216,8 @@ func gaps(p *plain) dcb.Store {
 	}
 }
 
-func halfOfInvalid(p *plain) dcb.Store {
-	return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func halfOfInvalid(p *simple) dcb.Store {
+	return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 		position, err := p.Append(ctx, events, condition)
 		if errors.Is(err, dcb.ErrInvalid) && len(events) > 1 {
 			_, _ = p.Append(ctx, events[:1], nil)
@@ -227,8 +227,8 @@ func halfOfInvalid(p *plain) dcb.Store {
 }
 
 // races checks the condition in one step and records in another.
-func races(p *plain) dcb.Store {
-	return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func races(p *simple) dcb.Store {
+	return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 		if condition == nil {
 			return p.Append(ctx, events, nil)
 		}
@@ -245,8 +245,8 @@ func races(p *plain) dcb.Store {
 }
 
 // mixes records the events of an append one by one.
-func mixes(p *plain) dcb.Store {
-	return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
+func mixes(p *simple) dcb.Store {
+	return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
 		for i := range events {
 			if position, err = p.Append(ctx, events[i:i+1], condition); err != nil {
 				return position, err

@@ -13,10 +13,10 @@ import (
 
 func wrongHandles() []fault {
 	return []fault{
-		{name: "a handle keeps the head that it saw first", caughtBy: "sharing/what one handle recorded the other reads", wrong: func(p *plain) dcb.Store {
+		{name: "a handle keeps the head that it saw first", caughtBy: "sharing/what one handle recorded the other reads", wrong: func(p *simple) dcb.Store {
 			head := p.seen().Head()
 			return &faulty{
-				plain: p,
+				simple: p,
 				append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 					position, err := p.Append(ctx, events, condition)
 					head = max(head, position)
@@ -31,10 +31,10 @@ func wrongHandles() []fault {
 		{name: "each handle has a lock of its own, and counts", caughtBy: "sharing/counting by decisions on two handles leaves no number out and none twice", wrong: lockPerHandle},
 		{name: "events of several handles are mixed", caughtBy: "sharing/the events of a call stay together", wrong: mixes},
 		{name: "each handle has IDs of its own", caughtBy: "sharing/an append that is sent again through the other handle is recorded once", wrong: idsPerHandle},
-		{name: "closing one handle closes all", caughtBy: "sharing/closing one handle leaves the other open", wrong: func() func(p *plain) dcb.Store {
+		{name: "closing one handle closes all", caughtBy: "sharing/closing one handle leaves the other open", wrong: func() func(p *simple) dcb.Store {
 			var mu sync.Mutex
-			first := make(map[*shared]*plain)
-			return func(p *plain) dcb.Store {
+			first := make(map[*shared]*simple)
+			return func(p *simple) dcb.Store {
 				mu.Lock()
 				defer mu.Unlock()
 				if first[p.shared] == nil {
@@ -43,36 +43,36 @@ func wrongHandles() []fault {
 				return first[p.shared]
 			}
 		}()},
-		{name: "the last event is lost when the store is closed", caughtBy: "reopening/everything is still there", wrong: right, reopened: func(p *plain) {
+		{name: "the last event is lost when the store is closed", caughtBy: "reopening/everything is still there", wrong: right, reopened: func(p *simple) {
 			p.log = p.log[:max(len(p.log), 1)-1]
 		}},
-		{name: "positions that were prepared are lost when the store is closed", caughtBy: "reopening/positions go on", wrong: right, reopened: func(p *plain) {
+		{name: "positions that were prepared are lost when the store is closed", caughtBy: "reopening/positions go on", wrong: right, reopened: func(p *simple) {
 			for i := range p.log {
 				p.log[i].Position += 10
 			}
 		}},
-		{name: "tags are not indexed when the store is opened", caughtBy: "reopening/queries select the same", wrong: right, reopened: func(p *plain) {
+		{name: "tags are not indexed when the store is opened", caughtBy: "reopening/queries select the same", wrong: right, reopened: func(p *simple) {
 			for i := range p.log {
 				p.log[i].Tags = nil
 			}
 		}},
-		{name: "conditions see what was recorded since opening", caughtBy: "reopening/conditions see what was recorded before", wrong: func(p *plain) dcb.Store {
+		{name: "conditions see what was recorded since opening", caughtBy: "reopening/conditions see what was recorded before", wrong: func(p *simple) dcb.Store {
 			opened := p.seen().Head()
-			return conditioned(func(c *dcb.AppendCondition, _ *plain) { c.After = max(c.After, opened) })(p)
+			return conditioned(func(c *dcb.AppendCondition, _ *simple) { c.After = max(c.After, opened) })(p)
 		}},
 		{name: "IDs are forgotten when the store is closed", caughtBy: "reopening/IDs are remembered", wrong: idsPerHandle},
-		{name: "the clock begins anew when the store is opened", caughtBy: "reopening/positions go on", wrong: right, reopened: func(p *plain) {
+		{name: "the clock begins anew when the store is opened", caughtBy: "reopening/positions go on", wrong: right, reopened: func(p *simple) {
 			for i := range p.log {
 				p.log[i].RecordedAt = p.log[i].RecordedAt.Add(time.Hour)
 			}
 		}},
-		{name: "the store is recorded anew when it is opened", caughtBy: "reopening/everything is still there", wrong: right, reopened: func(p *plain) {
+		{name: "the store is recorded anew when it is opened", caughtBy: "reopening/everything is still there", wrong: right, reopened: func(p *simple) {
 			for i := range p.log {
 				p.log[i].RecordedAt = time.Now()
 			}
 		}},
-		{name: "the old handle still appends", caughtBy: "reopening/the old handle is closed", wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "the old handle still appends", caughtBy: "reopening/the old handle is closed", wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 				return p.open().Append(ctx, events, condition)
 			}}
 		}},
@@ -80,10 +80,10 @@ func wrongHandles() []fault {
 }
 
 // deafHandle wakes those who wait only at an append of its own.
-func deafHandle(p *plain) dcb.Store {
+func deafHandle(p *simple) dcb.Store {
 	own := make(chan struct{}, 1000)
 	return &faulty{
-		plain: p,
+		simple: p,
 		append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			position, err := p.Append(ctx, events, condition)
 			own <- struct{}{}
@@ -101,10 +101,10 @@ func deafHandle(p *plain) dcb.Store {
 }
 
 // lockPerHandle makes checking and recording one step within a handle only.
-func lockPerHandle(p *plain) dcb.Store {
+func lockPerHandle(p *simple) dcb.Store {
 	var lock sync.Mutex
 	racing := races(p)
-	return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 		lock.Lock()
 		defer lock.Unlock()
 		for range 10 {
@@ -115,9 +115,9 @@ func lockPerHandle(p *plain) dcb.Store {
 }
 
 // idsPerHandle knows the IDs that were appended through it, and no others.
-func idsPerHandle(p *plain) dcb.Store {
+func idsPerHandle(p *simple) dcb.Store {
 	known := make(map[uuid.UUID]bool)
-	return instead(func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	return instead(func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 		own := true
 		for i := range events {
 			own = own && known[events[i].ID]

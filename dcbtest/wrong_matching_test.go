@@ -98,7 +98,7 @@ func wrongMatching() []fault {
 		},
 		{
 			name: "conditions match otherwise than reads", caughtBy: "matching/every awkward text conflicts with itself alone",
-			wrong: func(p *plain) dcb.Store {
+			wrong: func(p *simple) dcb.Store {
 				wrong := matchingBy(func(q dcb.Query, e dcb.Event) bool { return fold(q, e, strings.ToLower, strings.ToLower) })(p).(*faulty)
 				wrong.read = nil
 				return wrong
@@ -151,10 +151,10 @@ func mapped(texts []string, change func(string) string) {
 }
 
 // matchingBy is a store with another idea of matching. It marks what matches, and has the model look for the mark.
-func matchingBy(match func(q dcb.Query, e dcb.Event) bool) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
+func matchingBy(match func(q dcb.Query, e dcb.Event) bool) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
 		return &faulty{
-			plain: p,
+			simple: p,
 			read: func(_ context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 				if err := dcb.ValidateRead(q, opts); err != nil {
 					return dcb.ReadResult{}, err
@@ -187,8 +187,8 @@ func matchingBy(match func(q dcb.Query, e dcb.Event) bool) func(p *plain) dcb.St
 	}
 }
 
-func twice(p *plain) dcb.Store {
-	return &faulty{plain: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+func twice(p *simple) dcb.Store {
+	return &faulty{simple: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 		var merged dcb.ReadResult
 		for _, item := range q {
 			result, err := p.Read(ctx, dcb.Query{item}, opts)

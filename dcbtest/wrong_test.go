@@ -16,8 +16,8 @@ type fault struct {
 	name     string
 	caughtBy string
 	hangs    bool // the case must find that it hangs, which takes as long as its timeout
-	wrong    func(p *plain) dcb.Store
-	reopened func(p *plain) // what reopening does to the events, beyond opening them
+	wrong    func(p *simple) dcb.Store
+	reopened func(p *simple) // what reopening does to the events, beyond opening them
 }
 
 func faults() []fault {
@@ -69,7 +69,7 @@ func (f fault) suite() Suite {
 		reopen := s.Reopen
 		s.Reopen = func(t testing.TB, store dcb.Store) dcb.Store {
 			reopened := reopen(t, store)
-			f.reopened(reopened.(interface{ base() *plain }).base())
+			f.reopened(reopened.(interface{ base() *simple }).base())
 			return reopened
 		}
 	}
@@ -78,7 +78,7 @@ func (f fault) suite() Suite {
 
 // faulty is a correct store but for the methods that are given.
 type faulty struct {
-	*plain
+	*simple
 	read   func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error)
 	append func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error)
 	head   func(ctx context.Context) (dcb.Position, error)
@@ -90,43 +90,43 @@ var _ io.Closer = (*faulty)(nil)
 
 func (f *faulty) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if f.read == nil {
-		return f.plain.Read(ctx, q, opts)
+		return f.simple.Read(ctx, q, opts)
 	}
 	return f.read(ctx, q, opts)
 }
 
 func (f *faulty) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if f.append == nil {
-		return f.plain.Append(ctx, events, condition)
+		return f.simple.Append(ctx, events, condition)
 	}
 	return f.append(ctx, events, condition)
 }
 
 func (f *faulty) Head(ctx context.Context) (dcb.Position, error) {
 	if f.head == nil {
-		return f.plain.Head(ctx)
+		return f.simple.Head(ctx)
 	}
 	return f.head(ctx)
 }
 
 func (f *faulty) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	if f.wait == nil {
-		return f.plain.Wait(ctx, after)
+		return f.simple.Wait(ctx, after)
 	}
 	return f.wait(ctx, after)
 }
 
 func (f *faulty) Close() error {
 	if f.close == nil {
-		return f.plain.Close()
+		return f.simple.Close()
 	}
 	return f.close()
 }
 
 // asking is a store that changes what is asked of a read, and then what comes of it. Either function may be nil.
-func asking(change func(q *dcb.Query, opts *dcb.ReadOptions), result func(q dcb.Query, opts dcb.ReadOptions, r *dcb.ReadResult, p *plain)) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
-		return &faulty{plain: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+func asking(change func(q *dcb.Query, opts *dcb.ReadOptions), result func(q dcb.Query, opts dcb.ReadOptions, r *dcb.ReadResult, p *simple)) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
+		return &faulty{simple: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 			askedQuery, askedOpts := q, opts
 			if change != nil {
 				change(&q, &opts)
@@ -141,9 +141,9 @@ func asking(change func(q *dcb.Query, opts *dcb.ReadOptions), result func(q dcb.
 }
 
 // given is a store that changes what it is given to append. The events are a copy.
-func given(change func(events []dcb.Event, condition *dcb.AppendCondition, p *plain) ([]dcb.Event, *dcb.AppendCondition)) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
-		return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func given(change func(events []dcb.Event, condition *dcb.AppendCondition, p *simple) ([]dcb.Event, *dcb.AppendCondition)) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
+		return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			if err := dcb.ValidateAppend(events, condition); err != nil {
 				return 0, err
 			}
@@ -154,9 +154,9 @@ func given(change func(events []dcb.Event, condition *dcb.AppendCondition, p *pl
 }
 
 // instead is a store with another Append, which is called with the mutex held and valid arguments.
-func instead(appending func(p *plain, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error)) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
-		return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func instead(appending func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error)) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
+		return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 			if err := p.usable(ctx); err != nil {
 				return 0, err
 			}

@@ -13,33 +13,33 @@ import (
 
 func wrongWaiting() []fault {
 	return []fault{
-		{name: "a wake-up is lost", caughtBy: "waiting/no wake-up is lost", hangs: true, wrong: waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "a wake-up is lost", caughtBy: "waiting/no wake-up is lost", hangs: true, wrong: waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			if head, err := p.Head(ctx); err != nil || head > after {
 				return head, err
 			}
 			for range 20 {
 				runtime.Gosched() // what is recorded here wakes nobody
 			}
-			return next(ctx, p)
+			return nextAppend(ctx, p)
 		})},
-		{name: "Wait waits for the next append even if the head is greater", caughtBy: "waiting/at once when the head is greater", hangs: true, wrong: waitingBy(func(ctx context.Context, p *plain, _ dcb.Position) (dcb.Position, error) {
-			return next(ctx, p)
+		{name: "Wait waits for the next append even if the head is greater", caughtBy: "waiting/at once when the head is greater", hangs: true, wrong: waitingBy(func(ctx context.Context, p *simple, _ dcb.Position) (dcb.Position, error) {
+			return nextAppend(ctx, p)
 		})},
-		{name: "Wait returns at the next append, whatever it waits for", caughtBy: "waiting/not before the head is greater", wrong: waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Wait returns at the next append, whatever it waits for", caughtBy: "waiting/not before the head is greater", wrong: waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			if head, err := p.Head(ctx); err != nil || head > after {
 				return head, err
 			}
 			return p.Wait(ctx, max(after, 2)-2)
 		})},
-		{name: "Wait returns at once", caughtBy: "waiting/until something is recorded", wrong: waitingBy(func(ctx context.Context, p *plain, _ dcb.Position) (dcb.Position, error) {
+		{name: "Wait returns at once", caughtBy: "waiting/until something is recorded", wrong: waitingBy(func(ctx context.Context, p *simple, _ dcb.Position) (dcb.Position, error) {
 			return p.Head(ctx)
 		})},
-		{name: "Wait returns when the head is reached", caughtBy: "waiting/refused appends wake nobody", wrong: waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Wait returns when the head is reached", caughtBy: "waiting/refused appends wake nobody", wrong: waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			return p.Wait(ctx, max(after, 1)-1)
 		})},
-		{name: "an append wakes one of those who wait", caughtBy: "waiting/several wait for the same event", hangs: true, wrong: func(p *plain) dcb.Store {
+		{name: "an append wakes one of those who wait", caughtBy: "waiting/several wait for the same event", hangs: true, wrong: func(p *simple) dcb.Store {
 			var woken atomic.Bool
-			return waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+			return waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 				head, err := p.Wait(ctx, after)
 				if err == nil && woken.Swap(true) {
 					<-ctx.Done()
@@ -48,24 +48,24 @@ func wrongWaiting() []fault {
 				return head, err
 			})(p)
 		}},
-		{name: "Wait returns the position that was waited for", caughtBy: "waiting/at once when the head is greater", wrong: waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Wait returns the position that was waited for", caughtBy: "waiting/at once when the head is greater", wrong: waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			_, err := p.Wait(ctx, after)
 			return after + 1, err
 		})},
-		{name: "Wait returns a head that cannot be read yet", caughtBy: "waiting/what was waited for can be read", wrong: waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Wait returns a head that cannot be read yet", caughtBy: "waiting/what was waited for can be read", wrong: waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			head, err := p.Wait(ctx, after)
 			return head + 2, err
 		})},
-		{name: "Wait does not mind its context", caughtBy: "waiting/a cancelled context ends it", hangs: true, wrong: waitingBy(func(_ context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Wait does not mind its context", caughtBy: "waiting/a cancelled context ends it", hangs: true, wrong: waitingBy(func(_ context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			return p.Wait(context.Background(), after)
 		})},
-		{name: "Wait does not mind its deadline", caughtBy: "waiting/a deadline ends it", hangs: true, wrong: waitingBy(func(_ context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Wait does not mind its deadline", caughtBy: "waiting/a deadline ends it", hangs: true, wrong: waitingBy(func(_ context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			return p.Wait(context.Background(), after)
 		})},
-		{name: "one Wait that ends ends all", caughtBy: "waiting/one that is cancelled leaves the others waiting", wrong: func(p *plain) dcb.Store {
+		{name: "one Wait that ends ends all", caughtBy: "waiting/one that is cancelled leaves the others waiting", wrong: func(p *simple) dcb.Store {
 			var once sync.Once
 			ended := make(chan struct{})
-			return waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+			return waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 				waiting, stop := context.WithCancel(ctx)
 				defer stop()
 				go func() {
@@ -82,7 +82,7 @@ func wrongWaiting() []fault {
 				return head, err
 			})(p)
 		}},
-		{name: "Close wakes nobody", caughtBy: "waiting/closing the store ends it", hangs: true, wrong: waitingBy(func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error) {
+		{name: "Close wakes nobody", caughtBy: "waiting/closing the store ends it", hangs: true, wrong: waitingBy(func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error) {
 			head, err := p.Wait(ctx, after)
 			if errors.Is(err, dcb.ErrClosed) {
 				<-ctx.Done()
@@ -90,8 +90,8 @@ func wrongWaiting() []fault {
 			}
 			return head, err
 		})},
-		{name: "the head lags", caughtBy: "reading/an append is read as soon as it returned", wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, head: func(ctx context.Context) (dcb.Position, error) {
+		{name: "the head lags", caughtBy: "reading/an append is read as soon as it returned", wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, head: func(ctx context.Context) (dcb.Position, error) {
 				head, err := p.Head(ctx)
 				return head - min(head, 1), err
 			}}
@@ -99,14 +99,14 @@ func wrongWaiting() []fault {
 	}
 }
 
-func waitingBy(wait func(ctx context.Context, p *plain, after dcb.Position) (dcb.Position, error)) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
-		return &faulty{plain: p, wait: func(ctx context.Context, after dcb.Position) (dcb.Position, error) { return wait(ctx, p, after) }}
+func waitingBy(wait func(ctx context.Context, p *simple, after dcb.Position) (dcb.Position, error)) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
+		return &faulty{simple: p, wait: func(ctx context.Context, after dcb.Position) (dcb.Position, error) { return wait(ctx, p, after) }}
 	}
 }
 
-// next waits for the next append, whatever the head is.
-func next(ctx context.Context, p *plain) (dcb.Position, error) {
+// nextAppend waits for the next append, whatever the head is.
+func nextAppend(ctx context.Context, p *simple) (dcb.Position, error) {
 	head, err := p.Head(ctx)
 	if err != nil {
 		return 0, err
@@ -115,9 +115,9 @@ func next(ctx context.Context, p *plain) (dcb.Position, error) {
 }
 
 func wrongEndings() []fault {
-	ignoring := func(p *plain) dcb.Store {
+	ignoring := func(p *simple) dcb.Store {
 		return &faulty{
-			plain: p,
+			simple: p,
 			append: func(_ context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 				return p.Append(context.Background(), events, condition)
 			},
@@ -127,21 +127,21 @@ func wrongEndings() []fault {
 			head: func(context.Context) (dcb.Position, error) { return p.Head(context.Background()) },
 		}
 	}
-	unclosed := func(p *plain) dcb.Store { return &faulty{plain: p, close: func() error { return nil }} }
+	unclosed := func(p *simple) dcb.Store { return &faulty{simple: p, close: func() error { return nil }} }
 	return []fault{
 		{name: "Append does not mind its context", caughtBy: "contexts/Append with a cancelled context", wrong: ignoring},
 		{name: "Append does not mind its deadline", caughtBy: "contexts/a conditional Append after its deadline", wrong: ignoring},
 		{name: "Read does not mind its context", caughtBy: "contexts/Read with a cancelled context", wrong: ignoring},
 		{name: "Head does not mind its context", caughtBy: "contexts/Head with a cancelled context", wrong: ignoring},
-		{name: "an append with a cancelled context is recorded all the same", caughtBy: "contexts/Append with a cancelled context", wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "an append with a cancelled context is recorded all the same", caughtBy: "contexts/Append with a cancelled context", wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 				position, err := p.Append(context.Background(), events, condition)
 				return position, errors.Join(err, ctx.Err())
 			}}
 		}},
 		{name: "a cancelled context leaves half an append", caughtBy: "contexts/one that ends during an append leaves it whole or nothing", wrong: mixes},
-		{name: "the context's error is lost", caughtBy: "contexts/Read after its deadline", wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+		{name: "the context's error is lost", caughtBy: "contexts/Read after its deadline", wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 				result, err := p.Read(ctx, q, opts)
 				if err != nil {
 					err = &dcb.UnavailableError{Cause: errors.New(err.Error())}
@@ -153,9 +153,9 @@ func wrongEndings() []fault {
 		{name: "a closed store still reads", caughtBy: "closing/Read after Close", wrong: unclosed},
 		{name: "a closed store still has a head", caughtBy: "closing/Head after Close", wrong: unclosed},
 		{name: "a closed store still waits", caughtBy: "closing/Wait after Close", hangs: true, wrong: unclosed},
-		{name: "closing twice is another error", caughtBy: "closing/twice", wrong: func(p *plain) dcb.Store {
+		{name: "closing twice is another error", caughtBy: "closing/twice", wrong: func(p *simple) dcb.Store {
 			closed := false
-			return &faulty{plain: p, close: func() error {
+			return &faulty{simple: p, close: func() error {
 				if closed {
 					return errors.New("file already closed")
 				}
@@ -163,8 +163,8 @@ func wrongEndings() []fault {
 				return p.Close()
 			}}
 		}},
-		{name: "Append hangs and does not mind its context", caughtBy: "appending/positions are dense from 1", hangs: true, wrong: func(p *plain) dcb.Store {
-			return &faulty{plain: p, append: func(context.Context, []dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
+		{name: "Append hangs and does not mind its context", caughtBy: "appending/positions are dense from 1", hangs: true, wrong: func(p *simple) dcb.Store {
+			return &faulty{simple: p, append: func(context.Context, []dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
 				<-p.closed
 				return 0, dcb.ErrClosed
 			}}
@@ -174,16 +174,16 @@ func wrongEndings() []fault {
 }
 
 // globalStore is one store, however often it is opened.
-type globalStore struct{ first atomic.Pointer[plain] }
+type globalStore struct{ first atomic.Pointer[simple] }
 
-func (g *globalStore) open(p *plain) dcb.Store {
+func (g *globalStore) open(p *simple) dcb.Store {
 	g.first.CompareAndSwap(nil, p)
 	return g.first.Load()
 }
 
 // streaming is a store with a Stream of its own.
 type streaming struct {
-	*plain
+	*simple
 	stream func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error]
 }
 
@@ -193,7 +193,7 @@ func (s *streaming) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOption
 
 // following is a store with a Follow of its own.
 type following struct {
-	*plain
+	*simple
 	follow func(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error]
 }
 
@@ -203,13 +203,13 @@ func (f *following) Follow(ctx context.Context, q dcb.Query, after dcb.Position)
 
 func wrongIterators() []fault {
 	return []fault{
-		{name: "Stream looks before the first pull", caughtBy: "streaming/what is recorded before the first pull is included", wrong: func(p *plain) dcb.Store {
+		{name: "Stream looks before the first pull", caughtBy: "streaming/what is recorded before the first pull is included", wrong: func(p *simple) dcb.Store {
 			return &streaming{p, func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 				result, err := p.Read(ctx, q, opts)
 				return yielding(result.Events, err)
 			}}
 		}},
-		{name: "Stream follows what is being recorded", caughtBy: "streaming/what is recorded after the first pull is not included", hangs: true, wrong: func(p *plain) dcb.Store {
+		{name: "Stream follows what is being recorded", caughtBy: "streaming/what is recorded after the first pull is not included", hangs: true, wrong: func(p *simple) dcb.Store {
 			return &streaming{p, func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 				return dcb.Subscribe(ctx, p, q, opts.After)
 			}}
@@ -225,12 +225,12 @@ func wrongIterators() []fault {
 				}
 			}
 		})},
-		{name: "Stream does not mind its context", caughtBy: "streaming/a cancelled context ends it", wrong: func(p *plain) dcb.Store {
+		{name: "Stream does not mind its context", caughtBy: "streaming/a cancelled context ends it", wrong: func(p *simple) dcb.Store {
 			return &streaming{p, func(_ context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 				return dcb.Stream(context.Background(), p, q, opts)
 			}}
 		}},
-		{name: "Stream forgets the limit", caughtBy: "streaming/with every kind of options", wrong: func(p *plain) dcb.Store {
+		{name: "Stream forgets the limit", caughtBy: "streaming/with every kind of options", wrong: func(p *simple) dcb.Store {
 			return &streaming{p, func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 				opts.Limit = 0
 				return dcb.Stream(ctx, p, q, opts)
@@ -248,7 +248,7 @@ func wrongIterators() []fault {
 			}
 			return batch, true
 		})},
-		{name: "Follow begins at the head", caughtBy: "following/what is recorded, then what is being recorded", hangs: true, wrong: func(p *plain) dcb.Store {
+		{name: "Follow begins at the head", caughtBy: "following/what is recorded, then what is being recorded", hangs: true, wrong: func(p *simple) dcb.Store {
 			return &following{p, func(ctx context.Context, q dcb.Query, _ dcb.Position) iter.Seq2[dcb.ReadResult, error] {
 				return func(yield func(dcb.ReadResult, error) bool) {
 					head, _ := p.Wait(ctx, 700)
@@ -277,8 +277,8 @@ func yielding(events []dcb.SequencedEvent, err error) iter.Seq2[dcb.SequencedEve
 }
 
 // streamingBy is a store whose Stream changes a correct one.
-func streamingBy(change func(s iter.Seq2[dcb.SequencedEvent, error], yield func(dcb.SequencedEvent, error) bool)) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
+func streamingBy(change func(s iter.Seq2[dcb.SequencedEvent, error], yield func(dcb.SequencedEvent, error) bool)) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
 		return &streaming{p, func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 			return func(yield func(dcb.SequencedEvent, error) bool) { change(dcb.Stream(ctx, p, q, opts), yield) }
 		}}
@@ -286,8 +286,8 @@ func streamingBy(change func(s iter.Seq2[dcb.SequencedEvent, error], yield func(
 }
 
 // followingBy is a store whose Follow changes the batches of a correct one, and leaves some out.
-func followingBy(change func(batch dcb.ReadResult) (dcb.ReadResult, bool)) func(p *plain) dcb.Store {
-	return func(p *plain) dcb.Store {
+func followingBy(change func(batch dcb.ReadResult) (dcb.ReadResult, bool)) func(p *simple) dcb.Store {
+	return func(p *simple) dcb.Store {
 		return &following{p, func(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
 			return func(yield func(dcb.ReadResult, error) bool) {
 				for batch, err := range dcb.Follow(ctx, p, q, after) {

@@ -10,7 +10,7 @@ import (
 	"github.com/dcbstore/dcb/internal/model"
 )
 
-// shared is what several plain stores have in common: the events.
+// shared is what several simple stores have in common: the events.
 type shared struct {
 	mu    sync.Mutex // guards what follows
 	log   model.Log
@@ -18,21 +18,21 @@ type shared struct {
 	last  time.Time
 }
 
-// plain is a correct store, and the simplest: a model behind a mutex. The wrong stores are made of it.
-type plain struct {
+// simple is a correct store: a model behind a mutex. The wrong stores are made of it.
+type simple struct {
 	*shared
 	closing sync.Once
 	closed  chan struct{}
 }
 
-func newPlain() *plain { return (&shared{risen: make(chan struct{})}).open() }
+func newSimple() *simple { return (&shared{risen: make(chan struct{})}).open() }
 
-func (s *shared) open() *plain { return &plain{shared: s, closed: make(chan struct{})} }
+func (s *shared) open() *simple { return &simple{shared: s, closed: make(chan struct{})} }
 
 // base returns the correct store that a wrong one is made of.
-func (p *plain) base() *plain { return p }
+func (p *simple) base() *simple { return p }
 
-func (p *plain) usable(ctx context.Context) error {
+func (p *simple) usable(ctx context.Context) error {
 	select {
 	case <-p.closed:
 		return dcb.ErrClosed
@@ -41,7 +41,7 @@ func (p *plain) usable(ctx context.Context) error {
 	}
 }
 
-func (p *plain) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func (p *simple) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if err := p.usable(ctx); err != nil {
 		return 0, err
 	}
@@ -51,7 +51,7 @@ func (p *plain) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 }
 
 // record appends and wakes who waits. The caller holds the mutex.
-func (p *plain) record(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func (p *simple) record(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if now := time.Now().UTC().Truncate(time.Microsecond); now.After(p.last) {
 		p.last = now
 	}
@@ -62,12 +62,12 @@ func (p *plain) record(events []dcb.Event, condition *dcb.AppendCondition) (dcb.
 	return position, err
 }
 
-func (p *plain) wake() {
+func (p *simple) wake() {
 	close(p.risen)
 	p.risen = make(chan struct{})
 }
 
-func (p *plain) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+func (p *simple) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if err := p.usable(ctx); err != nil {
 		return dcb.ReadResult{}, err
 	}
@@ -75,20 +75,20 @@ func (p *plain) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 }
 
 // seen returns the log as it is now, which is not changed any more.
-func (p *plain) seen() model.Log {
+func (p *simple) seen() model.Log {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log
 }
 
-func (p *plain) Head(ctx context.Context) (dcb.Position, error) {
+func (p *simple) Head(ctx context.Context) (dcb.Position, error) {
 	if err := p.usable(ctx); err != nil {
 		return 0, err
 	}
 	return p.seen().Head(), nil
 }
 
-func (p *plain) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+func (p *simple) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	for {
 		if err := p.usable(ctx); err != nil {
 			return 0, err
@@ -107,20 +107,20 @@ func (p *plain) Wait(ctx context.Context, after dcb.Position) (dcb.Position, err
 	}
 }
 
-func (p *plain) Close() error {
+func (p *simple) Close() error {
 	p.closing.Do(func() { close(p.closed) })
 	return nil
 }
 
-// suiteOf returns a suite whose stores are made of plain ones.
-func suiteOf(made func(p *plain) dcb.Store) Suite {
+// suiteOf returns a suite whose stores are made of simple ones.
+func suiteOf(made func(p *simple) dcb.Store) Suite {
 	return Suite{
-		Open: func(testing.TB) dcb.Store { return made(newPlain()) },
+		Open: func(testing.TB) dcb.Store { return made(newSimple()) },
 		Second: func(_ testing.TB, s dcb.Store) dcb.Store {
-			return made(s.(interface{ base() *plain }).base().open())
+			return made(s.(interface{ base() *simple }).base().open())
 		},
 		Reopen: func(t testing.TB, s dcb.Store) dcb.Store {
-			base := s.(interface{ base() *plain }).base()
+			base := s.(interface{ base() *simple }).base()
 			if err := base.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -129,8 +129,8 @@ func suiteOf(made func(p *plain) dcb.Store) Suite {
 	}
 }
 
-func right(p *plain) dcb.Store { return p }
+func right(p *simple) dcb.Store { return p }
 
-func TestAPlainStoreKeepsTheContract(t *testing.T) {
+func TestASimpleStoreKeepsTheContract(t *testing.T) {
 	suiteOf(right).Run(t)
 }
