@@ -183,7 +183,7 @@ func conditionCases() []Case {
 			Rule: "A conflict is not retryable: the caller must read and decide again.",
 			Run: func(t *T) {
 				t.append(event("T"))
-				if err := t.conflicts(dcb.All(), 0, event("T")); dcb.Retryable(err) {
+				if err := t.refused(dcb.ErrConflict, &dcb.AppendCondition{FailIfEventsMatch: dcb.All()}, event("T")); dcb.Retryable(err) {
 					t.Errorf("a conflict is said to be retryable")
 				}
 			},

@@ -99,10 +99,11 @@ func (t *T) refusedQuery(q dcb.Query, place string, limit int) {
 // widest returns a query of exactly as many bytes as a query may have, all tags different.
 func widest() dcb.Query {
 	const tags = 16
+	zeros := strings.Repeat("0", dcb.MaxTagBytes-8)
 	q := make(dcb.Query, dcb.MaxQueryBytes/dcb.MaxTagBytes/tags)
 	for i := range q {
 		for j := range tags {
-			q[i].Tags = append(q[i].Tags, fmt.Sprintf("%0*d", dcb.MaxTagBytes, i*tags+j))
+			q[i].Tags = append(q[i].Tags, zeros+fmt.Sprintf("%08d", i*tags+j))
 		}
 	}
 	return q

@@ -54,11 +54,7 @@ func sharingCases() []Case {
 				second := t.Second(t.Store)
 				for range 10 {
 					head := t.head()
-					t.Go(func() {
-						if woken := t.wait(second, head); woken <= head {
-							t.Errorf("waiting after %d returned %d", head, woken)
-						}
-					})
+					t.background(func() { t.waitPast(second, head) })
 					t.append(event("T"))
 					t.others.Wait()
 				}
@@ -69,6 +65,7 @@ func sharingCases() []Case {
 			Rule: followRule + " " + sharedRule,
 			Run: func(t *T) {
 				second := t.Second(t.Store)
+				t.append(event("T"))
 				n := dcb.Position(0)
 				for e := range t.events(dcb.Subscribe(t.ctx, second, dcb.All(), 0)) {
 					if n++; e.Position != n {

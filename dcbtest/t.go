@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,7 +52,7 @@ func run(tb testing.TB, s Suite, c Case) error {
 		}
 		t.others.Wait()
 		if ctx.Err() == context.DeadlineExceeded {
-			t.fail(fmt.Errorf("the case hung: it took longer than %v", s.Timeout))
+			t.hung("")
 		}
 		cancel()
 		t.closeAll()
@@ -61,7 +62,7 @@ func run(tb testing.TB, s Suite, c Case) error {
 	select {
 	case <-done:
 	case <-grace.C:
-		t.fail(fmt.Errorf("the case hung: it took longer than %v, and did not end with its context", s.Timeout))
+		t.hung(", and did not end with its context")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,6 +157,13 @@ func (t *T) fail(err error) {
 	if len(t.failures) < 8 {
 		t.failures = append(t.failures, err)
 	}
+}
+
+// hung says first that the case hung: what else it says may come of that.
+func (t *T) hung(how string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures = slices.Insert(t.failures, 0, fmt.Errorf("the case hung: it took longer than %v%s", t.suite.Timeout, how))
 }
 
 // caller returns where in the kit a failure was found, outside the methods of T, in the form of a prefix.

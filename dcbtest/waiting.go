@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/dcbstore/dcb"
@@ -32,11 +33,7 @@ func waitingCases() []Case {
 			Run: func(t *T) {
 				for range 20 {
 					head := t.head()
-					t.Go(func() {
-						if woken := t.wait(t.Store, head); woken <= head {
-							t.Errorf("waiting after %d returned %d", head, woken)
-						}
-					})
+					t.background(func() { t.waitPast(t.Store, head) })
 					t.append(event("T"))
 					t.others.Wait()
 				}
@@ -48,14 +45,12 @@ func waitingCases() []Case {
 			Run: func(t *T) {
 				for range 20 {
 					after := t.head() + 3
-					t.Go(func() {
-						if woken := t.wait(t.Store, after); woken <= after {
-							t.Errorf("waiting after %d returned %d", after, woken)
-						}
-					})
-					for range 4 {
+					t.background(func() { t.waitPast(t.Store, after) })
+					for range 3 {
 						t.append(event("T"))
 					}
+					t.pause() // who wakes now is early
+					t.append(event("T"))
 					t.others.Wait()
 				}
 			},
@@ -65,11 +60,7 @@ func waitingCases() []Case {
 			Rule: waitRule,
 			Run: func(t *T) {
 				t.append(event("T"))
-				t.Go(func() {
-					if woken := t.wait(t.Store, 1); woken != 2 {
-						t.Errorf("waiting after 1 returned %d, want 2", woken)
-					}
-				})
+				t.background(func() { t.waitPast(t.Store, 1) })
 				for range 10 {
 					t.conflicts(dcb.All(), 0, event("T"))
 					t.refused(dcb.ErrInvalid, nil, event(""))
@@ -82,7 +73,7 @@ func waitingCases() []Case {
 			Rule: "Any number of goroutines may call a store's methods at once. " + waitRule,
 			Run: func(t *T) {
 				for range 50 {
-					t.Go(func() { t.wait(t.Store, 0) })
+					t.Go(func() { t.waitPast(t.Store, 0) })
 				}
 				t.append(event("T"))
 			},
@@ -92,11 +83,7 @@ func waitingCases() []Case {
 			Rule: "Any number of goroutines may call a store's methods at once. " + waitRule,
 			Run: func(t *T) {
 				for after := range dcb.Position(30) {
-					t.Go(func() {
-						if woken := t.wait(t.Store, after); woken <= after {
-							t.Errorf("waiting after %d returned %d", after, woken)
-						}
-					})
+					t.Go(func() { t.waitPast(t.Store, after) })
 				}
 				for range 30 {
 					t.append(event("T"))
@@ -148,10 +135,7 @@ func waitingCases() []Case {
 				t.append(event("T"))
 				for _, after := range []dcb.Position{1, 2, 1 << 63, math.MaxUint64} {
 					ctx, cancel := context.WithCancel(t.ctx)
-					t.Go(func() { t.waitFails(ctx, after, context.Canceled) })
-					for range 10 {
-						t.all() // so that the wait is under way, most times
-					}
+					t.background(func() { t.waitFails(ctx, after, context.Canceled) })
 					cancel()
 					t.others.Wait()
 				}
@@ -172,11 +156,7 @@ func waitingCases() []Case {
 			Run: func(t *T) {
 				ctx, cancel := context.WithCancel(t.ctx)
 				for range 10 {
-					t.Go(func() {
-						if woken := t.wait(t.Store, 0); woken == 0 {
-							t.Errorf("waiting after 0 returned 0")
-						}
-					})
+					t.background(func() { t.waitPast(t.Store, 0) })
 				}
 				cancelled := make(chan struct{})
 				t.Go(func() {
@@ -197,10 +177,7 @@ func waitingCases() []Case {
 					return
 				}
 				for range 10 {
-					t.Go(func() { t.waitFails(t.ctx, math.MaxUint64, dcb.ErrClosed) })
-				}
-				for range 20 {
-					t.append(event("T")) // so that some of them are under way
+					t.background(func() { t.waitFails(t.ctx, math.MaxUint64, dcb.ErrClosed) })
 				}
 				if err := closer.Close(); err != nil {
 					t.Errorf("Close: %w", err)
@@ -216,6 +193,33 @@ func (t *T) wait(s dcb.Store, after dcb.Position) dcb.Position {
 		t.Fatalf("Wait(%d): %w", after, err)
 	}
 	return head
+}
+
+// waitPast waits, and expects a greater head.
+func (t *T) waitPast(s dcb.Store, after dcb.Position) {
+	if head := t.wait(s, after); head <= after {
+		t.Errorf("waiting after %d returned %d", after, head)
+	}
+}
+
+// background runs f in a goroutine, and returns when f has begun and had time to come to where it waits. That it has come there cannot
+// be known from outside: what follows must be right either way.
+func (t *T) background(f func()) {
+	begun := make(chan struct{})
+	t.Go(func() {
+		close(begun)
+		f()
+	})
+	<-begun
+	t.pause()
+}
+
+// pause lets the other goroutines of the case go on for a moment.
+func (t *T) pause() {
+	for range 100 {
+		runtime.Gosched()
+	}
+	t.head()
 }
 
 func (t *T) waitFails(ctx context.Context, after dcb.Position, target error) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/internal/modeltest"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -12,4 +13,8 @@ func open(testing.TB) dcb.Store { return memstore.New(nil) }
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	dcbtest.Run(t, open)
+}
+
+func TestStoreAnswersAsTheModel(t *testing.T) {
+	modeltest.Check(t, open)
 }
