@@ -51,7 +51,7 @@ func (r *rulebook) visit(node ast.Node) bool {
 	switch node := node.(type) {
 	case *ast.FuncDecl:
 		r.name(node.Name)
-		if takes(node, "Query", "QueryItem") && takes(node, "Event", "SequencedEvent") && decides(node) {
+		if takes(node, "Query", "QueryItem") && takes(node, "Event", "SequencedEvent") && !takes(node, "Store") && decides(node) {
 			r.report(node, "%s decides about a query and an event; call dcb.Query.Matches", node.Name)
 		}
 	case *ast.ValueSpec:
@@ -78,7 +78,8 @@ func (r *rulebook) call(call *ast.CallExpr) {
 		return
 	}
 	here, _ := roomOf(r.code.dir())
-	application := slices.Contains(here.rooms, every) // may look for a tag of its own in an event of its own
+	// An application may look for a tag of its own in an event of its own, and the kit has small applications as cases.
+	application := slices.Contains(here.rooms, every) || here.forTest
 	switch of, _ := function.X.(*ast.Ident); {
 	case of == nil:
 	case of.Name == "slices" && function.Sel.Name == "Contains" && selects(call.Args[0], "Tags", "Types") && !application:

@@ -37,10 +37,11 @@ var rooms = []room{
 	{dir: "decide/decidetest", rooms: []string{"decide", "memstore"}, forTest: true},
 	// The kit is for everybody's stores, and brings nothing along.
 	{dir: "dcbtest", rooms: []string{"internal/model"}, modules: []string{uuid}, forTest: true},
-	{dir: "stores", rooms: []string{every}, modules: []string{uuid}},
+	{dir: "stores", rooms: []string{every}, modules: []string{uuid, pgx}},
 	{dir: "examples", rooms: []string{every}, modules: []string{uuid}},
 	{dir: "cmd", rooms: []string{every}, modules: []string{
-		uuid, "github.com/spf13/cobra", "github.com/HdrHistogram/hdrhistogram-go", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
+		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
+		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
 	}},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/protobuf"}},
 	{dir: "internal/model", modules: []string{uuid}},

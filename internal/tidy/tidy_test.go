@@ -209,6 +209,7 @@ var errConflict = errors.New("dcb: conflict")
 				"a.go": doc("dcb", "func validateQuery() {}\nfunc has(e Event, tag string) bool { return slices.Contains(e.Tags, tag) }"),
 				"memstore/a.go": doc("memstore", "func matches(q dcb.Query, b bounds) bool { return false }\n"+
 					"func find(q dcb.Query, e dcb.Event) dcb.Position { return 0 }\nfunc validateOptions() {}"),
+				"dcbtest/a.go":    doc("dcbtest", "func tries(s dcb.Store, q dcb.Query, events ...dcb.Event) bool { return false }"),
 				"examples/x/a.go": doc("x", "func has(e dcb.Event, tag string) bool { return slices.Contains(e.Tags, tag) }"),
 			},
 		},
