@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -201,14 +202,14 @@ func (c *checker) checkOperation(o *Operation) {
 func dataOf(e dcb.Event) string { return quoted(string(e.Data)) }
 
 func tell(operations []*Operation) string {
-	text := ""
+	var text strings.Builder
 	for i, o := range operations {
 		if i > 0 {
-			text += "\n\t"
+			text.WriteString("\n\t")
 		}
-		text += o.String()
+		text.WriteString(o.String())
 	}
-	return text
+	return text.String()
 }
 
 func ordinal(n int) string {

@@ -96,7 +96,7 @@ func errorTexts(err error, word string) bool {
 	if strings.Contains(err.Error(), word) {
 		return true
 	}
-	switch wrapper := err.(type) {
+	switch wrapper := err.(type) { //nolint:errorlint // it walks the tree of errors itself
 	case interface{ Unwrap() error }:
 		return errorTexts(wrapper.Unwrap(), word)
 	case interface{ Unwrap() []error }:

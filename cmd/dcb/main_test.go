@@ -117,7 +117,7 @@ func appendInFollow(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func command(ts *testscript.TestScript, args []string) *exec.Cmd {
-	for _, dir := range strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator)) {
+	for dir := range strings.SplitSeq(ts.Getenv("PATH"), string(os.PathListSeparator)) {
 		path := dir + "/" + args[0]
 		if _, err := os.Stat(path); err == nil {
 			cmd := exec.Command(path, args[1:]...)
