@@ -28,6 +28,18 @@ var packageDirs = []string{
 	"/run/current-system/sw/bin",           // NixOS
 }
 
+// Missing returns the names of the Debian packages that tests need and that are not installed here.
+func Missing() []string {
+	var packages []string
+	if _, err := findBinaries(os.Getenv("PATH"), packageDirs); err != nil {
+		packages = append(packages, "postgresql")
+	}
+	if _, err := findPgBouncer(); err != nil {
+		packages = append(packages, "pgbouncer")
+	}
+	return packages
+}
+
 // findBinaries returns the directory that has initdb and postgres: that in path, so that a user can choose the version, else
 // the newest of those that the patterns find, else pg_config's.
 func findBinaries(path string, patterns []string) (string, error) {

@@ -49,7 +49,7 @@ func Main(m *testing.M) int {
 	if shared.server == nil {
 		return code
 	}
-	if err := shared.server.close(); err != nil {
+	if err := shared.server.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
@@ -69,7 +69,7 @@ func DSN(t testing.TB) string {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = startServer(Options{})
+		shared.server, shared.err = Start(Options{})
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)

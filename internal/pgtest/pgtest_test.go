@@ -139,7 +139,7 @@ func TestWhatWasCommittedSurvives(t *testing.T) {
 
 func TestAServerThatDoesNotStartSaysWhy(t *testing.T) {
 	t.Parallel()
-	_, err := startServer(Options{Settings: map[string]string{"no_such_setting": "1"}})
+	_, err := Start(Options{Settings: map[string]string{"no_such_setting": "1"}})
 	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
 		t.Errorf("got error %v, want one that quotes the server's log", err)
 	}
@@ -154,7 +154,7 @@ func TestNothingIsLeftOfAServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := startServer(Options{})
+			s, err := Start(Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +166,7 @@ func TestNothingIsLeftOfAServer(t *testing.T) {
 			if len(family) < 3 {
 				t.Errorf("the server has %d children, which cannot be all", len(family))
 			}
-			if err := errors.Join(end(s), s.close()); err != nil {
+			if err := errors.Join(end(s), s.Close()); err != nil {
 				t.Fatal(err)
 			}
 			for _, member := range append(family, pid) {

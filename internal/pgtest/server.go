@@ -38,7 +38,7 @@ const (
 	Immediate
 )
 
-// Server is a PostgreSQL server that belongs to one test. Its methods may be called from any goroutine.
+// Server is a PostgreSQL server on a port and in a directory of its own. Its methods may be called from any goroutine.
 type Server struct {
 	box      *sandbox
 	binaries string // the directory of initdb and postgres
@@ -52,7 +52,7 @@ type Server struct {
 // is in the test's output.
 func NewServer(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := startServer(opts)
+	s, err := Start(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func NewServer(t testing.TB, opts Options) *Server {
 		if t.Failed() {
 			t.Logf("the server's log ends with:\n%s", s.box.logTail())
 		}
-		if err := s.close(); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -109,8 +109,9 @@ func (s *Server) Restart() error {
 	return s.start()
 }
 
-// startServer needs no test, because the shared server belongs to none.
-func startServer(opts Options) (*Server, error) {
+// Start starts a server that belongs to no test. The caller closes it; if it does not get to that, the server is gone all
+// the same when the program is.
+func Start(opts Options) (*Server, error) {
 	binaries, err := findBinaries(os.Getenv("PATH"), packageDirs)
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func startServer(opts Options) (*Server, error) {
 	}
 	s := &Server{box: box, binaries: binaries, settings: settings(opts)}
 	if err := s.create(); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -170,7 +171,8 @@ func (s *Server) stop(mode StopMode) error {
 	return nil
 }
 
-func (s *Server) close() error {
+// Close stops the server and removes it, with its data.
+func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.stop(Immediate), s.box.close())
