@@ -202,22 +202,11 @@ func (c *checker) checkOperation(o *Operation) {
 func dataOf(e dcb.Event) string { return quoted(string(e.Data)) }
 
 func tell(operations []*Operation) string {
-<<<<<<< HEAD
 	told := make([]string, len(operations))
 	for i, o := range operations {
 		told[i] = o.String()
 	}
 	return strings.Join(told, "\n\t")
-=======
-	var text strings.Builder
-	for i, o := range operations {
-		if i > 0 {
-			text.WriteString("\n\t")
-		}
-		text.WriteString(o.String())
-	}
-	return text.String()
->>>>>>> habits
 }
 
 func ordinal(n int) string {

@@ -96,17 +96,9 @@ func errorTexts(err error, word string) bool {
 	if strings.Contains(err.Error(), word) {
 		return true
 	}
-<<<<<<< HEAD
 	var several interface{ Unwrap() []error }
 	if errors.As(err, &several) {
 		return slices.ContainsFunc(several.Unwrap(), func(e error) bool { return errorTexts(e, word) })
-=======
-	switch wrapper := err.(type) { //nolint:errorlint // it walks the tree of errors itself
-	case interface{ Unwrap() error }:
-		return errorTexts(wrapper.Unwrap(), word)
-	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(wrapper.Unwrap(), func(e error) bool { return errorTexts(e, word) })
->>>>>>> habits
 	}
 	return errorTexts(errors.Unwrap(err), word)
 }

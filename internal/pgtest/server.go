@@ -67,12 +67,6 @@ func NewServer(t testing.TB, opts Options) *Server {
 	return s
 }
 
-// Start starts a server for a program that is no test; the caller ends it with Close.
-func Start(opts Options) (*Server, error) { return startServer(opts) }
-
-// Close stops the server and takes its data away.
-func (s *Server) Close() error { return s.close() }
-
 // Binary returns the path of one of the programs that came with the server, such as pgbench.
 func (s *Server) Binary(name string) string { return filepath.Join(s.binaries, name) }
 
