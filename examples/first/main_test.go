@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func Example() {
+	main()
+	// Output:
+	// student:ann joins: <nil>
+	// student:bob joins: <nil>
+	// student:cid joins: course:go is full
+}
+
+func TestTheREADMEShowsThisProgram(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, _ := strings.Cut(string(source), "\n") // without its package doc
+	if lines := strings.Count(program, "\n"); lines > 30 {
+		t.Errorf("the program has %d lines; the README promises at most 30", lines)
+	}
+	if !strings.Contains(string(readme), "```go\n"+program+"```\n") {
+		t.Error("the README shows another program")
+	}
+}
