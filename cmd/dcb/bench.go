@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -130,7 +129,7 @@ func (p *program) measure(ctx context.Context, settings bench.Settings, tell fun
 
 func (p *program) result(result bench.Result, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(p.out).Encode(result)
+		return p.printJSON(result)
 	}
 	return printResult(p.out, result)
 }

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"os/signal"
@@ -92,6 +93,13 @@ func (p *program) openLasting(ctx context.Context) (stores.Store, error) {
 		return nil, usagef(name, "a store in memory is empty and forgets everything when the command ends")
 	}
 	return store, err
+}
+
+// printJSON prints value on one line.
+func (p *program) printJSON(value any) error {
+	encoder := json.NewEncoder(p.out)
+	encoder.SetEscapeHTML(false) // a URL may have & in it
+	return encoder.Encode(value)
 }
 
 // closing closes the store when a command is done with it, and returns err or else what went wrong with that.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -81,7 +80,7 @@ func (p *program) speedrunJSON(ctx context.Context, store stores.Store, settings
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(p.out).Encode(result); err != nil {
+	if err := p.printJSON(result); err != nil {
 		return err
 	}
 	return interrupted(result)
