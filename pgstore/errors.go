@@ -48,7 +48,7 @@ func translate(ctx context.Context, err error, sent sent) error {
 		return fmt.Errorf("%w: %w", dcb.ErrCorrupt, err)
 	case mayPass(refused.Code):
 		// An error rolls the transaction back; only where it ends the session may the commit have come first.
-		return &dcb.UnavailableError{Cause: err, OutcomeUnknown: bool(sent) && refused.Severity != "ERROR"}
+		return &dcb.UnavailableError{Cause: err, OutcomeUnknown: bool(sent) && refused.Severity != "ERROR" && !nothingSent(err)}
 	}
 	return err
 }

@@ -17,6 +17,12 @@
 //
 // Start reading at append.go, then sql/functions.sql.tmpl.
 //
+// # Connections
+//
+// A store holds one connection for its appends, one to listen on once somebody waited, and a pool for its reads, whose size is
+// pool_max_conns in the URL (default 4, or the number of processors if that is greater). Behind PgBouncer in transaction mode it
+// works as it is: it notices that prepared statements are lost there and does without, and Wait polls.
+//
 // # Rights
 //
 // The role that first opens a store must be allowed to create the schema, or own an empty one. A role that is to use a store that is

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
@@ -179,6 +180,35 @@ func TestWhatMayPassIsUnavailable(t *testing.T) {
 				t.Errorf("the head is %d, %v; want 1", head, err)
 			}
 		})
+	}
+}
+
+func TestAServerWithoutConnectionsLeftIsUnavailable(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"max_connections": "8", "superuser_reserved_connections": "0"}})
+	h := openAt(t, server.DSN(), pgstore.Options{})
+	var taken []*pgx.Conn
+	for {
+		conn, err := pgx.Connect(t.Context(), server.DSN())
+		if err != nil {
+			break
+		}
+		taken = append(taken, conn)
+	}
+	event := []dcb.Event{{Type: "Happened"}}
+	var unavailable *dcb.UnavailableError
+	if _, err := h.Append(t.Context(), event, nil); !errors.As(err, &unavailable) || unavailable.OutcomeUnknown {
+		t.Errorf("append: %v; want dcb.ErrUnavailable, and surely not recorded", err)
+	}
+	for _, conn := range taken {
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	for err := error(unavailable); err != nil; { // the server takes a moment to notice
+		if _, err = h.Append(t.Context(), event, nil); err != nil && !dcb.Retryable(err) {
+			t.Fatal(err)
+		}
 	}
 }
 
