@@ -166,13 +166,16 @@ func (t *T) hung(how string) {
 	t.failures = slices.Insert(t.failures, 0, fmt.Errorf("the case hung: it took longer than %v%s", t.suite.Timeout, how))
 }
 
+// rootPackage begins the names of the functions that call back into a case: the iterators.
+const rootPackage = "github.com/dcbstore/dcb."
+
 // caller returns where in the kit a failure was found, outside the methods of T, in the form of a prefix.
 func (t *T) caller() string {
 	var callers [16]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if !strings.Contains(frame.Function, ".(*T).") {
+		if !strings.Contains(frame.Function, ".(*T).") && !strings.HasPrefix(frame.Function, rootPackage) {
 			return fmt.Sprintf("%s:%d: ", filepath.Base(frame.File), frame.Line)
 		}
 		if !more {

@@ -18,3 +18,5 @@ func TestStoreKeepsTheContract(t *testing.T) {
 func TestStoreAnswersAsTheModel(t *testing.T) {
 	modeltest.Check(t, open)
 }
+
+func BenchmarkStore(b *testing.B) { dcbtest.Benchmark(b, open) }
