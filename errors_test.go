@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/dcbstore/dcb"
@@ -32,10 +33,7 @@ func TestErrorsAreWhatTheySay(t *testing.T) {
 		{"an unavailable store", &dcb.UnavailableError{Cause: io.EOF}, []error{dcb.ErrUnavailable}},
 	} {
 		for _, target := range all {
-			want := false
-			for _, is := range x.is {
-				want = want || target == is
-			}
+			want := slices.Contains(x.is, target)
 			if got := errors.Is(fmt.Errorf("wrapped: %w", x.err), target); got != want {
 				t.Errorf("%s is %v: %v, want %v", x.name, target, got, want)
 			}

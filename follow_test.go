@@ -85,17 +85,21 @@ func TestNothingIsAskedOfTheStoreBeforeTheFirstPull(t *testing.T) {
 	if len(o.asked) > 0 {
 		t.Errorf("%d reads before the first pull", len(o.asked))
 	}
-	for range stream {
-		break
-	}
-	for range follow {
-		break
-	}
-	for range subscribe {
-		break
-	}
+	pullOnce(t, stream)
+	pullOnce(t, follow)
+	pullOnce(t, subscribe)
 	if len(o.asked) != 3 {
 		t.Errorf("%d reads for three first pulls", len(o.asked))
+	}
+}
+
+func pullOnce[V any](t *testing.T, seq iter.Seq2[V, error]) {
+	t.Helper()
+	for _, err := range seq {
+		if err != nil {
+			t.Error(err)
+		}
+		break
 	}
 }
 

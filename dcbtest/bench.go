@@ -30,8 +30,8 @@ func Benchmark(b *testing.B, open func(t testing.TB) dcb.Store) {
 			benchmark(b, s)
 		})
 	}
-	run("append/batch=1", func(b *testing.B, s dcb.Store) { benchAppend(b, s, 1) })
-	run("append/batch=100", func(b *testing.B, s dcb.Store) { benchAppend(b, s, 100) })
+	run("append/batch=1", benchAppend(1))
+	run("append/batch=100", benchAppend(100))
 	run("decide", benchDecide)
 	run("decide/parallel", benchDecideParallel)
 	run("decide/hot", benchHot)
@@ -40,17 +40,21 @@ func Benchmark(b *testing.B, open func(t testing.TB) dcb.Store) {
 	run("scan", benchScan)
 }
 
-// benchAppend appends without a condition.
-func benchAppend(b *testing.B, s dcb.Store, batch int) {
-	events := benchBatch(batch, "tag")
-	measure(b, batch)
-	for b.Loop() {
-		mustAppend(b, s, events, nil)
+// benchAppend returns a benchmark that appends without a condition.
+func benchAppend(batch int) func(b *testing.B, s dcb.Store) {
+	return func(b *testing.B, s dcb.Store) {
+		b.Helper()
+		events := benchBatch(batch, "tag")
+		measure(b, batch)
+		for b.Loop() {
+			mustAppend(b, s, events, nil)
+		}
 	}
 }
 
 // benchDecide makes one decision after the other: each on a tag that ten of them share, each knowing of those before it.
 func benchDecide(b *testing.B, s dcb.Store) {
+	b.Helper()
 	d := decider{store: s}
 	measure(b, 1)
 	for b.Loop() {
@@ -60,6 +64,7 @@ func benchDecide(b *testing.B, s dcb.Store) {
 
 // benchDecideParallel has each goroutine decide on tags of its own.
 func benchDecideParallel(b *testing.B, s dcb.Store) {
+	b.Helper()
 	var caller atomic.Int64
 	b.SetParallelism(16)
 	measure(b, 1)
@@ -73,6 +78,7 @@ func benchDecideParallel(b *testing.B, s dcb.Store) {
 
 // benchHot makes every decision on the same tag.
 func benchHot(b *testing.B, s dcb.Store) {
+	b.Helper()
 	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"Benchmarked"}, Tags: []string{"hot"}}}}
 	events := benchBatch(1, "hot")
 	measure(b, 1)
@@ -83,6 +89,7 @@ func benchHot(b *testing.B, s dcb.Store) {
 
 // benchConflict makes appends that conflict.
 func benchConflict(b *testing.B, s dcb.Store) {
+	b.Helper()
 	events := benchBatch(1, "hot")
 	mustAppend(b, s, events, nil)
 	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"Benchmarked"}, Tags: []string{"hot"}}}}
@@ -96,6 +103,7 @@ func benchConflict(b *testing.B, s dcb.Store) {
 
 // benchSelect reads the ten events of a tag.
 func benchSelect(b *testing.B, s dcb.Store) {
+	b.Helper()
 	fill(b, s)
 	random := rand.New(rand.NewPCG(1, 2))
 	measure(b, benchReuse)
@@ -110,6 +118,7 @@ func benchSelect(b *testing.B, s dcb.Store) {
 
 // benchScan streams everything.
 func benchScan(b *testing.B, s dcb.Store) {
+	b.Helper()
 	fill(b, s)
 	measure(b, benchEvents)
 	for b.Loop() {
@@ -136,6 +145,7 @@ type decider struct {
 }
 
 func (d *decider) decide(b *testing.B) {
+	b.Helper()
 	if d.made%benchReuse == 0 {
 		tag := fmt.Sprintf("tag:%s:%d", d.name, d.made/benchReuse)
 		d.events = benchBatch(1, tag)
@@ -147,6 +157,7 @@ func (d *decider) decide(b *testing.B) {
 
 // fill records benchReuse events of every tag, not beside one another.
 func fill(b *testing.B, s dcb.Store) {
+	b.Helper()
 	for range benchReuse {
 		var events []dcb.Event
 		for i := range benchEvents / benchReuse {
@@ -165,6 +176,7 @@ func benchBatch(n int, tag string) []dcb.Event {
 }
 
 func mustAppend(b *testing.B, s dcb.Store, events []dcb.Event, condition *dcb.AppendCondition) dcb.Position {
+	b.Helper()
 	position, err := s.Append(context.Background(), events, condition)
 	if err != nil {
 		b.Errorf("append: %v", err) // not Fatal: it may be called from a goroutine of RunParallel
@@ -174,6 +186,7 @@ func mustAppend(b *testing.B, s dcb.Store, events []dcb.Event, condition *dcb.Ap
 
 // measure has the figures reported for a benchmark whose every round is about so many events.
 func measure(b *testing.B, events int) {
+	b.Helper()
 	b.ReportAllocs()
 	b.SetBytes(int64(events) * benchData)
 	b.Cleanup(func() {

@@ -252,7 +252,7 @@ func rareTag(t *T) {
 
 func manyItems(t *T) {
 	events, q, want := []dcb.Event{}, dcb.Query{}, []dcb.Position{}
-	for i := range 1000 {
+	for i := range 300 {
 		events = append(events, event(fmt.Sprintf("T%d", i%7), fmt.Sprintf("n:%d", i)))
 		q = append(q, dcb.QueryItem{Types: []string{"T0", "T3"}, Tags: []string{fmt.Sprintf("n:%d", i)}})
 		if i%7 == 0 || i%7 == 3 {
