@@ -2,7 +2,7 @@ package dcbtest
 
 import "slices"
 
-// Cases returns everything that is checked. A case whose name ends like another's is another case: names are unique.
+// Cases returns everything that is checked. No two cases have the same name.
 func Cases() []Case {
 	return slices.Concat(
 		nounCases(),

@@ -9,7 +9,7 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-const oneCallRefused = "Outside the limits: an InvalidError naming the field and the limit, nothing recorded."
+const refusedRule = "Outside the limits: an InvalidError naming the field and the limit, nothing recorded."
 
 func limitCases() []Case {
 	return []Case{
@@ -175,7 +175,7 @@ func limitCases() []Case {
 		},
 		{
 			Name: "limits/one invalid event spoils the append",
-			Rule: "All events of an append are recorded, or none. " + oneCallRefused,
+			Rule: "All events of an append are recorded, or none. " + refusedRule,
 			Run: func(t *T) {
 				events := make([]dcb.Event, 50)
 				for i := range events {
