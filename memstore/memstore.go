@@ -185,6 +185,9 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	result := dcb.ReadResult{Head: last}
 	merged := s.merge(q, bounds{opts.After, opts.Before, last, opts.Backwards})
 	room := min(merged.atMost(), firstRoom)
+	if opts.Limit > 0 {
+		room = min(room, opts.Limit)
+	}
 	if room > 0 {
 		result.Events = make([]dcb.SequencedEvent, 0, room)
 	}
