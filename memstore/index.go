@@ -40,32 +40,53 @@ func locate(position dcb.Position) (chunk, offset uint64) {
 
 // index says for each term (a tag, or a type) which positions have it, ascending. One goroutine at a time adds; any number read.
 type index struct {
-	terms sync.Map // string → *atomic.Pointer[[]dcb.Position]
+	terms sync.Map // string → *positions
+}
+
+// positions are those of one term. A reader loads the length first and then the array, which is never shorter: the writer
+// publishes an array before a length that needs it, and writes no element below a published length.
+type positions struct {
+	length atomic.Int64
+	array  atomic.Pointer[[]dcb.Position]
 }
 
 func (x *index) add(term string, position dcb.Position) {
 	entry, ok := x.terms.Load(term)
 	if !ok {
-		entry, _ = x.terms.LoadOrStore(term, new(atomic.Pointer[[]dcb.Position]))
+		entry, _ = x.terms.LoadOrStore(term, new(positions))
 	}
-	published := entry.(*atomic.Pointer[[]dcb.Position])
-	var positions []dcb.Position
-	if old := published.Load(); old != nil {
-		positions = *old
-	}
-	// Readers of the old slice look no further than its length, so its spare capacity may be written.
-	positions = append(positions, position)
-	published.Store(&positions)
+	entry.(*positions).add(position)
 }
 
-// positions returns those of term. The slice must not be changed, and may go beyond the head.
-func (x *index) positions(term string) []dcb.Position {
+// of returns the positions of term. The slice must not be changed, and may go beyond the head.
+func (x *index) of(term string) []dcb.Position {
 	entry, ok := x.terms.Load(term)
 	if !ok {
 		return nil
 	}
-	if published := entry.(*atomic.Pointer[[]dcb.Position]).Load(); published != nil {
-		return *published
+	return entry.(*positions).all()
+}
+
+func (p *positions) add(position dcb.Position) {
+	length, array := int(p.length.Load()), p.array.Load()
+	if array == nil || length == len(*array) {
+		var old []dcb.Position
+		if array != nil {
+			old = *array
+		}
+		grown := append(old, position)
+		grown = grown[:cap(grown)]
+		array = &grown
+		p.array.Store(array)
 	}
-	return nil
+	(*array)[length] = position
+	p.length.Store(int64(length + 1))
+}
+
+func (p *positions) all() []dcb.Position {
+	length := p.length.Load()
+	if length == 0 {
+		return nil
+	}
+	return (*p.array.Load())[:length:length]
 }

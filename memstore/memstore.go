@@ -8,8 +8,10 @@
 package memstore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -32,10 +34,12 @@ type Store struct {
 	now  func() time.Time
 	head head.Watch
 
-	appending    sync.Mutex // one append at a time; guards ids, lastRecorded and writing to events and index
+	appending    sync.Mutex // one append at a time; guards ids, lastRecorded, tags, data, and writing to events and index
 	ids          map[uuid.UUID]dcb.Position
 	lastRecorded time.Time
 	events       sequence
+	tags         arena[string] // of events
+	data         arena[byte]   // of events
 	byTag        index
 	byType       index
 }
@@ -44,7 +48,12 @@ var _ dcb.Store = (*Store)(nil)
 
 // New returns an empty store. Options may be nil.
 func New(opts *Options) *Store {
-	s := &Store{now: time.Now, ids: make(map[uuid.UUID]dcb.Position)}
+	s := &Store{
+		now:  time.Now,
+		ids:  make(map[uuid.UUID]dcb.Position),
+		tags: arena[string]{size: 4 << 10},
+		data: arena[byte]{size: 64 << 10},
+	}
 	if opts != nil && opts.Now != nil {
 		s.now = opts.Now
 	}
@@ -100,7 +109,7 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	recordedAt := s.clock()
 	for i := range events {
 		last++
-		s.record(dcb.SequencedEvent{Event: events[i].Clone(), Position: last, RecordedAt: recordedAt})
+		s.record(dcb.SequencedEvent{Event: s.keep(events[i]), Position: last, RecordedAt: recordedAt})
 	}
 	s.head.Raise(last)
 	return last, nil
@@ -137,9 +146,16 @@ func (s *Store) clock() time.Time {
 	return s.lastRecorded
 }
 
+// keep returns a copy of event in memory of the store's own.
+func (s *Store) keep(event dcb.Event) dcb.Event {
+	event.Tags = s.tags.copy(dcb.UniqueTags(event.Tags))
+	event.Data = s.data.copy(event.Data)
+	event.Metadata = maps.Clone(event.Metadata)
+	return event
+}
+
 // record puts an event beyond the head, where no reader looks yet.
 func (s *Store) record(event dcb.SequencedEvent) {
-	event.Tags = dcb.UniqueTags(event.Tags)
 	s.events.add(event)
 	s.byType.add(event.Type, event.Position)
 	for _, tag := range event.Tags {
@@ -150,7 +166,8 @@ func (s *Store) record(event dcb.SequencedEvent) {
 	}
 }
 
-// firstRoom bounds the events that a read makes room for before it finds them: enough for a decision.
+// firstRoom bounds the events that a read makes room for before it finds them: enough for most
+// decisions. Few events have more than two tags.
 const firstRoom = 64
 
 // Read implements dcb.Store.
@@ -167,9 +184,14 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	}
 	result := dcb.ReadResult{Head: last}
 	merged := s.merge(q, bounds{opts.After, opts.Before, last, opts.Backwards})
-	if room := min(merged.atMost(), firstRoom); room > 0 {
+	room := min(merged.atMost(), firstRoom)
+	if opts.Limit > 0 {
+		room = min(room, opts.Limit)
+	}
+	if room > 0 {
 		result.Events = make([]dcb.SequencedEvent, 0, room)
 	}
+	tags := arena[string]{size: 2 * room}
 	for position := range s.walk(merged) {
 		if opts.Limit > 0 && len(result.Events) == opts.Limit {
 			if !opts.Backwards {
@@ -182,7 +204,11 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 				return dcb.ReadResult{}, err
 			}
 		}
-		result.Events = append(result.Events, s.events.at(position).Clone())
+		event := *s.events.at(position)
+		event.Tags = tags.copy(event.Tags)
+		event.Data = bytes.Clone(event.Data)
+		event.Metadata = maps.Clone(event.Metadata)
+		result.Events = append(result.Events, event)
 	}
 	return result, nil
 }

@@ -63,7 +63,7 @@ func (s *Store) addLists(merged *merge, item *dcb.QueryItem) {
 	}
 	var rarestTag list
 	for i, tag := range item.Tags {
-		if found := listOf(s.byTag.positions(tag)); i == 0 || found.length < rarestTag.length {
+		if found := listOf(s.byTag.of(tag)); i == 0 || found.length < rarestTag.length {
 			rarestTag = found
 		}
 	}
@@ -72,14 +72,14 @@ func (s *Store) addLists(merged *merge, item *dcb.QueryItem) {
 		return
 	}
 	for _, eventType := range item.Types {
-		merged.add(item, listOf(s.byType.positions(eventType)))
+		merged.add(item, listOf(s.byType.of(eventType)))
 	}
 }
 
 func (s *Store) countTypes(types []string) int {
 	total := 0
 	for _, eventType := range types {
-		total += len(s.byType.positions(eventType))
+		total += len(s.byType.of(eventType))
 	}
 	return total
 }

@@ -131,9 +131,9 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(time.Hour), 2)
 }
 
-// work carries out op until the time is up, ctx has ended, or op fails.
+// work carries out op, at least once, until the time is up, ctx has ended, or op fails.
 func (m *meter) work(ctx context.Context, start time.Time, duration time.Duration, op Operation) error {
-	for begun := time.Since(start); begun < duration && ctx.Err() == nil; {
+	for begun := time.Since(start); ; {
 		events, err := op(ctx)
 		if err != nil {
 			return err
@@ -141,8 +141,10 @@ func (m *meter) work(ctx context.Context, start time.Time, duration time.Duratio
 		ended := time.Since(start)
 		m.record(ended-begun, events)
 		begun = ended
+		if begun >= duration || ctx.Err() != nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 func (m *meter) record(took time.Duration, events int) {
