@@ -111,10 +111,10 @@ func wrongReading() []fault {
 			return time.Time{}
 		})},
 		{name: "RecordedAt is when the event was read", caughtBy: "nouns/RecordedAt stays what it is", wrong: func(p *simple) dcb.Store {
-			reads := time.Duration(0)
+			reads := 0
 			return recordedAt(func(at time.Time, _ dcb.Position) time.Time {
 				reads++
-				return at.Add(reads * time.Millisecond)
+				return at.Add(time.Duration(reads) * time.Millisecond)
 			})(p)
 		}},
 	}

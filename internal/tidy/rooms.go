@@ -45,13 +45,16 @@ var rooms = []room{
 	}},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/protobuf"}},
 	{dir: "internal/model", modules: []string{uuid}},
+	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{
+		uuid, "github.com/google/go-cmp", "pgregory.net/rapid",
+	}},
 	{dir: "internal/pgtest", modules: []string{pgx}, forTest: true},
 	{dir: "internal/tidy", forTest: true},
 }
 
 // forTests is what the tests of every room may import as well.
 var forTests = room{
-	rooms: []string{internal, "memstore", "dcbtest", "internal/pgtest", "decide/decidetest"},
+	rooms: []string{internal, "memstore", "dcbtest", "internal/pgtest", "internal/modeltest", "decide/decidetest"},
 	modules: []string{
 		uuid, pgx,
 		"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/anishathalye/porcupine",
