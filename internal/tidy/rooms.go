@@ -43,6 +43,8 @@ var rooms = []room{
 		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
 	}},
+	// A program of ours that measures dcb beside others, on a server of its own.
+	{dir: "cmd/dcb/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/protobuf"}},
 	{dir: "internal/model", modules: []string{uuid}},
 	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{
