@@ -34,7 +34,7 @@ cross: ## compile, and vet, for the other systems
 
 tidy: ## bring go.mod and generated code up to date; fails if they were not
 	@before=$$(git status --porcelain; git diff); \
-	set -x; go generate ./...; go mod tidy; (cd tools; go mod tidy); set +x; \
+	set -x; go generate ./...; go mod tidy; set +x; \
 	[ "$$before" == "$$(git status --porcelain; git diff)" ] || { git status --short; echo "the files above were not up to date" >&2; exit 1; }
 
 test: ## run all tests, with the race detector; one that is skipped counts as failed

@@ -8,7 +8,7 @@ import (
 // The pages that the helpers read grow and shrink between these bounds so that each holds about pageBytes, whatever the
 // size of the events: a reader's memory stays bounded, and small events do not cost a call each.
 const (
-	firstPage = 256
+	firstPage = 64
 	maxPage   = 8192
 	pageBytes = 4 << 20
 )

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/internal/modeltest"
 	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/pgstore"
 )
@@ -70,4 +71,11 @@ func suite(index pgstore.Index) dcbtest.Suite {
 
 func TestStoreKeepsTheContract(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, index pgstore.Index) { suite(index).Run(t) })
+}
+
+func TestStoreDoesWhatTheModelDoes(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, index pgstore.Index) {
+		modeltest.Check(t, func(t testing.TB) dcb.Store { return open(t, index) })
+	})
 }

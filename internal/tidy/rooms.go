@@ -43,16 +43,20 @@ var rooms = []room{
 		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
 	}},
+	// A program of ours that measures dcb beside others, on a server of its own.
+	{dir: "cmd/dcb/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/protobuf"}},
 	{dir: "internal/model", modules: []string{uuid}},
-	{dir: "internal/modeltest", rooms: []string{"internal/model"}, modules: []string{uuid, "github.com/google/go-cmp", "pgregory.net/rapid"}, forTest: true},
+	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{
+		uuid, "github.com/google/go-cmp", "pgregory.net/rapid",
+	}},
 	{dir: "internal/pgtest", modules: []string{pgx}, forTest: true},
 	{dir: "internal/tidy", forTest: true},
 }
 
 // forTests is what the tests of every room may import as well.
 var forTests = room{
-	rooms: []string{internal, "memstore", "dcbtest", "internal/modeltest", "internal/pgtest", "decide/decidetest"},
+	rooms: []string{internal, "memstore", "dcbtest", "internal/pgtest", "internal/modeltest", "decide/decidetest"},
 	modules: []string{
 		uuid, pgx,
 		"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/anishathalye/porcupine",

@@ -48,13 +48,14 @@ func words(h *house) []Problem {
 func skips(h *house) []Problem {
 	var problems []Problem
 	for _, c := range h.code {
+		drawing := drawers(c)
 		ast.Inspect(c.syntax, func(node ast.Node) bool {
 			call, ok := node.(*ast.CallExpr)
 			if !ok {
 				return true
 			}
 			method, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, method.Sel.Name) {
+			if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, method.Sel.Name) || drawing[nameOf(method.X)] {
 				return true
 			}
 			problems = append(problems, Problem{
@@ -65,6 +66,33 @@ func skips(h *house) []Problem {
 		})
 	}
 	return problems
+}
+
+// drawers returns the names that c's functions give to a rapid.T. To skip with one of those is to draw again, not to skip a test.
+func drawers(c *code) map[string]bool {
+	names := make(map[string]bool)
+	ast.Inspect(c.syntax, func(node ast.Node) bool {
+		field, ok := node.(*ast.Field)
+		if !ok {
+			return true
+		}
+		if pointer, ok := field.Type.(*ast.StarExpr); ok {
+			if t, ok := pointer.X.(*ast.SelectorExpr); ok && nameOf(t.X) == "rapid" {
+				for _, name := range field.Names {
+					names[name.Name] = true
+				}
+			}
+		}
+		return true
+	})
+	return names
+}
+
+func nameOf(e ast.Expr) string {
+	if name, ok := e.(*ast.Ident); ok {
+		return name.Name
+	}
+	return ""
 }
 
 // lengths reports files of code that are too long. A table of test cases may be as long as it is.

@@ -262,6 +262,12 @@ var errConflict = errors.New("dcb: conflict")
 			},
 		},
 		{
+			name: "a random test that draws again",
+			files: map[string]string{
+				"a_test.go": "package dcb\nfunc step(r *rapid.T) {\n\tr.Skip(\"nothing is recorded\")\n}",
+			},
+		},
+		{
 			name: "a file that is too long, and a test that may be",
 			files: map[string]string{
 				"a.go":      doc("dcb", strings.Repeat("\n", 600)),
