@@ -19,8 +19,9 @@ const (
 	maxBatchBytes   = 8 << 20
 )
 
-// The outcomes that the database function append gives.
+// The outcomes that the database functions append and append_one give.
 const (
+	undecided = 0
 	recorded  = 1
 	conflict  = 2
 	duplicate = 3
@@ -116,6 +117,9 @@ func fits(batch []*request, next *request) bool {
 func (s *Store) commit(ctx context.Context, batch []*request) {
 	bounded, cancel := context.WithTimeout(ctx, s.options.CommitTimeout)
 	defer cancel()
+	if s.options.Index == Tags && len(batch) == 1 && batch[0].isPlain() && s.commitOne(ctx, bounded, batch[0]) {
+		return
+	}
 	type answer struct {
 		outcomes  []int32
 		positions []int64
@@ -130,10 +134,44 @@ func (s *Store) commit(ctx context.Context, batch []*request) {
 			r.err = s.failed(ctx, "append", err, appendSent)
 			continue
 		}
-		r.settle(answered.outcomes[i], dcb.Position(answered.positions[i]))
-		if r.err == nil {
-			s.watch.Raise(r.position)
-		}
+		s.settle(r, answered.outcomes[i], answered.positions[i])
+	}
+}
+
+// isPlain reports whether r may be left to the database function append_one.
+func (r *request) isPlain() bool {
+	return len(r.events) == 1 && r.items.simple && len(r.items.tags) <= 4
+}
+
+// commitOne has a plain request decided. It reports false if that could not be done, and nothing was.
+func (s *Store) commitOne(ctx, bounded context.Context, r *request) bool {
+	type answer struct {
+		outcome  int32
+		position pgtype.Int8
+	}
+	event := &r.events[0]
+	answered, err := try(bounded, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) (a answer, err error) {
+		row := s.appends.QueryRow(ctx, s.appendOneSQL, mode, event.Type, orEmpty(event.Tags), orEmpty(event.Data), r.metadata[0],
+			optional(event.ID), bigint(r.after), orEmpty(r.items.tags), orEmpty(r.items.types))
+		err = row.Scan(&a.outcome, &a.position)
+		return a, err
+	})
+	if err != nil {
+		r.err = s.failed(ctx, "append", err, appendSent)
+		return true
+	}
+	if answered.outcome == undecided {
+		return false
+	}
+	s.settle(r, answered.outcome, answered.position.Int64)
+	return true
+}
+
+// settle leaves with r what the database answered, and raises the head.
+func (s *Store) settle(r *request, outcome int32, position int64) {
+	r.settle(outcome, dcb.Position(position))
+	if r.err == nil {
+		s.watch.Raise(r.position)
 	}
 }
 
@@ -172,8 +210,8 @@ func arguments(batch []*request) []any {
 		for _, event := range r.events {
 			eventAppends = append(eventAppends, number)
 			types = append(types, event.Type)
-			data = append(data, notNil(event.Data))
-			ids = append(ids, pgtype.UUID{Bytes: event.ID, Valid: event.ID != uuid.Nil})
+			data = append(data, orEmpty(event.Data))
+			ids = append(ids, optional(event.ID))
 			withMetadata = withMetadata || len(event.Metadata) > 0
 		}
 		withIDs = withIDs || len(r.ids) > 0
@@ -214,4 +252,6 @@ func orEmpty[S ~[]E, E any](s S) S {
 	return s
 }
 
-func notNil(data []byte) []byte { return orEmpty(data) }
+func optional(id uuid.UUID) pgtype.UUID {
+	return pgtype.UUID{Bytes: id, Valid: id != uuid.Nil}
+}

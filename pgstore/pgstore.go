@@ -102,10 +102,11 @@ func (o *Options) withDefaults() (Options, error) {
 
 // Store is a dcb.Store in one schema of a PostgreSQL database. Any number of goroutines may use it.
 type Store struct {
-	options   Options
-	readSQL   string
-	appendSQL string
-	headSQL   string
+	options      Options
+	readSQL      string
+	appendSQL    string
+	appendOneSQL string
+	headSQL      string
 
 	config  *pgxpool.Config
 	reads   *pgxpool.Pool
@@ -163,14 +164,15 @@ func open(ctx context.Context, url string, opts *Options) (*Store, error) {
 func start(ctx context.Context, config *pgxpool.Config, options Options) (*Store, error) {
 	d := newDDL(options.Schema, options.Index)
 	s := &Store{
-		options:   options,
-		config:    config,
-		channel:   d.Channel(),
-		listened:  make(chan struct{}),
-		closed:    make(chan struct{}),
-		readSQL:   "SELECT position, recorded_at, type, tags, data, metadata, id FROM " + d.Schema + ".read($1, $2, $3, $4, $5, $6, $7)",
-		appendSQL: "SELECT outcomes, positions FROM " + d.Schema + ".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-		headSQL:   "SELECT coalesce(max(position), 0) FROM " + d.Schema + ".events",
+		options:      options,
+		config:       config,
+		channel:      d.Channel(),
+		listened:     make(chan struct{}),
+		closed:       make(chan struct{}),
+		readSQL:      "SELECT position, recorded_at, type, tags, data, metadata, id FROM " + d.Schema + ".read($1, $2, $3, $4, $5, $6, $7)",
+		appendSQL:    "SELECT outcomes, positions FROM " + d.Schema + ".append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		appendOneSQL: "SELECT outcome, at FROM " + d.Schema + ".append_one($1, $2, $3, $4, $5, $6, $7, $8)",
+		headSQL:      "SELECT coalesce(max(position), 0) FROM " + d.Schema + ".events",
 	}
 	s.modes.abandon = options.CommitTimeout
 	config.ConnConfig.OnNotification = s.notified

@@ -139,29 +139,33 @@ var (
 
 func (e *explainer) check(t *testing.T, maxBlocks int, sql string, args ...any) {
 	t.Helper()
-	e.plans = nil
 	tx, err := e.conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.Background())
-	if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatal(err)
+	for range 2 { // the first time the session also reads the catalog, to plan
+		e.plans = nil
+		if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	found := 0
 	for _, plan := range e.plans {
 		if strings.Contains(plan, "Hash Join") || strings.Contains(plan, "Merge Join") {
 			t.Errorf("a join that reads everything:\n%s", plan)
 		}
-		for _, scan := range scans.FindAllStringSubmatch(plan, -1) {
-			found++
+		touches := scans.FindAllStringSubmatch(plan, -1)
+		found += len(touches)
+		for _, scan := range touches {
 			way := strings.Replace(scan[1], " Backward", "", 1)
 			fetches := way == "Index Scan using events_pkey" && scan[2] == "events e"
 			if !allowed[way] || way == "Index Scan using events_pkey" && !fetches {
 				t.Errorf("%s on %s:\n%s", scan[1], scan[2], plan)
 			}
 		}
-		if blocks := blocks(plan); blocks > maxBlocks {
+		// A call of another function counts what that one's statements, which come by themselves, count as well.
+		if blocks := blocks(plan); len(touches) > 0 && blocks > maxBlocks {
 			t.Errorf("%d blocks were touched, more than %d:\n%s", blocks, maxBlocks, plan)
 		}
 	}

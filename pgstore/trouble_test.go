@@ -150,7 +150,7 @@ func TestWhatMayPassIsUnavailable(t *testing.T) {
 	for name, trouble := range map[string]struct{ begin, end string }{
 		"a standby":          {"ALTER ROLE %[2]s SET default_transaction_read_only = on", "ALTER ROLE %[2]s RESET default_transaction_read_only"},
 		"a dropped schema":   {"ALTER SCHEMA %[1]s RENAME TO %[1]s_away", "ALTER SCHEMA %[1]s_away RENAME TO %[1]s"},
-		"a dropped function": {"ALTER FUNCTION %[1]s.append RENAME TO away", "ALTER FUNCTION %[1]s.away RENAME TO append"},
+		"a dropped function": {"ALTER FUNCTION %[1]s.append_one RENAME TO away", "ALTER FUNCTION %[1]s.away RENAME TO append_one"},
 		"a statement timeout": {
 			"ALTER ROLE %[2]s SET statement_timeout = '500ms'; ALTER TABLE %[1]s.events ADD CONSTRAINT slow CHECK (pg_sleep(60) IS NOT NULL)",
 			"ALTER ROLE %[2]s RESET statement_timeout; ALTER TABLE %[1]s.events DROP CONSTRAINT slow",

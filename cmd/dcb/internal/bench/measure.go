@@ -133,7 +133,8 @@ func newHistogram() *hdrhistogram.Histogram {
 
 // work carries out op, at least once, until the time is up, ctx has ended, or op fails.
 func (m *meter) work(ctx context.Context, start time.Time, duration time.Duration, op Operation) error {
-	for begun := time.Since(start); ; {
+	begun := time.Since(start)
+	for more := true; more; more = begun < duration && ctx.Err() == nil {
 		events, err := op(ctx)
 		if err != nil {
 			return err
@@ -141,10 +142,8 @@ func (m *meter) work(ctx context.Context, start time.Time, duration time.Duratio
 		ended := time.Since(start)
 		m.record(ended-begun, events)
 		begun = ended
-		if begun >= duration || ctx.Err() != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 func (m *meter) record(took time.Duration, events int) {

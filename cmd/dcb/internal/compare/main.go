@@ -87,8 +87,8 @@ type side struct {
 }
 
 // inTurns measures both sides by turns, so that a machine whose speed drifts treats them alike, prints a row, and returns the
-// medians.
-func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) (our, their float64, err error) {
+// median of the first.
+func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) (float64, error) {
 	var us, them []float64
 	for range c.rounds {
 		for _, turn := range []struct {
@@ -97,15 +97,15 @@ func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) (o
 		}{{ours, &us}, {theirs, &them}} {
 			perSecond, err := turn.side.measure(ctx)
 			if err != nil {
-				return 0, 0, fmt.Errorf("%s: %w", turn.side.name, err)
+				return 0, fmt.Errorf("%s: %w", turn.side.name, err)
 			}
 			*turn.into = append(*turn.into, perSecond)
 		}
 	}
-	our, their = median(us), median(them)
+	our, their := median(us), median(them)
 	fmt.Printf("| %s | %s: %.0f (%.0f–%.0f) | %s: %.0f (%.0f–%.0f) | %.2f |\n", what,
 		ours.name, our, slices.Min(us), slices.Max(us), theirs.name, their, slices.Min(them), slices.Max(them), our/their)
-	return our, their, nil
+	return our, nil
 }
 
 func median(values []float64) float64 {

@@ -55,7 +55,7 @@ func compareAppends(ctx context.Context, c *config) error {
 				return c.workload(ctx, store, "append", clients, 0)
 			}}
 			theirs := side{"pgbench", func(ctx context.Context) (float64, error) { return insert.measure(ctx, clients, c.seconds) }}
-			our, _, err := c.inTurns(ctx, fmt.Sprintf("%d clients", clients), ours, theirs)
+			our, err := c.inTurns(ctx, plural(clients), ours, theirs)
 			if err != nil {
 				return err
 			}
@@ -68,6 +68,13 @@ func compareAppends(ctx context.Context, c *config) error {
 		}
 		return nil
 	})
+}
+
+func plural(clients int) string {
+	if clients == 1 {
+		return "1 client"
+	}
+	return fmt.Sprintf("%d clients", clients)
 }
 
 // workload measures one of bench's.
@@ -137,7 +144,7 @@ func compareSpeedruns(ctx context.Context, c *config) error {
 				return c.onSchema(ctx, server, fmt.Sprintf("dcb_%d_%d", clients, round), pgstore.Tags, clients, 0)
 			}}
 			theirs := side{"eventsourcing", func(ctx context.Context) (float64, error) { return c.recorder(ctx, server, clients) }}
-			if _, _, err := c.inTurns(ctx, fmt.Sprintf("%d clients", clients), ours, theirs); err != nil {
+			if _, err := c.inTurns(ctx, plural(clients), ours, theirs); err != nil {
 				return err
 			}
 		}
@@ -196,10 +203,10 @@ func compareVolumes(ctx context.Context, c *config) error {
 			round++
 			return c.onSchema(ctx, server, fmt.Sprintf("empty_%d", round), pgstore.Tags, 1, 0)
 		}}
-		if _, _, err := c.inTurns(ctx, "large, empty", large(pgstore.Tags), empty); err != nil {
+		if _, err := c.inTurns(ctx, "large, empty", large(pgstore.Tags), empty); err != nil {
 			return err
 		}
-		_, _, err := c.inTurns(ctx, "tags, tsvector", large(pgstore.Tags), large(pgstore.TSVector))
+		_, err := c.inTurns(ctx, "tags, tsvector", large(pgstore.Tags), large(pgstore.TSVector))
 		return err
 	})
 }
@@ -212,7 +219,7 @@ func compareMemory(ctx context.Context, c *config) error {
 	empty := side{"memstore, empty", func(ctx context.Context) (float64, error) {
 		return c.workload(ctx, memstore.New(nil), "speedrun", 1, 0)
 	}}
-	_, _, err := c.inTurns(ctx, "large, empty", large, empty)
+	_, err := c.inTurns(ctx, "large, empty", large, empty)
 	return err
 }
 
