@@ -71,6 +71,41 @@ func TestPlansAreIndexOnlyForEveryShapeOfQuery(t *testing.T) {
 	explain(t, dsn, schema, "a large table with new statistics", 300)
 }
 
+// TSVector must not be worse than its design. Its index is no B-tree, so a frequent type or tag costs what it costs; but it is the index that
+// is used, and not the events one after the other.
+func TestTSVectorUsesItsIndexForEveryShapeOfQuery(t *testing.T) {
+	t.Parallel()
+	dsn, schema := pgtest.DSN(t), pgtest.Schema(t)
+	store, err := Open(t.Context(), dsn, &Options{Schema: schema, Index: TSVector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	pgtest.Exec(t, dsn, fmt.Sprintf(`
+		INSERT INTO %[1]s.events (position, recorded_at, type, tags, data, terms)
+		SELECT n, now(), 'Joined', ARRAY['course:' || n / 10], 'data', %[1]s.terms('Joined', ARRAY['course:' || n / 10])
+		FROM generate_series(1, 20000) n`, schema))
+	for _, statistics := range []string{"SELECT", "VACUUM ANALYZE " + schema + ".events"} {
+		pgtest.Exec(t, dsn, statistics)
+		e := newExplainer(t, dsn)
+		for shape, q := range shapes {
+			if shape == "everything" {
+				continue
+			}
+			items := encode(q)
+			e.run(t, "SELECT FROM "+schema+".read($1, $2, $3, $4, $5, $6, $7)",
+				items.simple, items.tags, items.types, 0, int64(math.MaxInt64), 10, false)
+			plan := strings.Join(e.plans, "\n")
+			if !strings.Contains(plan, "Bitmap Index Scan on events_terms") || strings.Contains(plan, "Seq Scan") {
+				t.Errorf("%s does not use the index:\n%s", shape, plan)
+			}
+			if scans := regexp.MustCompile(`events_pkey on events e.*loops=[1-9]\d*\)\s*Index Cond: \(\("position" >`).FindString(plan); scans != "" {
+				t.Errorf("%s walks through the positions: %s", shape, scans)
+			}
+		}
+	}
+}
+
 // explain has every shape of query read and used as a condition, and looks at the plans of all statements within the database
 // functions: how they find events, and how many blocks they touch on the way, which says what the plan's text cannot.
 func explain(t *testing.T, dsn, schema, table string, maxBlocks int) {
@@ -137,7 +172,8 @@ var (
 	}
 )
 
-func (e *explainer) check(t *testing.T, maxBlocks int, sql string, args ...any) {
+// run has sql carried out and rolled back, and leaves the plans of its statements.
+func (e *explainer) run(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	tx, err := e.conn.Begin(t.Context())
 	if err != nil {
@@ -150,6 +186,11 @@ func (e *explainer) check(t *testing.T, maxBlocks int, sql string, args ...any) 
 			t.Fatal(err)
 		}
 	}
+}
+
+func (e *explainer) check(t *testing.T, maxBlocks int, sql string, args ...any) {
+	t.Helper()
+	e.run(t, sql, args...)
 	found := 0
 	for _, plan := range e.plans {
 		if strings.Contains(plan, "Hash Join") || strings.Contains(plan, "Merge Join") {
