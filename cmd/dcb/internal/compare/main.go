@@ -86,9 +86,9 @@ type side struct {
 	measure func(ctx context.Context) (perSecond float64, err error)
 }
 
-// inTurns measures both sides by turns, so that a machine whose speed drifts treats them alike, prints a row, and returns the
-// median of the first.
-func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) (float64, error) {
+// inTurns measures both sides by turns, so that a machine whose speed drifts treats them alike, and prints a row with the
+// medians.
+func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) error {
 	var us, them []float64
 	for range c.rounds {
 		for _, turn := range []struct {
@@ -97,7 +97,7 @@ func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) (f
 		}{{ours, &us}, {theirs, &them}} {
 			perSecond, err := turn.side.measure(ctx)
 			if err != nil {
-				return 0, fmt.Errorf("%s: %w", turn.side.name, err)
+				return fmt.Errorf("%s: %w", turn.side.name, err)
 			}
 			*turn.into = append(*turn.into, perSecond)
 		}
@@ -105,7 +105,7 @@ func (c *config) inTurns(ctx context.Context, what string, ours, theirs side) (f
 	our, their := median(us), median(them)
 	fmt.Printf("| %s | %s: %.0f (%.0f–%.0f) | %s: %.0f (%.0f–%.0f) | %.2f |\n", what,
 		ours.name, our, slices.Min(us), slices.Max(us), theirs.name, their, slices.Min(them), slices.Max(them), our/their)
-	return our, nil
+	return nil
 }
 
 func median(values []float64) float64 {

@@ -49,24 +49,18 @@ func compareAppends(ctx context.Context, c *config) error {
 			return err
 		}
 		defer os.Remove(insert.script)
-		var alone float64
 		for _, clients := range []int{1, 8, 64} {
 			ours := side{"pgstore tags", func(ctx context.Context) (float64, error) {
 				return c.workload(ctx, store, "append", clients, 0)
 			}}
 			theirs := side{"pgbench", func(ctx context.Context) (float64, error) { return insert.measure(ctx, clients, c.seconds) }}
-			our, err := c.inTurns(ctx, plural(clients), ours, theirs)
-			if err != nil {
+			if err := c.inTurns(ctx, plural(clients), ours, theirs); err != nil {
 				return err
 			}
-			if clients == 1 {
-				alone = our
-			}
-			if clients == 64 {
-				fmt.Printf("| 64 clients, 1 client | pgstore tags: %.0f | pgstore tags: %.0f | %.2f |\n", our, alone, our/alone)
-			}
 		}
-		return nil
+		many := side{"64 clients", func(ctx context.Context) (float64, error) { return c.workload(ctx, store, "append", 64, 0) }}
+		one := side{"1 client", func(ctx context.Context) (float64, error) { return c.workload(ctx, store, "append", 1, 0) }}
+		return c.inTurns(ctx, "pgstore tags", many, one)
 	})
 }
 
@@ -144,7 +138,7 @@ func compareSpeedruns(ctx context.Context, c *config) error {
 				return c.onSchema(ctx, server, fmt.Sprintf("dcb_%d_%d", clients, round), pgstore.Tags, clients, 0)
 			}}
 			theirs := side{"eventsourcing", func(ctx context.Context) (float64, error) { return c.recorder(ctx, server, clients) }}
-			if _, err := c.inTurns(ctx, plural(clients), ours, theirs); err != nil {
+			if err := c.inTurns(ctx, plural(clients), ours, theirs); err != nil {
 				return err
 			}
 		}
@@ -189,25 +183,27 @@ func (c *config) recorder(ctx context.Context, server *pgtest.Server, clients in
 	return result.OpsPerSecond, err
 }
 
-// compareVolumes: the speedrun on many events against that on none, and both strategies.
+// compareVolumes: both strategies while the store grows, and then the default on many events against the same on none.
 func compareVolumes(ctx context.Context, c *config) error {
-	header(fmt.Sprintf("The speedrun with one client on a store of %d events, against an empty one and against the other strategy", c.events))
+	header("The speedrun with one client while the store grows, with both strategies, on the same server")
 	return onPostgres(func(server *pgtest.Server) error {
-		round := 0
-		large := func(index pgstore.Index) side {
-			return side{fmt.Sprintf("%s, large", index), func(ctx context.Context) (float64, error) {
-				return c.onSchema(ctx, server, "large_"+string(index), index, 1, c.events)
+		at := func(schema string, index pgstore.Index, events int) side {
+			return side{string(index), func(ctx context.Context) (float64, error) {
+				return c.onSchema(ctx, server, schema, index, 1, events)
 			}}
 		}
+		for _, events := range []int{0, c.events / 10, c.events / 4, c.events / 2, c.events} {
+			what := fmt.Sprintf("%d events", events)
+			if err := c.inTurns(ctx, what, at("grows_tags", pgstore.Tags, events), at("grows_tsvector", pgstore.TSVector, events)); err != nil {
+				return err
+			}
+		}
+		round := 0
 		empty := side{"tags, empty", func(ctx context.Context) (float64, error) {
 			round++
 			return c.onSchema(ctx, server, fmt.Sprintf("empty_%d", round), pgstore.Tags, 1, 0)
 		}}
-		if _, err := c.inTurns(ctx, "large, empty", large(pgstore.Tags), empty); err != nil {
-			return err
-		}
-		_, err := c.inTurns(ctx, "tags, tsvector", large(pgstore.Tags), large(pgstore.TSVector))
-		return err
+		return c.inTurns(ctx, fmt.Sprintf("%d events, none", c.events), at("grows_tags", pgstore.Tags, c.events), empty)
 	})
 }
 
@@ -219,8 +215,7 @@ func compareMemory(ctx context.Context, c *config) error {
 	empty := side{"memstore, empty", func(ctx context.Context) (float64, error) {
 		return c.workload(ctx, memstore.New(nil), "speedrun", 1, 0)
 	}}
-	_, err := c.inTurns(ctx, "large, empty", large, empty)
-	return err
+	return c.inTurns(ctx, "large, empty", large, empty)
 }
 
 func execute(ctx context.Context, server *pgtest.Server, statements ...string) error {
