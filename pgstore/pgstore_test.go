@@ -1,7 +1,6 @@
 package pgstore_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/dcbstore/dcb"
@@ -10,8 +9,6 @@ import (
 	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/pgstore"
 )
-
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 var strategies = []pgstore.Index{pgstore.Tags, pgstore.TSVector}
 
