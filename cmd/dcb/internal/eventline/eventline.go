@@ -95,7 +95,7 @@ func Read(r io.Reader) iter.Seq2[dcb.Event, error] {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(nil, maxLine)
 		number := 1
-		for ; lines.Scan(); number++ {
+		for ; lines.Scan() && lines.Err() == nil; number++ { // where reading breaks off, so does the last line
 			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 				continue
 			}

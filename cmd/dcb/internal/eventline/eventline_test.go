@@ -2,8 +2,10 @@ package eventline_test
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +74,22 @@ func TestWhatWasPrintedCanBeRead(t *testing.T) {
 			t.Fatalf("%s (-want +got):\n%s", text.String(), diff)
 		}
 	})
+}
+
+func TestALineThatIsCutOffIsNotJudged(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for _, begun := range []string{`{"type":"A"}`, `{"ty`, ""} {
+		read := 0
+		for _, err := range eventline.Read(io.MultiReader(strings.NewReader(`{"type":"A"}`+"\n"+begun), iotest.ErrReader(broken))) {
+			if read++; read == 2 && !errors.Is(err, broken) {
+				t.Errorf("after %q: %v; want the error of reading", begun, err)
+			}
+		}
+		if read != 2 {
+			t.Errorf("after %q: %d pulls; want an event and an error", begun, read)
+		}
+	}
 }
 
 func TestAWrongLineIsNamed(t *testing.T) {
