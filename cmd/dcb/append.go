@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -54,16 +56,31 @@ func (p *program) append(ctx context.Context, flags appendFlags, afterGiven bool
 	if err != nil {
 		return err
 	}
+	input := until(ctx, p.in)
+	defer input.Close()
+	events := eventline.Read(input)
 	if flags.batch > 0 {
-		return closing(store, p.appendBatches(ctx, store, flags.batch))
+		return closing(store, p.appendBatches(ctx, store, events, flags.batch))
 	}
-	return closing(store, p.appendAll(ctx, store, condition))
+	return closing(store, p.appendAll(ctx, store, events, condition))
+}
+
+// until returns a reader of in that ends with the error of ctx as soon as ctx ends, even while in waits for somebody to type.
+// What in still brings then is lost.
+func until(ctx context.Context, in io.Reader) io.ReadCloser {
+	reader, writer := io.Pipe()
+	context.AfterFunc(ctx, func() { writer.CloseWithError(ctx.Err()) })
+	go func() {
+		_, err := io.Copy(writer, in)
+		writer.CloseWithError(err)
+	}()
+	return reader
 }
 
 func (f appendFlags) condition(afterGiven bool) (*dcb.AppendCondition, error) {
 	switch {
 	case f.batch < 0 || f.batch > dcb.MaxEvents:
-		return nil, usagef("leave it out to append all lines at once", "--batch is %d; it is at most %d", f.batch, dcb.MaxEvents)
+		return nil, usagef("leave it out to append all lines at once", "--batch is %d; it is 0 to %d", f.batch, dcb.MaxEvents)
 	case len(f.ifNoneMatch) == 0 && afterGiven:
 		return nil, usagef("say what must not have happened since, by --if-none-match", "--after alone says nothing")
 	case len(f.ifNoneMatch) == 0:
@@ -78,11 +95,13 @@ func (f appendFlags) condition(afterGiven bool) (*dcb.AppendCondition, error) {
 	return &dcb.AppendCondition{FailIfEventsMatch: query, After: f.after}, nil
 }
 
+type lines = iter.Seq2[dcb.Event, error]
+
 // appendAll records everything that can be read as one append. It reads little more than what one append can hold.
-func (p *program) appendAll(ctx context.Context, store dcb.Store, condition *dcb.AppendCondition) error {
+func (p *program) appendAll(ctx context.Context, store dcb.Store, input lines, condition *dcb.AppendCondition) error {
 	var events []dcb.Event
 	bytes := 0
-	for event, err := range eventline.Read(p.in) {
+	for event, err := range input {
 		if err != nil {
 			return err
 		}
@@ -101,7 +120,7 @@ func (p *program) appendAll(ctx context.Context, store dcb.Store, condition *dcb
 	return err
 }
 
-func (p *program) appendBatches(ctx context.Context, store dcb.Store, size int) error {
+func (p *program) appendBatches(ctx context.Context, store dcb.Store, input lines, size int) error {
 	var batch []dcb.Event
 	recorded := 0
 	flush := func() error {
@@ -114,7 +133,7 @@ func (p *program) appendBatches(ctx context.Context, store dcb.Store, size int) 
 		_, err = fmt.Fprintln(p.out, last)
 		return err
 	}
-	for event, err := range eventline.Read(p.in) {
+	for event, err := range input {
 		if err != nil {
 			return fmt.Errorf("%w (%d events were recorded before)", err, recorded)
 		}

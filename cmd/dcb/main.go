@@ -37,13 +37,32 @@ type program struct {
 
 // run carries out one command and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
+	out := &output{Writer: p.out}
+	p.out = out
 	root := p.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !p.began {
 		err = usage{err, "dcb --help lists the commands, dcb COMMAND --help the flags of one"}
 	}
+	if err == nil {
+		err = out.err
+	}
 	return p.report(ctx, err)
+}
+
+// output remembers the first error of writing: a report that could not be written is no success, whoever wrote it.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 func (p *program) rootCommand() *cobra.Command {
@@ -70,6 +89,7 @@ The store is named by --store or by the environment variable DCB_STORE; see dcb 
 	root.AddCommand(p.speedrunCommand(), p.benchCommand(), p.appendCommand(), p.readCommand(), p.followCommand(),
 		p.headCommand(), p.versionCommand())
 	root.AddCommand(helpTopics()...)
+	root.SetHelpCommand(helpCommand())
 	return root
 }
 

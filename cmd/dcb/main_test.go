@@ -265,6 +265,54 @@ func checkField(ts *testscript.TestScript, object map[string]any, want string) {
 	}
 }
 
+// silence is input that never comes.
+type silence struct {
+	asked chan struct{}
+	end   <-chan struct{}
+}
+
+func (s silence) Read([]byte) (int, error) {
+	close(s.asked)
+	<-s.end
+	return 0, io.EOF
+}
+
+func TestAnInterruptEndsAnAppendThatWaitsForInput(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	in := silence{make(chan struct{}), t.Context().Done()}
+	go func() {
+		<-in.asked
+		interrupt()
+	}()
+	var out, told bytes.Buffer
+	p := &program{in: in, out: &out, err: &told}
+	if code := p.run(ctx, []string{"append", "--store", pgtest.URL(t)}); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d; it said: %s", code, exitInterrupted, told.String())
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"help", "query"},
+		{"version"},
+		{"speedrun", "--store", "mem:", "--duration", "1ms"},
+		{"bench", "append", "--store", "mem:", "--duration", "1ms", "--json"},
+	} {
+		var told bytes.Buffer
+		p := &program{in: strings.NewReader(""), out: full{}, err: &told}
+		if code := p.run(t.Context(), args); code != exitError || !strings.Contains(told.String(), "no space left") {
+			t.Errorf("%v: exit code %d, want %d; it said: %s", args, code, exitError, told.String())
+		}
+	}
+}
+
 func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
