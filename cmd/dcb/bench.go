@@ -62,7 +62,7 @@ single operations. Ctrl-C ends the run early, with the report of what was done a
 	cmd.Flags().IntVar(&flags.Readers, "readers", 1, "how many readers work at once (select, mixed)")
 	cmd.Flags().IntVar(&flags.Batch, "batch", 1, "how many events one append has")
 	cmd.Flags().IntVar(&flags.Size, "size", 256, "how many bytes of data an event has")
-	cmd.Flags().IntVar(&flags.Events, "events", 1_000_000, "how many events the store has at least (select, scan, mixed, volume)")
+	cmd.Flags().IntVar(&flags.Events, "events", 1_000_000, "fill the store until it has `N` events (select, scan, mixed, volume)")
 	cmd.Flags().DurationVar(&flags.Duration, "duration", 5*time.Second, "how long to measure")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one JSON object a run instead of the report")
 	return cmd

@@ -1,6 +1,26 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// helpCommand is cobra's, except that a topic that is not there is an error like any other.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND | TOPIC]",
+		Short: "Explain a command or a topic",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			page, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return usagef("dcb help lists the commands and the topics", "there is no help on %q", strings.Join(args, " "))
+			}
+			page.InitDefaultHelpFlag()
+			return page.Help()
+		},
+	}
+}
 
 // helpTopics are the pages of dcb help that belong to no command.
 func helpTopics() []*cobra.Command {
@@ -22,7 +42,8 @@ matches one of the items. An item is written as words:
   Type,Type @tag   events of one of those types that have that tag
   *                every event
 
-So a comma means or, a space means and, and another argument means or. A type or tag that has a space, a comma or a double
+So a comma means or, a space means and, and another argument means or. Types and tags are compared whole, byte by byte; there
+are no wildcards. A type or tag that has a space, a comma or a double
 quote in it, or begins with @ or -, stands in double quotes as a string of JSON: "a type", @"a \"tag\"". The shell has its own
 mind about spaces and quotes, so put an item of more than one word in single quotes.
 
