@@ -45,10 +45,17 @@ func withServer(name string, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	// An interrupt at the terminal reaches the command too. It ends, and only then the server.
-	signal.Ignore(os.Interrupt)
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "DCB_TEST_POSTGRES="+server.DSN())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return outlive(cmd)
+}
+
+// outlive runs cmd and does not end before it: an interrupt at the terminal reaches cmd too, it ends, and only then the server.
+// The interrupt is taken and not ignored, for what a process ignores the commands that it starts ignore as well.
+func outlive(cmd *exec.Cmd) error {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
 	return cmd.Run()
 }
