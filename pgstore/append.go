@@ -33,7 +33,7 @@ type request struct {
 	tags     []string    // of each event, as an array's text
 	metadata []pgtype.Text
 	ids      []uuid.UUID // those given
-	query    dcb.Query   // the condition's; empty if there is none
+	query    dcb.Query   // the condition's, copied; empty if there is none
 	after    dcb.Position
 	items    items // query as it is sent
 	bytes    int
@@ -89,7 +89,10 @@ func newRequest(events []dcb.Event, condition *dcb.AppendCondition) (*request, e
 		r.bytes += len(event.Type) + len(event.Data) + len(r.tags[i]) + len(r.metadata[i].String)
 	}
 	if condition != nil {
-		r.query = slices.Clone(condition.FailIfEventsMatch)
+		r.query = make(dcb.Query, len(condition.FailIfEventsMatch))
+		for i, item := range condition.FailIfEventsMatch {
+			r.query[i] = dcb.QueryItem{Types: slices.Clone(item.Types), Tags: slices.Clone(item.Tags)}
+		}
 		r.after = condition.After
 		r.items = encode(r.query)
 		r.bytes += r.items.bytes()

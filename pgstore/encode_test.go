@@ -3,6 +3,7 @@ package pgstore
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -110,4 +111,26 @@ func pairsByComparingAll(batch []*request) (found []pair) {
 		}
 	}
 	return found
+}
+
+func TestARequestSharesNoMemoryWithItsCaller(t *testing.T) {
+	t.Parallel()
+	// A caller whose context ended goes on with its own while its append is still under way.
+	events := []dcb.Event{{Type: "A", Tags: []string{"x"}, Data: []byte("d"), Metadata: map[string]string{"k": "v"}}}
+	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"A"}, Tags: []string{"x"}}}}
+	r, err := newRequest(events, condition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events[0].Tags[0], events[0].Data[0] = "changed", '!'
+	condition.FailIfEventsMatch[0].Types[0], condition.FailIfEventsMatch[0].Tags[0] = "changed", "changed"
+	want, err := newRequest(
+		[]dcb.Event{{Type: "A", Tags: []string{"x"}, Data: []byte("d"), Metadata: map[string]string{"k": "v"}}},
+		&dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"A"}, Tags: []string{"x"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("the request changed with what the caller did:\n%+v, want\n%+v", r, want)
+	}
 }
