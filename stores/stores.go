@@ -41,8 +41,7 @@ type Store interface {
 // scheme is one way of keeping events, and the form that its URLs are advised in.
 type scheme struct {
 	name, form string
-	// open is nil for a store that this version does not have.
-	open func(ctx context.Context, url string) (Store, error)
+	open       func(ctx context.Context, url string) (Store, error)
 }
 
 func schemes() []scheme {
@@ -50,8 +49,6 @@ func schemes() []scheme {
 		{"mem", "mem:", openMemory},
 		{"postgres", "postgres://user@host:5432/database", openPostgres},
 		{"postgresql", "", openPostgres}, // the same, by its other name
-		{"disk", "disk:PATH", nil},
-		{"dcb", "dcb://host:port", nil},
 	}
 }
 
@@ -75,13 +72,9 @@ func Open(ctx context.Context, url string) (Store, error) {
 		return nil, wrong("%q has no scheme; %s", Redact(url), hint())
 	}
 	for _, s := range schemes() {
-		if s.name != name {
-			continue
+		if s.name == name {
+			return s.open(ctx, url)
 		}
-		if s.open == nil {
-			return nil, wrong("this version has no store for %s yet; %s", s.form, hint())
-		}
-		return s.open(ctx, url)
 	}
 	return nil, wrong("%q has an unknown scheme; %s", Redact(url), hint())
 }
@@ -99,7 +92,7 @@ func openMemory(_ context.Context, url string) (Store, error) {
 func hint() string {
 	var forms []string
 	for _, s := range schemes() {
-		if s.open != nil && s.form != "" {
+		if s.form != "" {
 			forms = append(forms, s.form)
 		}
 	}
