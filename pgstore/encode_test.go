@@ -122,15 +122,13 @@ func TestARequestSharesNoMemoryWithItsCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events[0].Tags[0], events[0].Data[0] = "changed", '!'
+	events[0].Tags[0], events[0].Data[0], events[0].Metadata["k"] = "changed", '!', "changed"
 	condition.FailIfEventsMatch[0].Types[0], condition.FailIfEventsMatch[0].Tags[0] = "changed", "changed"
-	want, err := newRequest(
-		[]dcb.Event{{Type: "A", Tags: []string{"x"}, Data: []byte("d"), Metadata: map[string]string{"k": "v"}}},
-		&dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"A"}, Tags: []string{"x"}}}})
-	if err != nil {
-		t.Fatal(err)
+	wantEvents := []dcb.Event{{Type: "A", Tags: []string{"x"}, Data: []byte("d"), Metadata: map[string]string{"k": "v"}}}
+	if !reflect.DeepEqual(r.events, wantEvents) {
+		t.Errorf("the events changed with what the caller did: %+v", r.events)
 	}
-	if !reflect.DeepEqual(r, want) {
-		t.Errorf("the request changed with what the caller did:\n%+v, want\n%+v", r, want)
+	if want := (dcb.Query{{Types: []string{"A"}, Tags: []string{"x"}}}); !reflect.DeepEqual(r.query, want) {
+		t.Errorf("the query changed with what the caller did: %+v", r.query)
 	}
 }
