@@ -113,6 +113,7 @@ func TestOpenRefusesWhatItCannotKeepEventsIn(t *testing.T) {
 		}{
 			{pgstore.Options{Index: "gin"}, `"gin"`},
 			{pgstore.Options{Schema: strings.Repeat("s", 64)}, "1 to 63 bytes"},
+			{pgstore.Options{Schema: "a$$; DROP TABLE b; --"}, "contains $$"},
 			{pgstore.Options{PollInterval: -1}, "PollInterval"},
 			{pgstore.Options{CommitTimeout: -1}, "CommitTimeout"},
 		} {
