@@ -241,6 +241,39 @@ func TestWaitWorksWhereNotificationsDoNot(t *testing.T) {
 	}
 }
 
+func TestWaitForgetsWhatAFailoverLost(t *testing.T) {
+	t.Parallel()
+	h := openAt(t, pgtest.DSN(t), pgstore.Options{Schema: pgtest.Schema(t), PollInterval: 10 * time.Millisecond})
+	events := make([]dcb.Event, 10)
+	for i := range events {
+		events[i] = dcb.Event{Type: "Happened"}
+	}
+	if _, err := h.Append(t.Context(), events, nil); err != nil {
+		t.Fatal(err)
+	}
+	// As on a standby that takes over before it has received everything.
+	pgtest.Exec(t, h.dsn, "DELETE FROM "+h.options.Schema+".events WHERE position > 3")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if head, err := h.Wait(ctx, 3); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait returned %d, %v, though the head is 3", head, err)
+	}
+	waiting := make(chan dcb.Position)
+	go func() {
+		head, err := h.Wait(t.Context(), 3)
+		if err != nil {
+			t.Error(err)
+		}
+		waiting <- head
+	}()
+	if _, err := h.again(t).Append(t.Context(), events[:1], nil); err != nil {
+		t.Fatal(err)
+	}
+	if head := <-waiting; head != 4 {
+		t.Errorf("Wait returned %d; want 4", head)
+	}
+}
+
 // refused fails the test unless err says all of what it should, and is none of the errors that mean something else.
 func refused(t *testing.T, err error, says ...string) {
 	t.Helper()
