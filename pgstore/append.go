@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 const (
 	maxBatchAppends = 512
 	maxBatchBytes   = 8 << 20
+	maxBatchMatches = 8 << 20 // events times condition items: what pairs may have to compare
 )
 
 // The outcomes that the database functions append and append_one give.
@@ -32,7 +34,7 @@ type request struct {
 	events   []dcb.Event // the caller's copied
 	tags     []string    // of each event, as an array's text
 	metadata []pgtype.Text
-	ids      []uuid.UUID // those given
+	ids      []uuid.UUID // those given, sorted
 	query    dcb.Query   // the condition's, copied; empty if there is none
 	after    dcb.Position
 	items    items // query as it is sent
@@ -86,13 +88,11 @@ func newRequest(events []dcb.Event, condition *dcb.AppendCondition) (*request, e
 		if event.ID != uuid.Nil {
 			r.ids = append(r.ids, event.ID)
 		}
-		r.bytes += len(event.Type) + len(event.Data) + len(r.tags[i]) + len(r.metadata[i].String)
+		r.bytes += len(event.ID) + len(event.Type) + len(event.Data) + len(r.tags[i]) + len(r.metadata[i].String)
 	}
+	slices.SortFunc(r.ids, compareIDs)
 	if condition != nil {
-		r.query = make(dcb.Query, len(condition.FailIfEventsMatch))
-		for i, item := range condition.FailIfEventsMatch {
-			r.query[i] = dcb.QueryItem{Types: slices.Clone(item.Types), Tags: slices.Clone(item.Tags)}
-		}
+		r.query = clone(condition.FailIfEventsMatch)
 		r.after = condition.After
 		r.items = encode(r.query)
 		r.bytes += r.items.bytes()
@@ -100,20 +100,37 @@ func newRequest(events []dcb.Event, condition *dcb.AppendCondition) (*request, e
 	return r, nil
 }
 
+// clone copies what the caller may change as soon as Append has returned, which may be before the batch is on its way.
+func clone(q dcb.Query) dcb.Query {
+	q = slices.Clone(q)
+	for i := range q {
+		q[i] = dcb.QueryItem{Types: slices.Clone(q[i].Types), Tags: slices.Clone(q[i].Tags)}
+	}
+	return q
+}
+
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+
 // fits keeps batches within bounds, and apart two appends that have an ID in common: the later of them is judged when the
 // fate of the earlier is known.
 func fits(batch []*request, next *request) bool {
-	if len(batch) == maxBatchAppends {
+	size, events, items := next.bytes, len(next.events), len(next.query)
+	for _, r := range batch {
+		size += r.bytes
+		events += len(r.events)
+		items += len(r.query)
+	}
+	if len(batch) == maxBatchAppends || size > maxBatchBytes || int64(events)*int64(items) > maxBatchMatches {
 		return false
 	}
-	bytes := next.bytes
-	for _, r := range batch {
-		bytes += r.bytes
-		if slices.ContainsFunc(next.ids, func(id uuid.UUID) bool { return slices.Contains(r.ids, id) }) {
-			return false
-		}
-	}
-	return bytes <= maxBatchBytes
+	return !slices.ContainsFunc(batch, func(r *request) bool { return r.sharesID(next) })
+}
+
+func (r *request) sharesID(other *request) bool {
+	return slices.ContainsFunc(r.ids, func(id uuid.UUID) bool {
+		_, found := slices.BinarySearchFunc(other.ids, id, compareIDs)
+		return found
+	})
 }
 
 // commit has a batch decided and recorded in one round trip, and leaves each request's result with it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -47,10 +48,15 @@ func translate(ctx context.Context, err error, sent sent) error {
 	case refused.Code == "XX001" || refused.Code == "XX002": // data_corrupted, index_corrupted
 		return fmt.Errorf("%w: %w", dcb.ErrCorrupt, err)
 	case mayPass(refused.Code):
-		// An error rolls the transaction back; only where it ends the session may the commit have come first.
-		return &dcb.UnavailableError{Cause: err, OutcomeUnknown: bool(sent) && refused.Severity != "ERROR" && !nothingSent(err)}
+		return &dcb.UnavailableError{Cause: err, OutcomeUnknown: bool(sent) && !rolledBack(refused) && !nothingSent(err)}
 	}
 	return err
+}
+
+// rolledBack reports whether the error ended the transaction and not the session, whose end may have come after the commit. The severity is
+// not always a server's: some poolers report a server that they lost as a mere error.
+func rolledBack(refused *pgconn.PgError) bool {
+	return refused.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(refused.Code, "08")
 }
 
 // nothingSent reports whether the statement never reached the server.
@@ -63,6 +69,7 @@ func nothingSent(err error) bool {
 func mayPass(code string) bool {
 	switch code {
 	case "25006", // read_only_sql_transaction: a standby, after a failover
+		"25P03", "25P04", // the timeouts of a transaction
 		"3D000", "3F000", "42P01", "42883", // the database, schema, table or function is not there (any more)
 		"XX000": // internal_error, as after a failed disk
 		return true

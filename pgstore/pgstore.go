@@ -88,6 +88,8 @@ func (o *Options) withDefaults() (Options, error) {
 		options.CommitTimeout = 30 * time.Second
 	}
 	switch {
+	case strings.Contains(options.Schema, "$$"):
+		return options, fmt.Errorf("option Schema: %q contains $$, which ends a function's body", options.Schema)
 	case len(options.Schema) > 63 || strings.ContainsRune(options.Schema, 0):
 		return options, fmt.Errorf("option Schema: %q is no name; PostgreSQL allows 1 to 63 bytes without NUL", options.Schema)
 	case options.Index != "" && options.Index != Tags && options.Index != TSVector:
@@ -175,6 +177,7 @@ func start(ctx context.Context, config *pgxpool.Config, options Options) (*Store
 		headSQL:      "SELECT coalesce(max(position), 0) FROM " + d.Schema + ".events",
 	}
 	s.modes.abandon = options.CommitTimeout
+	s.modes.pooled.Store(config.ConnConfig.StatementCacheCapacity == 0)
 	config.ConnConfig.OnNotification = s.notified
 	s.group = group.New(s.commit, fits)
 	var err error
@@ -190,6 +193,9 @@ func start(ctx context.Context, config *pgxpool.Config, options Options) (*Store
 	return s, nil
 }
 
+// descriptions is more statements than a store has, so that the description of each is asked for once.
+const descriptions = 16
+
 // parse reads url, whose password pgx keeps out of its errors.
 func parse(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -198,6 +204,11 @@ func parse(url string) (*pgxpool.Config, error) {
 	}
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "dcb"
+	}
+	// Texts are sent as they are, in UTF-8, whatever the role or the database have for a default.
+	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
+	if config.ConnConfig.DescriptionCacheCapacity == 0 {
+		config.ConnConfig.DescriptionCacheCapacity = descriptions
 	}
 	return config, nil
 }

@@ -101,20 +101,22 @@ func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 // Wait implements dcb.Store. It asks for the head once, and then sleeps until a notification or an append of this store tells of a
 // higher one; every PollInterval it asks again.
 func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
-	head, err := s.Head(ctx)
-	if err != nil || head > after {
-		return head, err
-	}
-	s.listening.Do(func() { go s.listen() })
 	for {
-		head, err := s.sleep(ctx, after)
+		// What was heard of before and is not there any more was lost, with a failover or a restored backup: only what is
+		// heard from now on counts.
+		heard, err := s.watch.Load()
+		if err != nil {
+			return 0, err
+		}
+		head, err := s.Head(ctx)
+		if err != nil || head > after {
+			return head, err
+		}
+		s.listening.Do(func() { go s.listen() })
+		head, err = s.sleep(ctx, max(after, heard))
 		if err == nil || ctx.Err() != nil || isClosed(err) {
 			return head, err
 		}
-		if head, err = s.Head(ctx); err != nil {
-			return 0, err
-		}
-		s.watch.Raise(head)
 	}
 }
 
