@@ -64,7 +64,7 @@ func TestCloneSharesNoMemory(t *testing.T) {
 	}
 }
 
-func TestUniqueTags(t *testing.T) {
+func TestUniqueTagsKeepsTheFirstMentionOfEach(t *testing.T) {
 	for _, x := range []struct{ tags, want []string }{
 		{nil, nil},
 		{[]string{"a"}, []string{"a"}},

@@ -6,7 +6,7 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-func TestMatches(t *testing.T) {
+func TestAQueryMatchesWhatOneOfItsItemsMatches(t *testing.T) {
 	e := dcb.Event{Type: "A", Tags: []string{"x", "y"}}
 	for _, x := range []struct {
 		name string

@@ -29,7 +29,7 @@ type withPostgres struct{ m *testing.M }
 
 func (w withPostgres) Run() int { return pgtest.Main(w.m) }
 
-func TestScripts(t *testing.T) {
+func TestScriptsDoWhatTheySay(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
