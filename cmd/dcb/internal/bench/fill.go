@@ -74,7 +74,7 @@ func FillTags(ctx context.Context, store dcb.Store, events, size int, told Filli
 			return err
 		}
 		if first != eventsPerTag || last != eventsPerTag || beyond > 0 {
-			return fmt.Errorf("the store was filled for another number of events than %d; use that number, or a store of its own", events)
+			return fmt.Errorf("the store was filled for another number of events than %d, or not to the end; use a store, or a schema, of its own", events)
 		}
 		return nil
 	}
