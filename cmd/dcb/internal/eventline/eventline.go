@@ -14,8 +14,10 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -116,7 +118,8 @@ func Read(r io.Reader) iter.Seq2[dcb.Event, error] {
 	}
 }
 
-// parse is stricter than encoding/json, which would take a field in other letters, and would replace what is not UTF-8.
+// parse is stricter than encoding/json, which would take a field in other letters, and would replace what is not UTF-8 or is half
+// of a character.
 func parse(text []byte) (dcb.Event, error) {
 	if !utf8.Valid(text) {
 		return dcb.Event{}, errors.New("it is not valid UTF-8; data that is not stands in dataBase64")
@@ -124,6 +127,9 @@ func parse(text []byte) (dcb.Event, error) {
 	var found map[string]json.RawMessage
 	if err := json.Unmarshal(text, &found); err != nil {
 		return dcb.Event{}, plainly(err)
+	}
+	if hasHalfCharacter(text) {
+		return dcb.Event{}, errors.New(`it has half of a character: \ud800 to \udfff come in pairs; data that does not stands in dataBase64`)
 	}
 	if found == nil {
 		return dcb.Event{}, errors.New("it is null, and not an event")
@@ -156,6 +162,40 @@ func parse(text []byte) (dcb.Event, error) {
 		return dcb.Event{}, err
 	}
 	return event, nil
+}
+
+// hasHalfCharacter reports whether text, which is valid JSON, has an escaped half of a surrogate pair without the other half.
+func hasHalfCharacter(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return false
+		}
+		first := escaped(text[i:])
+		switch {
+		case first < 0:
+			i += len(`\n`)
+		case !utf16.IsSurrogate(first):
+			i += len(`\u0000`)
+		case utf16.DecodeRune(first, escaped(text[i+len(`\u0000`):])) == utf8.RuneError:
+			return true
+		default:
+			i += len(`\u0000\u0000`)
+		}
+		text = text[i:]
+	}
+}
+
+// escaped returns the character that text begins with as \u0000, or -1 if it does not begin so.
+func escaped(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	code, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(code)
 }
 
 // plainly says what is wrong without the names of Go.

@@ -76,6 +76,18 @@ func TestWhatWasPrintedCanBeRead(t *testing.T) {
 	})
 }
 
+func TestEscapedCharactersAreTaken(t *testing.T) {
+	t.Parallel()
+	events, err := readAll(`{"type":"\u0041\\ud800\n","tags":["\ud83d\ude00"],"data":"\\"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []dcb.Event{{Type: "A\\ud800\n", Tags: []string{"😀"}, Data: []byte(`\`)}}
+	if diff := cmp.Diff(want, events); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestALineThatIsCutOffIsNotJudged(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
@@ -110,6 +122,9 @@ func TestAWrongLineIsNamed(t *testing.T) {
 		`{"tags":["x"]}`:                              "line 3: Type is empty",
 		`{"type":"A","tags":["x",""]}`:                "line 3: Tags[1] is empty",
 		"{\"type\":\"\xff\"}":                         "not valid UTF-8",
+		`{"type":"A\ud800"}`:                          "half of a character",
+		`{"type":"A","tags":["\\\udc00\ud800"]}`:      "half of a character",
+		`{"type":"A","data":"\ud800\u0041"}`:          "half of a character",
 	} {
 		events, err := readAll(good + text)
 		if !errors.Is(err, eventline.ErrLine) || !strings.Contains(err.Error(), says) {
