@@ -36,7 +36,7 @@ See dcb help query and dcb help events.`,
 		Example: `  echo '{"type":"CourseRegistered","tags":["course:go"]}' | dcb append --if-none-match 'CourseRegistered @course:go'
   dcb append --if-none-match @course:go --after 42 < decided.jsonl
   dcb append --batch 1000 < many.jsonl`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.append(cmd.Context(), flags, cmd.Flags().Changed("after"))
 		},

@@ -128,7 +128,7 @@ func (p *program) headCommand() *cobra.Command {
 		Short:   "Print the position of the last event",
 		Long:    "Print the position of the last event, which is also how many events there are; 0 if there are none.",
 		Example: `  after=$(dcb head)`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, err := p.openLasting(cmd.Context())
 			if err != nil {

@@ -7,9 +7,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -43,12 +47,29 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !p.began {
-		err = usage{err, "dcb --help lists the commands, dcb COMMAND --help the flags of one"}
+		err = usage{plainly(err), "dcb --help lists the commands, dcb COMMAND --help the flags of one"}
 	}
 	if err == nil {
 		err = out.err
 	}
 	return p.report(ctx, err)
+}
+
+// plainly leaves out what Go calls the function that could not read a number.
+func plainly(err error) error {
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		return errors.New(strings.Replace(err.Error(), number.Error(), number.Err.Error(), 1))
+	}
+	return err
+}
+
+// noArguments is noArguments, in words that are true of a command without subcommands.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, and not %q", cmd.CommandPath(), args)
+	}
+	return nil
 }
 
 // output remembers the first error of writing: a report that could not be written is no success, whoever wrote it.

@@ -35,7 +35,7 @@ Ctrl-C ends the run early, with the report of what was done and the exit code 13
 		Example: `  dcb speedrun
   dcb speedrun --events 5000000 --duration 30s
   dcb speedrun --clients 8 --store postgres://localhost/events --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.speedrun(cmd.Context(), flags) },
 	}
 	cmd.Flags().DurationVar(&flags.duration, "duration", 10*time.Second, "how long to run")
