@@ -145,7 +145,14 @@ func readPage(ctx context.Context, s Store, q Query, opts ReadOptions) (ReadResu
 func nextPage(page int, events []SequencedEvent) int {
 	bytes := 0
 	for i := range events {
-		bytes += len(events[i].Data)
+		e := &events[i]
+		bytes += len(e.Data)
+		for _, tag := range e.Tags {
+			bytes += len(tag)
+		}
+		for key, value := range e.Metadata {
+			bytes += len(key) + len(value)
+		}
 	}
 	switch {
 	case bytes > pageBytes:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"testing"
 
 	"github.com/dcbstore/dcb"
@@ -157,6 +158,25 @@ func TestAStoreThatCanDoBetterIsAskedTo(t *testing.T) {
 	for e, err := range dcb.Subscribe(t.Context(), s, dcb.All(), 0) {
 		if e.Position != 43 || err != nil {
 			t.Errorf("Subscribe yielded position %d, %v", e.Position, err)
+		}
+	}
+}
+
+func TestStreamCountsTagsAndMetadataToo(t *testing.T) {
+	o := &observed{Store: memstore.New(nil)}
+	value := strings.Repeat("x", dcb.MaxMetadataValueBytes)
+	for range 300 {
+		if _, err := o.Append(t.Context(), []dcb.Event{{Type: "T", Metadata: map[string]string{"a": value, "b": value, "c": value, "d": value}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := count(t, dcb.Stream(t.Context(), o, dcb.All(), dcb.ReadOptions{})); n != 300 || err != nil {
+		t.Errorf("streamed %d events and error %v", n, err)
+	}
+	// 64 of them are more than a quarter of what a page may hold.
+	for _, asked := range o.asked {
+		if asked.Limit > 64 {
+			t.Errorf("asked for %d events of 16 KiB each", asked.Limit)
 		}
 	}
 }

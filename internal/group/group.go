@@ -52,8 +52,8 @@ func (c *Committer[T]) Do(ctx context.Context, value T) (started bool, err error
 	if !c.committing {
 		c.committing = true
 		c.mu.Unlock()
+		defer c.handOver() // also if commit panics: whoever recovers from that must not leave the others waiting for ever
 		c.commit(ctx, []T{value})
-		c.handOver()
 		return true, nil
 	}
 	mine := &call[T]{value, make(chan struct{})}

@@ -164,3 +164,26 @@ func TestEveryValueIsCommittedOnceAndNeverTwoBatchesAtATime(t *testing.T) {
 		}
 	}
 }
+
+func TestACommitThatPanicsDoesNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(func(_ context.Context, batch []int) {
+			if time.Sleep(time.Second); batch[0] == 0 {
+				panic("a sentence that was violated")
+			}
+		}, all)
+		go func() {
+			defer func() { _ = recover() }() // as an HTTP server does
+			_, _ = c.Do(t.Context(), 0)
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for i := range 2 {
+			if started, err := c.Do(ctx, 1); err != nil || !started {
+				t.Fatalf("call %d after it: %v, %v", i, started, err)
+			}
+		}
+		c.Close()
+	})
+}
