@@ -145,8 +145,7 @@ func (s *Store) commit(ctx context.Context, batch []*request) {
 		positions []int64
 	}
 	answered, err := try(bounded, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) (a answer, err error) {
-		row := s.appends.QueryRow(ctx, s.appendSQL, append([]any{mode}, arguments(batch)...)...)
-		err = row.Scan(&a.outcomes, &a.positions)
+		err = s.ask(ctx, s.appendSQL, append([]any{mode}, arguments(batch)...), &a.outcomes, &a.positions)
 		return a, err
 	})
 	for i, r := range batch {
@@ -171,9 +170,10 @@ func (s *Store) commitOne(ctx, bounded context.Context, r *request) bool {
 	}
 	event := &r.events[0]
 	answered, err := try(bounded, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) (a answer, err error) {
-		row := s.appends.QueryRow(ctx, s.appendOneSQL, mode, event.Type, orEmpty(event.Tags), orEmpty(event.Data), r.metadata[0],
-			optional(event.ID), bigint(r.after), orEmpty(r.items.tags), orEmpty(r.items.types))
-		err = row.Scan(&a.outcome, &a.position)
+		err = s.ask(ctx, s.appendOneSQL, []any{
+			mode, event.Type, orEmpty(event.Tags), orEmpty(event.Data), r.metadata[0],
+			optional(event.ID), bigint(r.after), orEmpty(r.items.tags), orEmpty(r.items.types),
+		}, &a.outcome, &a.position)
 		return a, err
 	})
 	if err != nil {
@@ -185,6 +185,16 @@ func (s *Store) commitOne(ctx, bounded context.Context, r *request) bool {
 	}
 	s.settle(r, answered.outcome, answered.position.Int64)
 	return true
+}
+
+// ask has a database function called. Its error says so if there was no connection to send it on.
+func (s *Store) ask(ctx context.Context, sql string, arguments []any, answer ...any) error {
+	conn, err := s.appends.Acquire(ctx)
+	if err != nil {
+		return &unsentError{err}
+	}
+	defer conn.Release()
+	return conn.QueryRow(ctx, sql, arguments...).Scan(answer...)
 }
 
 // settle leaves with r what the database answered, and raises the head.

@@ -61,9 +61,14 @@ func rolledBack(refused *pgconn.PgError) bool {
 
 // nothingSent reports whether the statement never reached the server.
 func nothingSent(err error) bool {
-	var connecting *pgconn.ConnectError
-	return errors.As(err, &connecting) || pgconn.SafeToRetry(err)
+	var unsent *unsentError
+	return errors.As(err, &unsent) || pgconn.SafeToRetry(err)
 }
+
+// unsentError is the error of a call that got no connection.
+type unsentError struct{ error }
+
+func (e *unsentError) Unwrap() error { return e.error }
 
 // mayPass reports whether an error with this code is about the state that the server, or the schema, is in now.
 func mayPass(code string) bool {

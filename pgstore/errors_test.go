@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/pgtest"
 )
 
 func TestWhetherAnAppendMayHaveBeenRecorded(t *testing.T) {
@@ -43,5 +45,25 @@ func TestWhetherAnAppendMayHaveBeenRecorded(t *testing.T) {
 		if err := translate(context.Background(), unknown, onlyRead); !errors.As(err, &unavailable) || unavailable.OutcomeUnknown {
 			t.Errorf("%v on a read: %v; want dcb.ErrUnavailable", unknown, err)
 		}
+	}
+}
+
+func TestAnAppendThatGotNoConnectionInTimeWasNotRecorded(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), pgtest.DSN(t), &Options{Schema: pgtest.Schema(t), CommitTimeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// The only connection for appends is taken, as it is while a server that is away does not even refuse one.
+	conn, err := s.appends.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Append(t.Context(), []dcb.Event{{Type: "Happened"}}, nil)
+	conn.Release()
+	var unavailable *dcb.UnavailableError
+	if !errors.As(err, &unavailable) || unavailable.OutcomeUnknown {
+		t.Errorf("append: %v; want dcb.ErrUnavailable, and surely not recorded", err)
 	}
 }
