@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -43,6 +44,31 @@ func TestSettingsOfTheRoleDoNotChangeWhatIsRecorded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// gin_fuzzy_search_limit has an index leave out rows at random, which is for people who look for pages, and not for decisions.
+func TestAnIndexLeavesNothingOut(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	role, roleDSN := pgtest.Role(t, dsn)
+	pgtest.Exec(t, dsn, "ALTER ROLE "+role+" SUPERUSER", fmt.Sprintf("ALTER ROLE %s SET gin_fuzzy_search_limit = 10", role))
+	h := openAt(t, roleDSN, pgstore.Options{Schema: pgtest.Schema(t), Index: pgstore.TSVector})
+	events := make([]dcb.Event, 20_000)
+	for i := range events {
+		events[i] = dcb.Event{Type: "Happened", Tags: []string{"hot"}}
+	}
+	if _, err := h.Append(t.Context(), events, nil); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, dsn, "VACUUM "+h.options.Schema+".events") // moves what is pending into the index itself
+	q := dcb.Query{{Types: []string{"Happened"}, Tags: []string{"hot"}}}
+	if result, err := h.Read(t.Context(), q, dcb.ReadOptions{}); err != nil || len(result.Events) != len(events) {
+		t.Errorf("%d events, %v; want %d", len(result.Events), err, len(events))
+	}
+	condition := &dcb.AppendCondition{FailIfEventsMatch: q, After: 19_990}
+	if _, err := h.Append(t.Context(), events[:1], condition); !errors.Is(err, dcb.ErrConflict) {
+		t.Errorf("append: %v; want a conflict", err)
 	}
 }
 
