@@ -62,7 +62,7 @@ const (
 
 // Options for Open. The zero value has the defaults.
 type Options struct {
-	// Schema is the name of the schema, made if it is not there. Default "dcb".
+	// Schema is the name of the schema, made if it is not there. Any name but one that contains $$. Default "dcb".
 	Schema string
 	// Index is the strategy. Default: what the schema has; Tags for a new one.
 	Index Index
