@@ -41,6 +41,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,8 +117,9 @@ type Store struct {
 	group   *group.Committer[*request]
 	modes   modes
 
-	watch     head.Watch // the highest head that this store heard of; not always the newest
-	channel   string     // what a new head is notified on
+	watch     head.Watch   // the highest head that this store heard of; not always the newest
+	polled    atomic.Int64 // when somebody who waits last asked for the head, in Unix nanoseconds
+	channel   string       // what a new head is notified on
 	listening sync.Once
 	listened  chan struct{} // closed when the listener has ended
 

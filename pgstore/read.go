@@ -99,25 +99,34 @@ func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 }
 
 // Wait implements dcb.Store. It asks for the head once, and then sleeps until a notification or an append of this store tells of a
-// higher one; every PollInterval it asks again.
+// higher one; every PollInterval one of those who wait asks again.
 func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
-	for {
+	for first := true; ; first = false {
 		// What was heard of before and is not there any more was lost, with a failover or a restored backup: only what is
 		// heard from now on counts.
 		heard, err := s.watch.Load()
 		if err != nil {
 			return 0, err
 		}
-		head, err := s.Head(ctx)
-		if err != nil || head > after {
-			return head, err
+		if first || heard > after || s.takesTurn() {
+			head, err := s.Head(ctx)
+			if err != nil || head > after {
+				return head, err
+			}
+			s.watch.Raise(head)
 		}
 		s.listening.Do(func() { go s.listen() })
-		head, err = s.sleep(ctx, max(after, heard))
+		head, err := s.sleep(ctx, max(after, heard))
 		if err == nil || ctx.Err() != nil || isClosed(err) {
 			return head, err
 		}
 	}
+}
+
+// takesTurn reports whether it is the caller who polls: nobody did for PollInterval. What it finds wakes the others.
+func (s *Store) takesTurn() bool {
+	last, now := s.polled.Load(), time.Now().UnixNano()
+	return now-last >= int64(s.options.PollInterval) && s.polled.CompareAndSwap(last, now)
 }
 
 func (s *Store) sleep(ctx context.Context, after dcb.Position) (dcb.Position, error) {

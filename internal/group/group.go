@@ -32,7 +32,7 @@ type call[T any] struct {
 }
 
 // New returns a committer. Commit carries out a batch and leaves each value's result with the value; it is never called twice at a time. Its
-// context is that of the caller if the batch is that caller's alone, and otherwise never ends. Fits says whether next may join batch, which
+// context is that of the caller in whose goroutine it is, whose value is then all of the batch, and otherwise never ends. Fits says whether next may join batch, which
 // has at least one value; who does not fit, and who came later, is for the next batch.
 func New[T any](commit func(ctx context.Context, batch []T), fits func(batch []T, next T) bool) *Committer[T] {
 	c := &Committer[T]{commit: commit, fits: fits}
