@@ -166,8 +166,7 @@ func (s *Store) record(event dcb.SequencedEvent) {
 	}
 }
 
-// firstRoom bounds the events that a read makes room for before it finds them: enough for most
-// decisions. Few events have more than two tags.
+// firstRoom bounds the events that a read makes room for before it finds them: enough for most decisions.
 const firstRoom = 64
 
 // Read implements dcb.Store.
@@ -191,7 +190,7 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	if room > 0 {
 		result.Events = make([]dcb.SequencedEvent, 0, room)
 	}
-	tags := arena[string]{size: 2 * room}
+	tags := arena[string]{size: 2 * room} // few events have more than two
 	for position := range s.walk(merged) {
 		if opts.Limit > 0 && len(result.Events) == opts.Limit {
 			if !opts.Backwards {

@@ -23,7 +23,6 @@ const (
 
 // The outcomes that the database functions append and append_one give.
 const (
-	undecided = 0
 	recorded  = 1
 	conflict  = 2
 	duplicate = 3
@@ -137,7 +136,8 @@ func (r *request) sharesID(other *request) bool {
 func (s *Store) commit(ctx context.Context, batch []*request) {
 	bounded, cancel := context.WithTimeout(ctx, s.options.CommitTimeout)
 	defer cancel()
-	if s.options.Index == Tags && len(batch) == 1 && batch[0].isPlain() && s.commitOne(ctx, bounded, batch[0]) {
+	if s.options.Index == Tags && len(batch) == 1 && batch[0].isPlain() {
+		s.commitOne(ctx, bounded, batch[0])
 		return
 	}
 	type answer struct {
@@ -162,11 +162,11 @@ func (r *request) isPlain() bool {
 	return len(r.events) == 1 && r.items.simple && len(r.items.tags) <= 4
 }
 
-// commitOne has a plain request decided. It reports false if that could not be done, and nothing was.
-func (s *Store) commitOne(ctx, bounded context.Context, r *request) bool {
+// commitOne has a plain request decided.
+func (s *Store) commitOne(ctx, bounded context.Context, r *request) {
 	type answer struct {
 		outcome  int32
-		position pgtype.Int8
+		position int64
 	}
 	event := &r.events[0]
 	answered, err := try(bounded, &s.modes, func(ctx context.Context, mode pgx.QueryExecMode) (a answer, err error) {
@@ -178,13 +178,9 @@ func (s *Store) commitOne(ctx, bounded context.Context, r *request) bool {
 	})
 	if err != nil {
 		r.err = s.failed(ctx, "append", err, appendSent)
-		return true
+		return
 	}
-	if answered.outcome == undecided {
-		return false
-	}
-	s.settle(r, answered.outcome, answered.position.Int64)
-	return true
+	s.settle(r, answered.outcome, answered.position)
 }
 
 // ask has a database function called. Its error says so if there was no connection to send it on.

@@ -10,6 +10,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/cmd/dcb/internal/eventline"
 	"github.com/dcbstore/dcb/cmd/dcb/internal/querytext"
+	"github.com/dcbstore/dcb/stores"
 )
 
 const queryHint = "dcb help query shows how a query is typed"
@@ -55,11 +56,7 @@ See dcb help query and dcb help events.`,
 }
 
 func (p *program) read(ctx context.Context, items []string, opts dcb.ReadOptions) error {
-	query, err := parseQuery(items)
-	if err != nil {
-		return err
-	}
-	store, err := p.openLasting(ctx)
+	query, store, err := p.queried(ctx, items)
 	if err != nil {
 		return err
 	}
@@ -74,6 +71,16 @@ func (p *program) read(ctx context.Context, items []string, opts dcb.ReadOptions
 		}
 	}
 	return closing(store, lines.Flush())
+}
+
+// queried returns the query that items make, and the store that is to answer it, which the caller closes.
+func (p *program) queried(ctx context.Context, items []string) (dcb.Query, stores.Store, error) {
+	query, err := parseQuery(items)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := p.openLasting(ctx)
+	return query, store, err
 }
 
 func (p *program) followCommand() *cobra.Command {
@@ -94,11 +101,7 @@ See dcb help query and dcb help events.`,
 }
 
 func (p *program) follow(ctx context.Context, items []string, after dcb.Position) error {
-	query, err := parseQuery(items)
-	if err != nil {
-		return err
-	}
-	store, err := p.openLasting(ctx)
+	query, store, err := p.queried(ctx, items)
 	if err != nil {
 		return err
 	}
