@@ -29,7 +29,7 @@ const (
 var rooms = []room{
 	{dir: ".", modules: []string{uuid}},
 	{dir: "memstore", rooms: []string{internal}, modules: []string{uuid}},
-	{dir: "diskstore", rooms: []string{internal}, modules: []string{uuid}},
+	{dir: "diskstore", rooms: []string{internal}, modules: []string{uuid, "github.com/cespare/xxhash/v2"}},
 	{dir: "pgstore", rooms: []string{internal}, modules: []string{uuid, pgx}},
 	{dir: "dcbgrpc", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/grpc", "google.golang.org/protobuf"}},
 	{dir: "dcbhttp", rooms: []string{internal}, modules: []string{uuid}},
@@ -46,6 +46,7 @@ var rooms = []room{
 	// A program of ours that measures dcb beside others, on a server of its own.
 	{dir: "cmd/dcb/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/protobuf"}},
+	{dir: "internal/vfs", modules: []string{"golang.org/x/sys"}},
 	{dir: "internal/model", modules: []string{uuid}},
 	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{
 		uuid, "github.com/google/go-cmp", "pgregory.net/rapid",
