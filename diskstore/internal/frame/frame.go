@@ -1,0 +1,151 @@
+// Package frame is the format of the log: segment files, the frames in them, and the records in the frames. Everything that is
+// read is checked before it is believed, by a checksum and then by its structure. All numbers are little-endian.
+//
+// A segment is a header ([Segment]) and then frames, one behind the other. A frame is what one append recorded. A frame without records is a mark:
+// it says that all before it is durable. After the last frame there are zeros, or the file ends.
+//
+// One event is read without the rest of its frame: the record of an event that is alone in its frame is covered by the frame's checksum; one of
+// several has a checksum of its own.
+package frame
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/dcbstore/dcb"
+)
+
+var (
+	// ErrEnd: there is no frame, only zeros where its header would be, or nothing.
+	ErrEnd = errors.New("no frame")
+	// ErrBroken: what is there is no whole frame, or not as it was written.
+	ErrBroken = errors.New("broken")
+)
+
+// HeaderBytes is the size of a frame's header.
+//
+//	 0        4        8                16               24       28       32
+//	┌────────┬────────┬────────────────┬────────────────┬────────┬────────┬─────────┄
+//	│ bytes  │ CRC    │ first position │ recorded at    │ count  │ behind │ records
+//	└────────┴────────┴────────────────┴────────────────┴────────┴────────┴─────────┄
+//
+// bytes: of the whole frame. CRC: CRC-32C of bytes and of all that follows the CRC. first position: of the first event. recorded at: microseconds since
+// 1970. count: of records; 0 in a mark. behind: how many positions before the first one were not yet durable when the frame was written.
+const HeaderBytes = 32
+
+// MaxBytes is more than any frame has: an append at all limits at once.
+const MaxBytes = dcb.MaxAppendBytes + dcb.MaxEvents*(recordOverhead+dcb.MaxTags*2+dcb.MaxMetadata*4) + HeaderBytes
+
+// Header is what a frame says of itself.
+type Header struct {
+	Bytes      uint32 // of the whole frame
+	CRC        uint32
+	First      dcb.Position // of the first event; of a mark, the position that the next event will have
+	RecordedAt int64        // microseconds since 1970
+	Count      uint32       // of records; 0 in a mark
+	Behind     uint32       // positions before First that were not yet durable
+}
+
+// Durable returns the last position that was durable when the frame was written.
+func (h Header) Durable() dcb.Position { return h.First - 1 - dcb.Position(h.Behind) }
+
+// Next returns the position after those of the frame.
+func (h Header) Next() dcb.Position { return h.First + dcb.Position(h.Count) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Read returns the header of the frame that b begins with, if the whole frame is there and its checksum is right. Otherwise the error is
+// ErrEnd or ErrBroken.
+func Read(b []byte) (Header, error) {
+	if len(b) < HeaderBytes {
+		if isZero(b) {
+			return Header{}, ErrEnd
+		}
+		return Header{}, fmt.Errorf("%w: %d bytes are too few for a header", ErrBroken, len(b))
+	}
+	h := decode(b)
+	if isZero(b[:HeaderBytes]) {
+		return h, ErrEnd
+	}
+	if h.Bytes < HeaderBytes || uint64(h.Bytes) > uint64(len(b)) {
+		return h, fmt.Errorf("%w: a frame of %d bytes, and %d are there", ErrBroken, h.Bytes, len(b))
+	}
+	if checksum(b[:h.Bytes]) != h.CRC {
+		return h, fmt.Errorf("%w: the frame's checksum is wrong", ErrBroken)
+	}
+	if h.First == 0 || dcb.Position(h.Behind) >= h.First || h.RecordedAt < 0 || h.Count > dcb.MaxEvents || h.Count == 0 && h.Bytes != HeaderBytes {
+		return h, fmt.Errorf("%w: a frame that says the impossible of itself", ErrBroken)
+	}
+	return h, nil
+}
+
+func decode(b []byte) Header {
+	return Header{
+		Bytes:      binary.LittleEndian.Uint32(b),
+		CRC:        binary.LittleEndian.Uint32(b[4:]),
+		First:      dcb.Position(binary.LittleEndian.Uint64(b[8:])),
+		RecordedAt: int64(binary.LittleEndian.Uint64(b[16:])),
+		Count:      binary.LittleEndian.Uint32(b[24:]),
+		Behind:     binary.LittleEndian.Uint32(b[28:]),
+	}
+}
+
+// seal writes the header of the frame b, whose records are there, and returns the frame's checksum.
+func seal(b []byte, h Header) uint32 {
+	binary.LittleEndian.PutUint32(b, uint32(len(b)))
+	binary.LittleEndian.PutUint64(b[8:], uint64(h.First))
+	binary.LittleEndian.PutUint64(b[16:], uint64(h.RecordedAt))
+	binary.LittleEndian.PutUint32(b[24:], h.Count)
+	binary.LittleEndian.PutUint32(b[28:], h.Behind)
+	crc := checksum(b)
+	binary.LittleEndian.PutUint32(b[4:], crc)
+	return crc
+}
+
+// checksum returns that of the frame b, of which only the checksum itself is left out.
+func checksum(b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(b[:4], castagnoli), castagnoli, b[8:])
+}
+
+// Mark returns a frame without records, which says that all before next is durable.
+func Mark(next dcb.Position, recordedAt int64) []byte {
+	b := make([]byte, HeaderBytes)
+	seal(b, Header{First: next, RecordedAt: recordedAt})
+	return b
+}
+
+// Sum goes on with the checksum of a segment's content, by that of its next frame. It begins with 0.
+func Sum(sum, frameCRC uint32) uint32 {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], frameCRC)
+	return crc32.Update(sum, castagnoli, b[:])
+}
+
+// FindProof looks for a frame in b, at whatever place, that proves that the event at position had once been durable. It returns
+// where that frame begins.
+func FindProof(b []byte, position dcb.Position) (at int, found bool) {
+	for at = range max(0, len(b)-HeaderBytes+1) {
+		h := decode(b[at:])
+		if h.First <= position || h.Bytes < HeaderBytes || uint64(h.Bytes) > uint64(len(b)-at) || dcb.Position(h.Behind) >= h.First {
+			continue // most places, at little cost
+		}
+		if h.Durable() < position || h.First-position > dcb.Position(len(b)) {
+			continue
+		}
+		if _, err := Read(b[at:]); err == nil {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

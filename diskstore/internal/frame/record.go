@@ -1,0 +1,270 @@
+package frame
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+)
+
+// A record is one event. Lengths and counts are varints (u).
+//
+//	┌──────┬───────────────────────┬──────────┬─────────────────────┬────────────┬───────────────────────────────────┬──────────┐
+//	│flags │[CRC 4][recorded at 8] │ u type   │ u tags, each: u tag │ [ID 16]    │ [u entries, each: u key, u value] │ u data   │
+//	└──────┴───────────────────────┴──────────┴─────────────────────┴────────────┴───────────────────────────────────┴──────────┘
+//
+// What is in brackets is there if its flag is set. CRC: CRC-32C of the event's position (8 bytes) and of all of the record but the CRC. Metadata
+// entries are sorted by key.
+const (
+	hasID       = 1 << iota // an ID
+	hasMetadata             // metadata
+	isOneOf                 // one of several in a frame: a checksum and a time of its own
+	knownFlags  = hasID | hasMetadata | isOneOf
+)
+
+const (
+	crcAt          = 1
+	timeAt         = 5
+	ownBytes       = 13 // of a record that is one of several, before the type
+	recordOverhead = ownBytes + 16 + 4*5
+)
+
+// Draft is the frame of an append while it is made. It may be used again.
+type Draft struct {
+	// Bytes is the frame.
+	Bytes []byte
+	// Records says where in Bytes each record begins.
+	Records []uint32
+}
+
+// Encode makes the frame of events, which are valid, all but what only Seal can know.
+func (d *Draft) Encode(events []dcb.Event) {
+	d.Bytes = append(d.Bytes[:0], make([]byte, HeaderBytes)...)
+	d.Records = d.Records[:0]
+	flags := byte(0)
+	if len(events) > 1 {
+		flags = isOneOf
+	}
+	for i := range events {
+		d.Records = append(d.Records, uint32(len(d.Bytes)))
+		d.Bytes = appendRecord(d.Bytes, &events[i], flags)
+	}
+}
+
+// Seal completes the frame. It returns its checksum.
+func (d *Draft) Seal(first dcb.Position, recordedAt int64, behind uint32) uint32 {
+	if len(d.Records) > 1 {
+		for i, from := range d.Records {
+			to := uint32(len(d.Bytes))
+			if i+1 < len(d.Records) {
+				to = d.Records[i+1]
+			}
+			record := d.Bytes[from:to]
+			binary.LittleEndian.PutUint64(record[timeAt:], uint64(recordedAt))
+			binary.LittleEndian.PutUint32(record[crcAt:], recordChecksum(record, first+dcb.Position(i)))
+		}
+	}
+	return seal(d.Bytes, Header{First: first, RecordedAt: recordedAt, Count: uint32(len(d.Records)), Behind: behind})
+}
+
+func recordChecksum(record []byte, position dcb.Position) uint32 {
+	var b [9]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(position))
+	b[8] = record[0]
+	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, record[timeAt:])
+}
+
+func appendRecord(b []byte, e *dcb.Event, flags byte) []byte {
+	if e.ID != uuid.Nil {
+		flags |= hasID
+	}
+	if len(e.Metadata) > 0 {
+		flags |= hasMetadata
+	}
+	b = append(b, flags)
+	if flags&isOneOf != 0 {
+		b = append(b, make([]byte, ownBytes-1)...)
+	}
+	b = appendText(b, e.Type)
+	tags := dcb.UniqueTags(e.Tags)
+	b = binary.AppendUvarint(b, uint64(len(tags)))
+	for _, tag := range tags {
+		b = appendText(b, tag)
+	}
+	if flags&hasID != 0 {
+		b = append(b, e.ID[:]...)
+	}
+	if flags&hasMetadata != 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.Metadata)))
+		for _, key := range slices.Sorted(maps.Keys(e.Metadata)) {
+			b = appendText(appendText(b, key), e.Metadata[key])
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Data)))
+	return append(b, e.Data...)
+}
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+}
+
+// Check reads every record of the frame b, whose header h was read and believed, and calls each with what it finds: a view of the event, as View
+// returns it, and where in b its record begins. The error is ErrBroken, or what each returned.
+func Check(b []byte, h Header, each func(at uint32, e *dcb.SequencedEvent) error) error {
+	var e dcb.SequencedEvent
+	at := HeaderBytes
+	for i := range h.Count {
+		r := reader{b: b[at:h.Bytes]}
+		e.Position, e.RecordedAt = h.First+dcb.Position(i), at2time(h.RecordedAt)
+		flags := r.record(&e.Event)
+		if r.broken || flags&isOneOf != 0 != (h.Count > 1) {
+			return fmt.Errorf("%w: record %d of the frame is no record", ErrBroken, i)
+		}
+		record := b[at : int(h.Bytes)-len(r.b)]
+		if flags&isOneOf != 0 && !ownRight(record, e.Position, h.RecordedAt) {
+			return fmt.Errorf("%w: the checksum of record %d is wrong", ErrBroken, i)
+		}
+		if err := each(uint32(at), &e); err != nil {
+			return err
+		}
+		at += len(record)
+	}
+	if at != int(h.Bytes) {
+		return fmt.Errorf("%w: %d bytes behind the last record of the frame", ErrBroken, int(h.Bytes)-at)
+	}
+	return nil
+}
+
+func ownRight(record []byte, position dcb.Position, recordedAt int64) bool {
+	return binary.LittleEndian.Uint32(record[crcAt:]) == recordChecksum(record, position) &&
+		binary.LittleEndian.Uint64(record[timeAt:]) == uint64(recordedAt)
+}
+
+// View sets e to a view of the event whose record begins at that place in the segment, which holds that position, unchecked: for
+// what this process has itself written or read and checked. The event shares memory with the segment, but for its metadata; the capacity of e.Tags is
+// used again.
+func View(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+	_, err := view(segment, at, position, e)
+	return err
+}
+
+// CheckedView is View for what comes from a disk: the record's checksum, or its frame's, must be right. The error is ErrBroken.
+func CheckedView(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+	if uint64(at) < SegmentBytes+HeaderBytes || uint64(at) >= uint64(len(segment)) {
+		return fmt.Errorf("%w: there is no record at offset %d of %d", ErrBroken, at, len(segment))
+	}
+	if segment[at]&isOneOf == 0 {
+		h, err := Read(segment[at-HeaderBytes:])
+		if err != nil {
+			return fmt.Errorf("%w: the frame at offset %d: %w", ErrBroken, at-HeaderBytes, err)
+		}
+		if h.First != position || h.Count != 1 {
+			return fmt.Errorf("%w: the frame at offset %d has %d events from position %d", ErrBroken, at-HeaderBytes, h.Count, h.First)
+		}
+		return View(segment, at, position, e)
+	}
+	size, err := view(segment, at, position, e)
+	if err != nil {
+		return err
+	}
+	if record := segment[at : int(at)+size]; binary.LittleEndian.Uint32(record[crcAt:]) != recordChecksum(record, position) {
+		return fmt.Errorf("%w: the checksum of the record at offset %d is wrong", ErrBroken, at)
+	}
+	return nil
+}
+
+func view(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) (size int, err error) {
+	r := reader{b: segment[at:]}
+	flags := r.record(&e.Event)
+	if r.broken {
+		return 0, fmt.Errorf("%w: what is at offset %d is no record", ErrBroken, at)
+	}
+	recordedAt := int64(0)
+	if flags&isOneOf != 0 {
+		recordedAt = int64(binary.LittleEndian.Uint64(segment[at+timeAt:]))
+	} else {
+		recordedAt = decode(segment[at-HeaderBytes:]).RecordedAt
+	}
+	e.Position, e.RecordedAt = position, at2time(recordedAt)
+	return len(segment) - int(at) - len(r.b), nil
+}
+
+func at2time(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+// reader takes a record apart. What is missing or too long makes it broken.
+type reader struct {
+	b      []byte
+	broken bool
+}
+
+func (r *reader) record(e *dcb.Event) (flags byte) {
+	head := r.bytes(1)
+	if r.broken || head[0]&^knownFlags != 0 {
+		r.broken = true
+		return 0
+	}
+	flags = head[0]
+	if flags&isOneOf != 0 {
+		r.bytes(ownBytes - 1)
+	}
+	e.Type = r.text()
+	tags := r.count(dcb.MaxTags)
+	e.Tags = e.Tags[:0]
+	for range tags {
+		e.Tags = append(e.Tags, r.text())
+	}
+	e.ID = uuid.Nil
+	if flags&hasID != 0 {
+		copy(e.ID[:], r.bytes(len(e.ID)))
+	}
+	e.Metadata = nil
+	if flags&hasMetadata != 0 {
+		e.Metadata = r.metadata()
+	}
+	e.Data = r.bytes(r.count(dcb.MaxDataBytes))
+	return flags
+}
+
+func (r *reader) metadata() map[string]string {
+	entries := r.count(dcb.MaxMetadata)
+	metadata := make(map[string]string, entries)
+	for range entries {
+		key, value := r.text(), r.text()
+		metadata[string([]byte(key))] = string([]byte(value))
+	}
+	return metadata
+}
+
+func (r *reader) text() string {
+	b := r.bytes(r.count(max(dcb.MaxTypeBytes, dcb.MaxTagBytes, dcb.MaxMetadataKeyBytes, dcb.MaxMetadataValueBytes)))
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+func (r *reader) count(limit int) int {
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 || n > uint64(limit) {
+		r.broken = true
+		r.b = nil
+		return 0
+	}
+	r.b = r.b[size:]
+	return int(n)
+}
+
+func (r *reader) bytes(n int) []byte {
+	if n > len(r.b) {
+		r.broken = true
+		r.b = nil
+		return nil
+	}
+	b := r.b[:n:n]
+	r.b = r.b[n:]
+	return b
+}

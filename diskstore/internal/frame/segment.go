@@ -1,0 +1,83 @@
+package frame
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/dcbstore/dcb"
+)
+
+// ErrVersion: the segment has another version of the format.
+var ErrVersion = errors.New("another version of the format")
+
+// Version is that of the format which this package reads and writes.
+const Version = 1
+
+// SegmentBytes is the size of a segment's header, before its first frame.
+//
+//	 0        8        12       16               32       40       48       56       60       64
+//	┌────────┬────────┬────────┬────────────────┬────────┬────────┬────────┬────────┬────────┐
+//	│dcb-log\n version│ CRC    │ store ID       │ first  │ before │ after  │ end    │ sum    │
+//	└────────┴────────┴────────┴────────────────┴────────┴────────┴────────┴────────┴────────┘
+//
+// CRC: CRC-32C of the header with zeros in the place of the CRC. first: the position of the segment's first event. before: that of the
+// segment before this one. after: no event of this segment was recorded earlier, microseconds since 1970. end and sum: where the frames of the segment
+// before end, and the checksum of their checksums. So each header vouches for the segment before it.
+const SegmentBytes = 64
+
+const segmentMagic = "dcb-log\n"
+
+// Segment is the header of a segment.
+type Segment struct {
+	StoreID [16]byte
+	First   dcb.Position // of the segment's first event
+	After   int64        // no event was recorded earlier, microseconds since 1970
+
+	// Of the segment before, all zero in the first:
+	Before dcb.Position // its first position
+	End    uint32       // where its frames end
+	Sum    uint32       // its content's, see the function Sum
+}
+
+// Encode returns the header as it is written.
+func (s Segment) Encode() []byte {
+	b := make([]byte, SegmentBytes)
+	copy(b, segmentMagic)
+	binary.LittleEndian.PutUint32(b[8:], Version)
+	copy(b[16:], s.StoreID[:])
+	binary.LittleEndian.PutUint64(b[32:], uint64(s.First))
+	binary.LittleEndian.PutUint64(b[40:], uint64(s.Before))
+	binary.LittleEndian.PutUint64(b[48:], uint64(s.After))
+	binary.LittleEndian.PutUint32(b[56:], s.End)
+	binary.LittleEndian.PutUint32(b[60:], s.Sum)
+	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b, castagnoli))
+	return b
+}
+
+// ReadSegment returns the header that b begins with. Errors: ErrVersion, ErrBroken.
+func ReadSegment(b []byte) (Segment, error) {
+	if len(b) < SegmentBytes {
+		return Segment{}, fmt.Errorf("%w: %d bytes are too few for a segment's header", ErrBroken, len(b))
+	}
+	if string(b[:8]) != segmentMagic {
+		return Segment{}, fmt.Errorf("%w: it does not begin as a segment does", ErrBroken)
+	}
+	header := [SegmentBytes]byte(b)
+	binary.LittleEndian.PutUint32(header[12:], 0)
+	if crc32.Checksum(header[:], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
+		return Segment{}, fmt.Errorf("%w: the checksum of the segment's header is wrong", ErrBroken)
+	}
+	if version := binary.LittleEndian.Uint32(b[8:]); version != Version {
+		return Segment{}, fmt.Errorf("%w: it is %d, and this program knows %d", ErrVersion, version, Version)
+	}
+	return Segment{
+		StoreID: [16]byte(b[16:32]),
+		First:   dcb.Position(binary.LittleEndian.Uint64(b[32:])),
+		Before:  dcb.Position(binary.LittleEndian.Uint64(b[40:])),
+		After:   int64(binary.LittleEndian.Uint64(b[48:])),
+		End:     binary.LittleEndian.Uint32(b[56:]),
+		Sum:     binary.LittleEndian.Uint32(b[60:]),
+	}, nil
+}
