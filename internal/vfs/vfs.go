@@ -1,7 +1,9 @@
 // Package vfs is the little that a store needs of a file system: the operating system's ([OS]), and one in memory that
 // can crash, tear, fail and fill up ([Mem]), for tests.
 //
-// Names are paths as the operating system writes them.
+// Names are paths as the operating system writes them. To read: the contract is in this file; os.go is the one implementation, with a
+// file for what each system does in its own way; mem.go is the other, where memfile.go says what a file is before and after a Sync, and
+// memcrash.go what a crash leaves of it.
 package vfs
 
 import (
@@ -12,6 +14,9 @@ import (
 // ErrLocked: another process, or another store of this one, holds the lock.
 var ErrLocked = errors.New("vfs: locked")
 
+// IsFull reports whether an operation failed because the disk, or what the user may have of it, is full.
+func IsFull(err error) bool { return isFull(err) }
+
 // FS is a file system. Any number of goroutines may use it. A file that is missing is fs.ErrNotExist, one that is there already
 // fs.ErrExist, and a full disk IsFull.
 type FS interface {
@@ -21,9 +26,10 @@ type FS interface {
 	Open(name string) (File, error)
 	// OpenWrite opens a file that is there for reading and writing.
 	OpenWrite(name string) (File, error)
-	// Rename gives a file another name, in the place of the file that has that name if there is one. It lasts when the directory was synced.
+	// Rename gives a file another name in the same directory, in the place of the file that has that name if there is one (Windows wants
+	// that one closed before). It lasts when the directory was synced.
 	Rename(from, to string) error
-	// Remove takes a file away.
+	// Remove takes a file away. It may be open; Windows wants its mappings closed before.
 	Remove(name string) error
 	// List returns what is in a directory, sorted by name.
 	List(dir string) ([]Info, error)
@@ -43,7 +49,8 @@ type Info struct {
 	Dir  bool
 }
 
-// File is an open file. Any number of goroutines may use it.
+// File is an open file. Any number of goroutines may use it. After Close everything fails with fs.ErrClosed. What was opened for
+// reading cannot be written, truncated, preallocated or synced.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
@@ -63,9 +70,9 @@ type File interface {
 	Map() (Mapping, error)
 }
 
-// Mapping is a file as memory that can be read. Reading where the disk fails is a fault that debug.SetPanicOnFault turns into a panic.
+// Mapping is a file as memory that can be read. What is written to the file later, within the length that was mapped, is seen in it. Reading where the disk fails is a fault that debug.SetPanicOnFault turns into a panic.
 type Mapping interface {
-	// Bytes returns the file's content: valid until Close, and never to be written.
+	// Bytes returns the file's content: valid until Close, which must not come while somebody reads, and never to be written. After Close it is nil.
 	Bytes() []byte
 	io.Closer
 }

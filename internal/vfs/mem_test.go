@@ -1,0 +1,361 @@
+package vfs_test
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// memory is a place in a Mem.
+type memory struct {
+	place
+	mem *vfs.Mem
+}
+
+func newMemory(t *testing.T) memory {
+	t.Helper()
+	m := memory{mem: vfs.NewMem()}
+	m.place = place{t, m.mem, "db"}
+	m.must(m.MakeDir(m.dir))
+	return m
+}
+
+// in is the same place in another Mem, such as one after a crash.
+func (m memory) in(mem *vfs.Mem) memory {
+	m.mem, m.FS = mem, mem
+	return m
+}
+
+// has returns what a file has, or "-" if there is none.
+func (m memory) has(name string) string {
+	content := m.mem.ReadFile(m.path(name))
+	if content == nil {
+		return "-"
+	}
+	return string(content)
+}
+
+func (m memory) wantsFile(name, want string) {
+	m.Helper()
+	if got := m.has(name); got != want {
+		m.Errorf("%s has %q, want %q", name, got, want)
+	}
+}
+
+var errInjected = errors.New("injected")
+
+// failNext makes the next operation fail, and only that.
+func (m memory) failNext(err error) {
+	m.mem.Inject(func(op vfs.Op) error {
+		if op.N == 1 {
+			return err
+		}
+		return nil
+	})
+}
+
+func TestTheHookSeesWhatChangesSomethingAndNothingElse(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	var got []vfs.Op
+	m.mem.Inject(func(op vfs.Op) error { got = append(got, op); return nil })
+	m.must(m.MakeDir("db/."))
+	f := m.create("a", "abc")
+	m.must(f.Preallocate(10))
+	m.must(f.Truncate(5))
+	m.must(f.Sync())
+	m.content(f)
+	m.must(m.mapped(f).Close())
+	m.must(f.Close())
+	m.must(m.SyncDir(m.dir))
+	m.must(m.Rename(m.path("a"), m.path("b")))
+	m.must(m.Remove(m.path("b")))
+	lock, err := m.Lock(m.path("lock"))
+	m.must(err)
+	m.must(lock.Close())
+	lock, err = m.Lock(m.path("lock"))
+	m.must(err)
+	m.must(lock.Close())
+	a, lockName := m.path("a"), m.path("lock")
+	want := []vfs.Op{
+		{Kind: vfs.MakeDir, Name: "db", N: 1},
+		{Kind: vfs.Create, Name: a, N: 2},
+		{Kind: vfs.Write, Name: a, Bytes: 3, N: 3},
+		{Kind: vfs.Preallocate, Name: a, Bytes: 7, N: 4},
+		{Kind: vfs.Truncate, Name: a, N: 5},
+		{Kind: vfs.Sync, Name: a, N: 6},
+		{Kind: vfs.SyncDir, Name: "db", N: 7},
+		{Kind: vfs.Rename, Name: a, N: 8},
+		{Kind: vfs.Remove, Name: m.path("b"), N: 9},
+		{Kind: vfs.Create, Name: lockName, N: 10},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the hook saw (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnOperationThatIsMadeToFailDoesNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind vfs.Kind
+		run  func(m memory, f vfs.File) error
+	}{
+		{vfs.Create, func(m memory, _ vfs.File) error { _, err := m.Create(m.path("b")); return err }},
+		{vfs.Write, func(_ memory, f vfs.File) error { _, err := f.WriteAt([]byte("x"), 0); return err }},
+		{vfs.Truncate, func(_ memory, f vfs.File) error { return f.Truncate(1) }},
+		{vfs.Preallocate, func(_ memory, f vfs.File) error { return f.Preallocate(10) }},
+		{vfs.Sync, func(_ memory, f vfs.File) error { return f.Sync() }},
+		{vfs.SyncDir, func(m memory, _ vfs.File) error { return m.SyncDir(m.dir) }},
+		{vfs.Rename, func(m memory, _ vfs.File) error { return m.Rename(m.path("a"), m.path("b")) }},
+		{vfs.Remove, func(m memory, _ vfs.File) error { return m.Remove(m.path("a")) }},
+		{vfs.MakeDir, func(m memory, _ vfs.File) error { return m.MakeDir("other") }},
+	} {
+		t.Run(string(c.kind), func(t *testing.T) {
+			t.Parallel()
+			m := newMemory(t)
+			f := m.create("a", "abc")
+			m.mem.Inject(func(op vfs.Op) error {
+				if op.Kind != c.kind {
+					t.Errorf("the operation is %s", op.Kind)
+				}
+				return errInjected
+			})
+			m.wants("the operation", c.run(m, f), errInjected)
+			m.mem.Inject(nil)
+			m.wantsFile("a", "abc")
+			m.wantsFile("b", "-")
+			m.in(m.mem.Crash(nil)).wantsFile("a", "-")
+			if _, err := m.List("other"); err == nil {
+				t.Error("the directory was made")
+			}
+			m.must(f.Close())
+		})
+	}
+}
+
+func TestAWriteAndPreallocateCanFailHalfWay(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	f := m.create("a", "abcdef")
+	m.failNext(vfs.Partial{Bytes: 2, Err: errInjected})
+	n, err := f.WriteAt([]byte("UVWX"), 1)
+	m.wants("WriteAt", err, errInjected)
+	if n != 2 {
+		t.Errorf("WriteAt returned %d, want 2", n)
+	}
+	m.wantsFile("a", "aUVdef")
+	m.failNext(vfs.Partial{Bytes: 1, Err: errInjected})
+	m.wants("Preallocate", f.Preallocate(10), errInjected)
+	m.wantsFile("a", "aUVdef\x00")
+	m.must(m.SyncDir(m.dir))
+	m.in(m.mem.Crash(nil)).wantsFile("a", "")
+
+	m.failNext(vfs.Partial{Bytes: 100, Err: errInjected}) // all of it, but not synced
+	m.wants("Preallocate", f.Preallocate(8), errInjected)
+	m.wantsFile("a", "aUVdef\x00\x00")
+	m.in(m.mem.Crash(nil)).wantsFile("a", "")
+	m.must(f.Preallocate(9))
+	m.in(m.mem.Crash(nil)).wantsFile("a", "aUVdef\x00\x00\x00")
+	m.must(f.Close())
+}
+
+func TestTheHookCanCrashTheDiskBeforeTheOperation(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	f := m.create("a", "abc")
+	m.must(f.Sync())
+	m.must(m.SyncDir(m.dir))
+	var before *vfs.Mem
+	m.mem.Inject(func(vfs.Op) error { before = m.mem.Crash(rand.New(rand.NewPCG(1, 2))); return nil })
+	m.write(f, "X", 1)
+	m.wantsFile("a", "aXc")
+	m.in(before).wantsFile("a", "abc")
+	m.must(f.Close())
+}
+
+func TestAFullDiskTakesNothingMoreAndWorksAgainWithRoom(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	f := m.create("a", "abcdef")
+	if used := m.mem.Used(); used != 6 {
+		t.Errorf("%d bytes are used, want 6", used)
+	}
+	full := func(what string, err error) {
+		t.Helper()
+		if !vfs.IsFull(err) {
+			t.Errorf("%s returned %v, which is not full", what, err)
+		}
+	}
+	m.mem.SetCapacity(8)
+	n, err := f.WriteAt([]byte("1234"), 5)
+	full("WriteAt", err)
+	if n != 3 {
+		t.Errorf("WriteAt wrote %d, want what fits: 3", n)
+	}
+	m.wantsFile("a", "abcde123")
+	_, err = m.Create(m.path("b"))
+	full("Create", err)
+	_, err = m.Lock(m.path("lock"))
+	full("Lock", err)
+	full("Preallocate", f.Preallocate(9))
+	m.mem.SetCapacity(3)
+	m.write(f, "X", 0)
+	n, err = f.WriteAt([]byte("!"), 20)
+	full("WriteAt", err)
+	if size, err := f.Size(); n != 0 || size != 8 || err != nil {
+		t.Errorf("WriteAt wrote %d and the size is %d, %v", n, size, err)
+	}
+	m.mem.SetCapacity(10)
+	full("Preallocate", f.Preallocate(12))
+	m.wantsFile("a", "Xbcde123\x00\x00")
+	m.must(f.Truncate(4))
+	m.must(f.Preallocate(6))
+	m.file("b", "1234")
+	m.must(m.Remove(m.path("b")))
+	m.write(f, "7890", 6)
+	m.mem.SetCapacity(-1)
+	m.write(f, "1", 10)
+	m.must(f.Close())
+}
+
+func TestWhatWasWrittenBeforeAFailedSyncIsNeverDurableUnlessWrittenAgain(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	page := func(c string) string { return strings.Repeat(c, 512) }
+	m.mem.WriteFile(m.path("a"), []byte(page("a")+page("b")+page("c")))
+	f, err := m.OpenWrite(m.path("a"))
+	m.must(err)
+	m.write(f, page("A")+page("B"), 0)
+	m.failNext(errInjected)
+	m.wants("Sync", f.Sync(), errInjected)
+	m.write(f, "!", 512) // the page of B as a whole is written again
+	m.write(f, page("C"), 1024)
+	m.must(f.Sync())
+	m.must(f.Sync())
+	m.wantsFile("a", page("A")+"!"+page("B")[1:]+page("C"))
+	m.in(m.mem.Crash(nil)).wantsFile("a", page("a")+"!"+page("B")[1:]+page("C"))
+	outcomes := make(map[string]bool)
+	for seed := range uint64(100) {
+		content := m.in(m.mem.Crash(rand.New(rand.NewPCG(seed, 0)))).has("a")
+		outcomes[content[:1]+content[511:512]] = true
+		if content[512:] != "!"+page("B")[1:]+page("C") {
+			t.Fatalf("seed %d: what was written again and synced is not there: %q", seed, content)
+		}
+	}
+	if !outcomes["aa"] || !outcomes["AA"] || !outcomes["Aa"] {
+		t.Errorf("what is in doubt is not now kept, now lost, now torn: %v", outcomes)
+	}
+
+	m.must(f.Truncate(0))
+	m.must(f.Sync())
+	m.must(f.Truncate(512))
+	m.in(m.mem.Crash(nil)).wantsFile("a", "")
+	m.must(f.Sync())
+	m.in(m.mem.Crash(nil)).wantsFile("a", page("\x00"))
+	m.must(f.Close())
+}
+
+func TestAFlippedBitIsOnTheDiskAndInEveryMapping(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	m.mem.WriteFile(m.path("a"), []byte("abc"))
+	f, err := m.OpenWrite(m.path("a"))
+	m.must(err)
+	mapping := m.mapped(f)
+	m.write(f, "X", 0)
+	m.mem.Flip(m.path("a"), 1, 0x20)
+	if got := string(mapping.Bytes()); got != "XBc" {
+		t.Errorf("the mapping has %q", got)
+	}
+	m.wantsFile("a", "XBc")
+	m.in(m.mem.Crash(nil)).wantsFile("a", "aBc")
+	m.mem.Flip(m.path("a"), 1, 0x20)
+	m.in(m.mem.Crash(nil)).wantsFile("a", "abc")
+	m.must(mapping.Close())
+	m.must(f.Close())
+}
+
+func TestAWrittenFileIsDurableWithItsDirectory(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	m.mem.Inject(func(vfs.Op) error { return errInjected })
+	m.mem.SetCapacity(0)
+	m.mem.WriteFile(m.path("a"), []byte("abcdef"))
+	m.mem.WriteFile(m.path("a"), []byte("xyz"))
+	m.mem.WriteFile(m.path("b"), nil)
+	m.wantsFile("a", "xyz")
+	m.in(m.mem.Crash(nil)).wantsFile("a", "xyz")
+	m.in(m.mem.Crash(nil)).wantsFile("b", "")
+	m.wantsFile("c", "-")
+}
+
+func TestHandlesAreCountedUntilTheyAreClosed(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	want := func(n int) {
+		t.Helper()
+		if got := m.mem.OpenHandles(); got != n {
+			t.Errorf("%d handles are open, want %d", got, n)
+		}
+	}
+	want(0)
+	f := m.create("a", "abc")
+	want(1)
+	mapping := m.mapped(f)
+	want(2)
+	lock, err := m.Lock(m.path("lock"))
+	m.must(err)
+	want(3)
+	if _, err := m.Lock(m.path("lock")); err == nil {
+		t.Error("locked twice")
+	}
+	want(3)
+	m.must(f.Close())
+	m.wants("Close", f.Close(), fs.ErrClosed)
+	want(2)
+	m.must(mapping.Close())
+	m.wants("Close", mapping.Close(), fs.ErrClosed)
+	want(1)
+	m.must(lock.Close())
+	m.wants("Close", lock.Close(), fs.ErrClosed)
+	want(0)
+}
+
+func TestAMemIsUsedByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	m.mem.Inject(func(op vfs.Op) error {
+		if op.N%10 == 0 {
+			m.mem.Crash(rand.New(rand.NewPCG(uint64(op.N), 0)))
+		}
+		return nil
+	})
+	var all sync.WaitGroup
+	for _, name := range []string{"a", "b", "c", "d"} {
+		all.Go(func() {
+			f := m.create(name, "")
+			for at := range int64(20) {
+				m.write(f, name, 100*at)
+				m.must(f.Sync())
+				m.content(f)
+				if _, err := m.List(m.dir); err != nil {
+					t.Error(err)
+				}
+			}
+			m.must(m.Rename(m.path(name), m.path(name+name)))
+			m.must(m.SyncDir(m.dir))
+			m.must(f.Close())
+		})
+	}
+	all.Wait()
+	if list, err := m.List(m.dir); len(list) != 4 || err != nil {
+		t.Errorf("List returned %v, %v", list, err)
+	}
+}
