@@ -75,10 +75,20 @@ func Read(b []byte) (Header, error) {
 	if checksum(b[:h.Bytes]) != h.CRC {
 		return h, fmt.Errorf("%w: the frame's checksum is wrong", ErrBroken)
 	}
-	if h.First == 0 || dcb.Position(h.Behind) >= h.First || h.RecordedAt < 0 || h.Count > dcb.MaxEvents || h.Count == 0 && h.Bytes != HeaderBytes {
+	if !h.isPossible() {
 		return h, fmt.Errorf("%w: a frame that says the impossible of itself", ErrBroken)
 	}
 	return h, nil
+}
+
+// isPossible reports whether a frame could say so of itself.
+func (h Header) isPossible() bool {
+	least, most := uint64(HeaderBytes), uint64(HeaderBytes)
+	if h.Count > 0 {
+		least, most = HeaderBytes+leastRecord*uint64(h.Count), MaxBytes
+	}
+	return uint64(h.Bytes) >= least && uint64(h.Bytes) <= most && h.Count <= dcb.MaxEvents && h.RecordedAt >= 0 &&
+		dcb.Position(h.Behind) < h.First && h.First <= h.Next()
 }
 
 func decode(b []byte) Header {
@@ -118,27 +128,17 @@ func Mark(next dcb.Position, recordedAt int64) []byte {
 
 // Sum goes on with the checksum of a segment's content, by that of its next frame. It begins with 0.
 func Sum(sum, frameCRC uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], frameCRC)
-	return crc32.Update(sum, castagnoli, b[:])
+	return sumOn(sum, uint64(frameCRC), 4)
 }
 
-// FindProof looks for a frame in b, at whatever place, that proves that the event at position had once been durable. It returns
-// where that frame begins.
-func FindProof(b []byte, position dcb.Position) (at int, found bool) {
-	for at = range max(0, len(b)-HeaderBytes+1) {
-		h := decode(b[at:])
-		if h.First <= position || h.Bytes < HeaderBytes || uint64(h.Bytes) > uint64(len(b)-at) || dcb.Position(h.Behind) >= h.First {
-			continue // most places, at little cost
-		}
-		if h.Durable() < position || h.First-position > dcb.Position(len(b)) {
-			continue
-		}
-		if _, err := Read(b[at:]); err == nil {
-			return at, true
-		}
+// sumOn goes on with a checksum by the lowest bytes of n. What crc32.Update is given has to be on the heap; this has not.
+func sumOn(sum uint32, n uint64, bytes int) uint32 {
+	sum = ^sum
+	for range bytes {
+		sum = castagnoli[byte(sum)^byte(n)] ^ sum>>8
+		n >>= 8
 	}
-	return 0, false
+	return ^sum
 }
 
 func isZero(b []byte) bool {

@@ -2,10 +2,11 @@ package frame
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -34,6 +35,7 @@ const (
 	timeAt         = 5
 	ownBytes       = 13 // of a record that is one of several, before the type
 	recordOverhead = ownBytes + 16 + 4*5
+	leastRecord    = 4 // flags, no type, no tags, no data
 )
 
 // Draft is the frame of an append while it is made. It may be used again.
@@ -75,10 +77,7 @@ func (d *Draft) Seal(first dcb.Position, recordedAt int64, behind uint32) uint32
 }
 
 func recordChecksum(record []byte, position dcb.Position) uint32 {
-	var b [9]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(position))
-	b[8] = record[0]
-	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, record[timeAt:])
+	return crc32.Update(sumOn(sumOn(0, uint64(position), 8), uint64(record[0]), 1), castagnoli, record[timeAt:])
 }
 
 func appendRecord(b []byte, e *dcb.Event, flags byte) []byte {
@@ -102,13 +101,24 @@ func appendRecord(b []byte, e *dcb.Event, flags byte) []byte {
 		b = append(b, e.ID[:]...)
 	}
 	if flags&hasMetadata != 0 {
-		b = binary.AppendUvarint(b, uint64(len(e.Metadata)))
-		for _, key := range slices.Sorted(maps.Keys(e.Metadata)) {
-			b = appendText(appendText(b, key), e.Metadata[key])
-		}
+		b = appendMetadata(b, e.Metadata)
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Data)))
 	return append(b, e.Data...)
+}
+
+func appendMetadata(b []byte, metadata map[string]string) []byte {
+	var room [dcb.MaxMetadata]string // on the stack
+	keys := room[:0]
+	for key := range metadata {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	b = binary.AppendUvarint(b, uint64(len(keys)))
+	for _, key := range keys {
+		b = appendText(appendText(b, key), metadata[key])
+	}
+	return b
 }
 
 func appendText(b []byte, text string) []byte {
@@ -161,14 +171,7 @@ func CheckedView(segment []byte, at uint32, position dcb.Position, e *dcb.Sequen
 		return fmt.Errorf("%w: there is no record at offset %d of %d", ErrBroken, at, len(segment))
 	}
 	if segment[at]&isOneOf == 0 {
-		h, err := Read(segment[at-HeaderBytes:])
-		if err != nil {
-			return fmt.Errorf("%w: the frame at offset %d: %w", ErrBroken, at-HeaderBytes, err)
-		}
-		if h.First != position || h.Count != 1 {
-			return fmt.Errorf("%w: the frame at offset %d has %d events from position %d", ErrBroken, at-HeaderBytes, h.Count, h.First)
-		}
-		return View(segment, at, position, e)
+		return checkedAlone(segment, at, position, e)
 	}
 	size, err := view(segment, at, position, e)
 	if err != nil {
@@ -180,20 +183,42 @@ func CheckedView(segment []byte, at uint32, position dcb.Position, e *dcb.Sequen
 	return nil
 }
 
+// checkedAlone is CheckedView for the record of an event that is alone in its frame.
+func checkedAlone(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+	from := int(at) - HeaderBytes
+	h, err := Read(segment[from:])
+	if errors.Is(err, ErrEnd) {
+		return fmt.Errorf("%w: there are zeros where a frame was, at offset %d", ErrBroken, from)
+	}
+	if err != nil {
+		return fmt.Errorf("the frame at offset %d: %w", from, err)
+	}
+	if h.First != position || h.Count != 1 {
+		return fmt.Errorf("%w: the frame at offset %d has %d events from position %d", ErrBroken, from, h.Count, h.First)
+	}
+	size, err := view(segment[:from+int(h.Bytes)], at, position, e)
+	if err == nil && size != int(h.Bytes)-HeaderBytes {
+		return fmt.Errorf("%w: the record at offset %d does not fill its frame", ErrBroken, at)
+	}
+	return err
+}
+
 func view(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) (size int, err error) {
+	if at < HeaderBytes || uint64(at) >= uint64(len(segment)) {
+		return 0, fmt.Errorf("%w: there is no record at offset %d of %d", ErrBroken, at, len(segment))
+	}
 	r := reader{b: segment[at:]}
 	flags := r.record(&e.Event)
 	if r.broken {
 		return 0, fmt.Errorf("%w: what is at offset %d is no record", ErrBroken, at)
 	}
-	recordedAt := int64(0)
+	size = len(segment) - int(at) - len(r.b)
+	recordedAt := decode(segment[at-HeaderBytes:]).RecordedAt
 	if flags&isOneOf != 0 {
-		recordedAt = int64(binary.LittleEndian.Uint64(segment[at+timeAt:]))
-	} else {
-		recordedAt = decode(segment[at-HeaderBytes:]).RecordedAt
+		recordedAt = int64(binary.LittleEndian.Uint64(segment[int(at)+timeAt:]))
 	}
 	e.Position, e.RecordedAt = position, at2time(recordedAt)
-	return len(segment) - int(at) - len(r.b), nil
+	return size, nil
 }
 
 func at2time(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
@@ -214,11 +239,11 @@ func (r *reader) record(e *dcb.Event) (flags byte) {
 	if flags&isOneOf != 0 {
 		r.bytes(ownBytes - 1)
 	}
-	e.Type = r.text()
+	e.Type = r.text(dcb.MaxTypeBytes)
 	tags := r.count(dcb.MaxTags)
 	e.Tags = e.Tags[:0]
 	for range tags {
-		e.Tags = append(e.Tags, r.text())
+		e.Tags = append(e.Tags, r.text(dcb.MaxTagBytes))
 	}
 	e.ID = uuid.Nil
 	if flags&hasID != 0 {
@@ -236,14 +261,14 @@ func (r *reader) metadata() map[string]string {
 	entries := r.count(dcb.MaxMetadata)
 	metadata := make(map[string]string, entries)
 	for range entries {
-		key, value := r.text(), r.text()
-		metadata[string([]byte(key))] = string([]byte(value))
+		key, value := r.text(dcb.MaxMetadataKeyBytes), r.text(dcb.MaxMetadataValueBytes)
+		metadata[strings.Clone(key)] = strings.Clone(value)
 	}
 	return metadata
 }
 
-func (r *reader) text() string {
-	b := r.bytes(r.count(max(dcb.MaxTypeBytes, dcb.MaxTagBytes, dcb.MaxMetadataKeyBytes, dcb.MaxMetadataValueBytes)))
+func (r *reader) text(limit int) string {
+	b := r.bytes(r.count(limit))
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
