@@ -41,6 +41,9 @@ func (w *Watch) Raise(position dcb.Position) {
 	w.wake()
 }
 
+// Nudge closes the channel that Risen returned although the head has not risen, for those who must know that something else has happened.
+func (w *Watch) Nudge() { w.wake() }
+
 // Close ends every Wait, and every later call, with dcb.ErrClosed. It reports whether the watch was open.
 func (w *Watch) Close() bool {
 	open := !w.closed.Swap(true)
@@ -66,7 +69,7 @@ func (w *Watch) Wait(ctx context.Context, after dcb.Position) (dcb.Position, err
 	}
 }
 
-// Risen returns a channel that is closed when the head next rises, or the watch is closed.
+// Risen returns a channel that is closed when the head next rises, or the watch is nudged or closed.
 func (w *Watch) Risen() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
