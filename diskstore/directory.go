@@ -1,0 +1,240 @@
+package diskstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// listing is what a directory holds.
+type listing struct {
+	segments   []vfs.Info // ascending
+	indexes    []string   // ascending by the first position
+	unfinished []string
+}
+
+// list returns what the directory of a store holds. What is not a store's is ignored, unless there is nothing else.
+func list(files vfs.FS, dir string) (listing, error) {
+	infos, err := files.List(dir)
+	if err != nil {
+		return listing{}, fmt.Errorf("diskstore: open %s: %w", dir, err)
+	}
+	var found listing
+	other := ""
+	for _, info := range infos {
+		_, isSegment := parseSegmentName(info.Name)
+		_, _, isIndex := parseIndexName(info.Name)
+		switch {
+		case info.Dir:
+			other = info.Name
+		case isSegment:
+			found.segments = append(found.segments, info)
+		case isIndex:
+			found.indexes = append(found.indexes, info.Name)
+		case isUnfinished(info.Name):
+			found.unfinished = append(found.unfinished, info.Name)
+		case info.Name != lockName && !strings.HasPrefix(info.Name, "."):
+			other = info.Name
+		}
+	}
+	switch {
+	case len(found.segments) > 0:
+		return found, nil
+	case len(found.indexes) > 0:
+		return listing{}, &CorruptError{File: filepath.Join(dir, segmentName(1)), Position: 1, Problem: fs.ErrNotExist, Advice: restore}
+	case other != "":
+		return listing{}, fmt.Errorf("%w: %s holds other things (%s) and no log; name a directory that is empty, or not there yet", ErrNoStore, dir, other)
+	}
+	return found, nil
+}
+
+func isUnfinished(name string) bool {
+	of, ok := strings.CutSuffix(name, tmpSuffix)
+	_, isSegment := parseSegmentName(of)
+	_, _, isIndex := parseIndexName(of)
+	return ok && (isSegment || isIndex || name == spareName)
+}
+
+// chain is the segments of a log, each of which is vouched for by the next.
+type chain struct {
+	segments []*segment
+	headers  []frame.Segment
+	unused   string // the name of a segment behind the last that nothing was ever answered for, if there is one
+}
+
+// readChain reads the headers of the segments that were found, and checks that they are one log and that none is missing.
+func readChain(files vfs.FS, dir string, found listing) (chain, error) {
+	var c chain
+	for i, info := range found.segments {
+		first, _ := parseSegmentName(info.Name)
+		g := newSegment(files, dir, first, info.Size)
+		header, err := readHeader(files, g.path)
+		switch {
+		case errors.Is(err, frame.ErrVersion):
+			return c, fmt.Errorf("%w: %s: %w", ErrVersion, g.path, err)
+		case errors.Is(err, frame.ErrBroken) && i > 0 && i == len(found.segments)-1:
+			if err := neverUsed(g, err); err != nil {
+				return c, err
+			}
+			c.unused = info.Name
+			return c, nil
+		case errors.Is(err, frame.ErrBroken):
+			return c, &CorruptError{File: g.path, Position: first, Problem: err, Advice: restore}
+		case err != nil:
+			return c, fmt.Errorf("diskstore: read %s: %w", info.Name, err)
+		}
+		if err := c.add(g, header, dir); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// neverUsed returns nil if the segment, whose header is broken, holds nothing that an append was answered for.
+func neverUsed(g *segment, broken error) error {
+	content, err := g.content()
+	if err != nil {
+		return err
+	}
+	defer g.unmap()
+	if _, found := frame.FindProof(content, g.first); found {
+		return &CorruptError{File: g.path, Position: g.first, Problem: broken, Advice: restore}
+	}
+	return nil
+}
+
+// add adds a segment that comes behind the others.
+func (c *chain) add(g *segment, header frame.Segment, dir string) error {
+	corrupt := func(format string, args ...any) error {
+		return &CorruptError{File: g.path, Position: g.first, Problem: fmt.Errorf(format, args...), Advice: restore}
+	}
+	if header.First != g.first {
+		return corrupt("it says that it begins at position %d", header.First)
+	}
+	if len(c.segments) == 0 {
+		if header.First != 1 || header.Before != 0 {
+			missing := filepath.Join(dir, segmentName(1))
+			return &CorruptError{File: missing, Position: 1, Problem: fmt.Errorf("the first segment: %w", fs.ErrNotExist), Advice: restore}
+		}
+	} else {
+		before, its := c.segments[len(c.segments)-1], c.headers[len(c.headers)-1]
+		switch {
+		case header.StoreID != its.StoreID:
+			return corrupt("it belongs to another store")
+		case header.Before != before.first:
+			missing := filepath.Join(dir, segmentName(header.Before))
+			return &CorruptError{File: missing, Position: before.first, Problem: fmt.Errorf("the segment before %s: %w", base(g.path), fs.ErrNotExist), Advice: restore}
+		case int64(header.End) > before.size.Load():
+			return &CorruptError{
+				File: before.path, Offset: before.size.Load(), Position: before.first,
+				Problem: fmt.Errorf("it has %d bytes, and its frames had %d", before.size.Load(), header.End), Advice: restore,
+			}
+		}
+		before.end, before.sum = header.End, header.Sum
+		before.size.Store(int64(header.End))
+	}
+	c.segments = append(c.segments, g)
+	c.headers = append(c.headers, header)
+	return nil
+}
+
+// openIndexes opens the index files of the sealed segments, the largest that there are, and makes those that are missing or do not belong to the log. All others
+// are removed.
+func (s *Store) openIndexes(found listing, c chain) ([]part, error) {
+	var parts []part
+	release := func() {
+		for _, p := range parts {
+			_ = p.file.Close()
+		}
+	}
+	kept := make(map[string]bool)
+	sealed := c.segments[:len(c.segments)-1]
+	if beyond := lastIndexed(found.indexes); beyond >= c.segments[len(sealed)].first && beyond > s.decided {
+		g := c.segments[len(sealed)]
+		return nil, &CorruptError{
+			File: g.path, Offset: int64(s.log.end), Position: s.decided + 1,
+			Problem: fmt.Errorf("the log ends here, and an index goes up to position %d: a segment is missing", beyond), Advice: restore,
+		}
+	}
+	rebuilt := 0
+	progress := newProgress(s.opts.Log, "making indexes again from the log", len(sealed))
+	for from := 0; from < len(sealed); {
+		file, segments := s.openWidest(found.indexes, sealed[from:], c.segments[len(sealed)].first)
+		if file == nil {
+			index, err := s.indexOf(sealed[from], c.headers[from], sealed[from].end)
+			if err == nil {
+				file, err = s.writeIndex(s.sealer.ending, sealed[from:from+1], index)
+			}
+			if err != nil {
+				release()
+				return nil, err
+			}
+			segments = 1
+			rebuilt++
+			progress.tell(from + 1)
+		}
+		kept[base(file.path)] = true
+		parts = append(parts, file.part())
+		from += segments
+	}
+	progress.end(rebuilt)
+	for _, name := range found.indexes {
+		if !kept[name] {
+			if err := s.fs.Remove(s.path(name)); err != nil {
+				release()
+				return nil, fmt.Errorf("diskstore: remove an index that is out of date: %w", err)
+			}
+		}
+	}
+	return parts, nil
+}
+
+func lastIndexed(names []string) (last dcb.Position) {
+	for _, name := range names {
+		_, to, _ := parseIndexName(name)
+		last = max(last, to)
+	}
+	return last
+}
+
+// openWidest opens the index file that covers the most of segments from the first on, and belongs to them. Next is the first position behind them.
+func (s *Store) openWidest(names []string, segments []*segment, next dcb.Position) (file *indexFile, covered int) {
+	var fitting []string
+	for _, name := range names {
+		if first, last, _ := parseIndexName(name); first == segments[0].first && last < next {
+			fitting = append(fitting, name)
+		}
+	}
+	slices.Reverse(fitting) // the names are sorted, and so the widest is the last
+	for _, name := range fitting {
+		_, last, _ := parseIndexName(name)
+		covered, _ = slices.BinarySearchFunc(segments, last+1, func(g *segment, p dcb.Position) int { return comparePositions(g.first, p) })
+		ends := next
+		if covered < len(segments) {
+			ends = segments[covered].first
+		}
+		if ends != last+1 {
+			continue
+		}
+		file, err := openIndex(s.fs, s.path(name))
+		if err != nil {
+			s.opts.Log.Warn("an index file is damaged, and is made again", "file", s.path(name), "cause", err)
+			continue
+		}
+		meta := file.Meta()
+		if meta.StoreID == s.id && meta.First == segments[0].first && meta.First+dcb.Position(meta.Count) == last+1 &&
+			int(meta.Segments) == covered && meta.Sum == contentSum(segments[:covered]) {
+			return file, covered
+		}
+		s.opts.Log.Warn("an index file does not belong to the log, and is made again", "file", s.path(name))
+		_ = file.Close()
+	}
+	return nil, 0
+}

@@ -1,0 +1,100 @@
+package diskstore
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"math/bits"
+
+	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+)
+
+// A term is looked up in every index file, so there must be few: as soon as mergeWidth neighbours are of the same rank, they become one of
+// a higher rank. Of n segments there are then at most (mergeWidth-1) × log n files, and each event is written again log n times. As positions
+// never overlap, the merged file is the others one behind the other, term by term.
+const (
+	mergeWidth = 4
+	mergeMost  = 16 // neighbours at once
+)
+
+// rank is the logarithm of how many segments a file covers.
+func rank(f *indexFile) int { return (bits.Len32(f.Meta().Segments) - 1) / 2 }
+
+// merge merges as long as there is something to merge.
+func (s *Store) merge() error {
+	for {
+		merged, err := s.mergeOnce()
+		if !merged || err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) mergeOnce() (merged bool, err error) {
+	s.sealer.maintaining.Lock()
+	defer s.sealer.maintaining.Unlock()
+	v, err := s.hold()
+	if err != nil {
+		return false, nil //nolint:nilerr // the store is closed, and the work with it
+	}
+	defer v.release()
+	run := mergeable(v.parts)
+	if len(run) == 0 {
+		return false, nil
+	}
+	var sources []indexfile.Source
+	for _, p := range run {
+		sources = append(sources, p.file)
+	}
+	var segments []*segment
+	for _, g := range v.segments {
+		if g.first >= run[0].first && g.first <= run[len(run)-1].last {
+			segments = append(segments, g)
+		}
+	}
+	var file *indexFile
+	err = guarded(func() error {
+		file, err = s.writeIndex(s.sealer.ending, segments, sources...)
+		return err
+	})
+	if errors.Is(err, indexfile.ErrBroken) {
+		err = s.mendAny(run)
+		return err == nil, err
+	}
+	if err != nil {
+		return false, err
+	}
+	s.count.merges.Add(1)
+	s.mu.Lock()
+	s.replace(file)
+	s.mu.Unlock()
+	for _, p := range run {
+		// Where it cannot be removed while somebody looks at it, that is done at the next opening.
+		_ = s.fs.Remove(p.file.path)
+	}
+	return true, nil
+}
+
+// mergeable returns neighbours that are to become one file, if there are any.
+func mergeable(parts []part) []part {
+	for from := 0; from < len(parts); {
+		if parts[from].file == nil {
+			from++
+			continue
+		}
+		to, events := from, uint64(0)
+		for to < len(parts) && to-from < mergeMost && parts[to].file != nil && rank(parts[to].file) == rank(parts[from].file) {
+			if events += uint64(parts[to].file.Meta().Count); events > math.MaxUint32 {
+				break
+			}
+			to++
+		}
+		if to-from >= mergeWidth {
+			return parts[from:to]
+		}
+		from = max(to, from+1)
+	}
+	return nil
+}
+
+func comparePositions[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }

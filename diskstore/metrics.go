@@ -1,0 +1,78 @@
+package diskstore
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Metrics is what a store has done since it was opened.
+type Metrics struct {
+	Appends    int64 // that were recorded
+	Events     int64 // that were recorded
+	Conflicts  int64 // appends that an event stood in the way of
+	Groups     int64 // appends written together: one write each
+	GroupTime  Histogram
+	Syncs      int64
+	SyncTime   Histogram
+	Reads      int64
+	EventsRead int64
+	Lookups    int64 // of a query in one index, in memory or in a file
+	Merges     int64 // of index files
+	Rebuilds   int64 // of index files that were damaged
+}
+
+// Histogram counts durations: Counts[i] are those below 2^i microseconds that no count before it has; the last has all the rest.
+type Histogram struct {
+	Counts [24]int64
+	Sum    time.Duration
+}
+
+// metrics are counted where they happen.
+type metrics struct {
+	appends, events, conflicts, groups, syncs, reads, eventsRead, lookups, merges, rebuilds atomic.Int64
+
+	groupTime, syncTime histogram
+}
+
+type histogram struct {
+	counts [len(Histogram{}.Counts)]atomic.Int64
+	sum    atomic.Int64
+}
+
+func (h *histogram) observe(d time.Duration) {
+	h.counts[min(bits.Len64(uint64(d.Microseconds())), len(h.counts)-1)].Add(1)
+	h.sum.Add(int64(d))
+}
+
+func (h *histogram) load() (loaded Histogram) {
+	for i := range h.counts {
+		loaded.Counts[i] = h.counts[i].Load()
+	}
+	loaded.Sum = time.Duration(h.sum.Load())
+	return loaded
+}
+
+func (m *metrics) committed(group []*call, took time.Duration) {
+	m.groups.Add(1)
+	m.groupTime.observe(took)
+	m.appends.Add(int64(len(group)))
+	m.events.Add(int64(group[len(group)-1].last() - group[0].first + 1))
+}
+
+func (m *metrics) synced(took time.Duration) {
+	m.syncs.Add(1)
+	m.syncTime.observe(took)
+}
+
+// Metrics returns what the store has done since it was opened. It may be called at any time, also when the store is closed.
+func (s *Store) Metrics() Metrics {
+	m := &s.count
+	return Metrics{
+		Appends: m.appends.Load(), Events: m.events.Load(), Conflicts: m.conflicts.Load(),
+		Groups: m.groups.Load(), GroupTime: m.groupTime.load(),
+		Syncs: m.syncs.Load(), SyncTime: m.syncTime.load(),
+		Reads: m.reads.Load(), EventsRead: m.eventsRead.Load(), Lookups: m.lookups.Load(),
+		Merges: m.merges.Load(), Rebuilds: m.rebuilds.Load(),
+	}
+}

@@ -1,0 +1,255 @@
+package diskstore
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/tail"
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// Open opens the store in a directory, which is made if it is missing, with a new store if it is empty. What a crash left unfinished is
+// dropped, indexes that are missing are made again. Options may be nil.
+//
+// Errors: ErrNoStore if the directory holds something else, ErrVersion, ErrLocked if it is open already, and a [CorruptError] if something is
+// missing or damaged that an append was once answered for. Nothing is changed then.
+func Open(dir string, options *Options) (*Store, error) {
+	opts, err := options.complete()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{fs: opts.fs, dir: dir, opts: opts, chunk: min(firstChunk, int64(opts.SegmentBytes))}
+	s.idle.L = &s.mu
+	s.sealer.init()
+	if err := s.fs.MakeDir(dir); err != nil {
+		return nil, fmt.Errorf("diskstore: open %s: %w", dir, err)
+	}
+	// Looked at before anything is made in it: it may be somebody else's.
+	if _, err := list(s.fs, dir); err != nil {
+		return nil, err
+	}
+	if s.lock, err = s.fs.Lock(s.path(lockName)); err != nil {
+		if errors.Is(err, vfs.ErrLocked) {
+			return nil, &dcb.UnavailableError{Cause: fmt.Errorf("%w: another process, or another store of this one, has %s open; only one may", ErrLocked, dir)}
+		}
+		return nil, fmt.Errorf("diskstore: lock %s: %w", dir, err)
+	}
+	if err := guarded(s.recover); err != nil {
+		s.sealer.stop()
+		for _, a := range s.actives {
+			_ = a.file.Close()
+			a.segment.unmap()
+		}
+		_ = s.lock.Close()
+		return nil, err
+	}
+	s.maintain()
+	return s, nil
+}
+
+// recover finds out what the directory holds, and makes the store ready to go on.
+func (s *Store) recover() error {
+	found, err := list(s.fs, s.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range found.unfinished {
+		if err := s.fs.Remove(s.path(name)); err != nil {
+			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
+		}
+	}
+	if len(found.segments) == 0 {
+		if err := s.begin(); err != nil {
+			return fmt.Errorf("diskstore: make a new store in %s: %w", s.dir, err)
+		}
+		if found, err = list(s.fs, s.dir); err != nil {
+			return err
+		}
+	}
+	chain, err := readChain(s.fs, s.dir, found)
+	if err != nil {
+		return err
+	}
+	if chain.unused != "" {
+		if err := errors.Join(s.fs.Remove(s.path(chain.unused)), s.fs.SyncDir(s.dir)); err != nil {
+			return fmt.Errorf("diskstore: remove a segment that was never used: %w", err)
+		}
+	}
+	s.id = chain.headers[0].StoreID
+	last := len(chain.segments) - 1
+	a := &active{segment: chain.segments[last], header: chain.headers[last], tail: tail.New()}
+	if a.file, err = s.fs.OpenWrite(a.segment.path); err != nil {
+		return fmt.Errorf("diskstore: open %s: %w", base(a.segment.path), err)
+	}
+	s.actives, s.active = []*active{a}, a
+	all, err := s.recoverActive(a)
+	if err != nil {
+		return err
+	}
+	a.end = all.end
+	s.log = written{active: a, frames: all, durable: all.next - 1}
+	s.decided, s.lastRecorded = all.next-1, all.recordedAt
+	parts, err := s.openIndexes(found, chain)
+	if err != nil {
+		return err
+	}
+	parts = append(parts, part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	s.publish(chain.segments, parts)
+	s.head.Raise(s.decided)
+	return nil
+}
+
+// begin makes the first segment of a new store.
+func (s *Store) begin() error {
+	header := frame.Segment{First: 1}
+	if _, err := rand.Read(header.StoreID[:]); err != nil {
+		return err
+	}
+	return writeAside(s.fs, s.path(segmentName(1)), func(file writeFile) error {
+		if _, err := file.WriteAt(header.Encode(), 0); err != nil {
+			return err
+		}
+		return file.Sync()
+	})
+}
+
+// recoverActive reads the segment that was appended to into its index, up to the last whole frame, and sees to it that what was read is durable and
+// nothing is behind it.
+func (s *Store) recoverActive(a *active) (frames, error) {
+	content, err := a.segment.content()
+	if err != nil {
+		return frames{}, err
+	}
+	all := newFrames(a.header)
+	add := addTo(a.tail)
+	for err == nil {
+		err = all.read(content, add)
+	}
+	rest := bytes.TrimRight(content[all.end:], "\x00")
+	if corrupt := damaged(a.segment, content, all, err); corrupt != nil {
+		return all, corrupt
+	}
+	if len(rest) > 0 {
+		s.opts.Log.Info("dropped what a crash had left unfinished; no append was answered for it",
+			"file", a.segment.path, "offset", all.end, "bytes", len(rest), "position", all.next)
+		if err := zero(a.file, int64(all.end), int64(len(rest))); err != nil {
+			return all, fmt.Errorf("diskstore: drop what was not finished in %s: %w", base(a.segment.path), err)
+		}
+	}
+	if all.marked && len(rest) == 0 {
+		return all, nil
+	}
+	return all, s.vouch(a, &all)
+}
+
+// damaged returns what is wrong if reading ended with err where it should not have: if what is behind the last whole frame was once durable.
+func damaged(g *segment, content []byte, all frames, err error) error {
+	corrupt := &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+	if !errors.Is(err, frame.ErrEnd) && !errors.Is(err, frame.ErrBroken) {
+		return err
+	}
+	rest := content[all.end:]
+	if _, whole := frame.Read(rest); whole == nil {
+		return corrupt // its checksum is right, so that it was written like this
+	}
+	if at, found := frame.FindProof(bytes.TrimRight(rest, "\x00"), all.next); found {
+		corrupt.Problem = fmt.Errorf("%w, although what is written at offset %d says that it was durable", err, int64(all.end)+int64(at))
+		return corrupt
+	}
+	return nil
+}
+
+// vouch makes durable what is in the active segment, and writes a mark behind it that says so: whatever is found to be wrong with it later is damage.
+func (s *Store) vouch(a *active, all *frames) error {
+	mark := frame.Mark(all.next, all.recordedAt)
+	err := a.file.Sync()
+	if err == nil {
+		_, err = a.file.WriteAt(mark, int64(all.end))
+	}
+	if err == nil {
+		err = a.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("diskstore: make %s durable: %w", base(a.segment.path), err)
+	}
+	a.segment.size.Store(max(a.segment.size.Load(), int64(all.end)+int64(len(mark))))
+	all.sum = frame.Sum(all.sum, binary.LittleEndian.Uint32(mark[4:]))
+	all.end += uint32(len(mark))
+	all.marked = true
+	return nil
+}
+
+// finish leaves the directory as it is to be when the store is closed. Nobody appends any more.
+func (s *Store) finish() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	l := &s.log
+	a := l.active
+	if s.failed == nil {
+		if !l.marked {
+			err = s.vouch(a, &l.frames)
+		}
+		if err == nil && int64(l.end) < a.segment.size.Load() {
+			a.segment.size.Store(int64(l.end))
+			_ = a.file.Truncate(int64(l.end)) // as in sealOne
+			err = a.file.Sync()
+		}
+	}
+	for _, a := range s.actives {
+		err = errors.Join(err, a.file.Close())
+	}
+	s.sealer.mu.Lock()
+	for _, a := range s.sealer.waiting {
+		if a.file != nil {
+			err = errors.Join(err, a.file.Close())
+		}
+	}
+	s.sealer.mu.Unlock()
+	if s.spare != nil {
+		err = errors.Join(err, s.spare.file.Close(), s.fs.Remove(s.path(spareName)))
+	}
+	return err
+}
+
+// writeFile is a file that is being written.
+type writeFile = vfs.File
+
+// writeAside makes a file that is there as a whole, durable and under its name, or not at all. Write writes it and syncs it.
+func writeAside(files vfs.FS, path string, write func(file writeFile) error) error {
+	tmp := path + tmpSuffix
+	file, err := createAnew(files, tmp)
+	if err != nil {
+		return err
+	}
+	err = write(file)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = files.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = files.Remove(tmp) // it is removed at the next opening otherwise
+		return err
+	}
+	return files.SyncDir(dirOf(path))
+}
+
+// readHeader returns what a segment says of itself.
+func readHeader(files vfs.FS, path string) (frame.Segment, error) {
+	file, err := files.Open(path)
+	if err != nil {
+		return frame.Segment{}, err
+	}
+	defer file.Close()
+	b := make([]byte, frame.SegmentBytes)
+	n, err := file.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return frame.Segment{}, err
+	}
+	return frame.ReadSegment(b[:n])
+}

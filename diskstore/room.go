@@ -1,0 +1,179 @@
+package diskstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/tail"
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// Room in the log is prepared before it is needed, by writing zeros to the disk, so that a sync has nothing to make durable but what was written: a
+// larger file at the end of the active segment, and a spare file to go on in. A store that is appended to a little takes a little, and one that is
+// appended to much soon a whole segment at a time.
+
+// firstChunk is how much room is prepared first after an opening. It doubles with each time, up to the size of a segment.
+const firstChunk = 256 << 10
+
+// preparation is room being prepared.
+type preparation struct {
+	done chan struct{}
+	err  error // when done
+}
+
+// spare is a file that the log can go on in. It has its room, but no name yet.
+type spare struct {
+	file vfs.File
+	size int64
+}
+
+// room returns nil if the active segment has room for a frame of that size, possibly after it became a new one. Otherwise it has room prepared, and returns a wait for
+// that.
+func (s *Store) room(size int64) (wait func(context.Context) error, err error) {
+	end := int64(s.active.end)
+	isNew := end == frame.SegmentBytes
+	switch {
+	case isNew || end+size <= int64(s.opts.SegmentBytes):
+		if end+size <= s.active.segment.size.Load() {
+			return nil, nil
+		}
+		return s.untilDone(s.grow(end + size)), nil
+	case s.spare != nil && frame.SegmentBytes+size <= s.spare.size:
+		return nil, s.roll()
+	}
+	return s.untilDone(s.makeSpare(frame.SegmentBytes + size)), nil
+}
+
+// untilDone returns a wait for room.
+func (s *Store) untilDone(p *preparation) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-p.done:
+			if p.err != nil {
+				return unavailable(false, "append: there is no room for it: %w", p.err)
+			}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// prepareAhead has room prepared that will soon be needed. If that fails it is tried again when somebody waits for it.
+func (s *Store) prepareAhead() {
+	if s.preparing != nil || s.full {
+		return
+	}
+	size, segment := s.active.segment.size.Load(), int64(s.opts.SegmentBytes)
+	left := size - int64(s.active.end)
+	switch {
+	case size < segment && left < s.chunk/2:
+		s.grow(0)
+	case size >= segment && s.spare == nil && left < segment/2:
+		s.makeSpare(0)
+	}
+}
+
+// grow has the active segment made larger, to at least that size.
+func (s *Store) grow(least int64) *preparation {
+	a := s.active
+	size := max(min(a.segment.size.Load()+s.chunk, int64(s.opts.SegmentBytes)), least)
+	return s.prepare(func() error {
+		if err := a.file.Preallocate(size); err != nil {
+			return err
+		}
+		a.segment.size.Store(size)
+		return nil
+	})
+}
+
+// makeSpare has a spare file made, of at least that size.
+func (s *Store) makeSpare(least int64) *preparation {
+	if s.preparing != nil {
+		return s.preparing
+	}
+	size := max(min(s.chunk, int64(s.opts.SegmentBytes)), least)
+	old := s.spare
+	s.spare = nil
+	return s.prepare(func() error {
+		if old != nil { // it is too small for what came
+			_ = old.file.Close()
+		}
+		if err := s.sealer.waitForBacklog(); err != nil {
+			return fmt.Errorf("the segments before it have no index yet: %w", err)
+		}
+		file, err := createAnew(s.fs, s.path(spareName))
+		if err != nil {
+			return err
+		}
+		if err := file.Preallocate(size); err != nil {
+			_ = file.Close()
+			return errors.Join(err, s.fs.Remove(s.path(spareName)))
+		}
+		s.mu.Lock()
+		s.spare = &spare{file, size}
+		s.mu.Unlock()
+		return nil
+	})
+}
+
+// prepare carries out the job in a goroutine, unless one is being carried out, and returns the one that is.
+func (s *Store) prepare(job func() error) *preparation {
+	if s.preparing != nil {
+		return s.preparing
+	}
+	p := &preparation{done: make(chan struct{})}
+	s.preparing = p
+	s.chunk = min(2*s.chunk, int64(s.opts.SegmentBytes))
+	go func() {
+		p.err = job()
+		s.mu.Lock()
+		s.preparing, s.full = nil, p.err != nil
+		s.mu.Unlock()
+		close(p.done)
+	}()
+	return p
+}
+
+// createAnew creates a file, in the place of one that was left behind.
+func createAnew(files vfs.FS, path string) (vfs.File, error) {
+	if err := files.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return files.Create(path)
+}
+
+// roll goes on in the spare file. It is durable under its name before anything is written to it.
+func (s *Store) roll() error {
+	first := s.decided + 1
+	g := newSegment(s.fs, s.dir, first, s.spare.size)
+	file := s.spare.file
+	err := s.fs.Rename(s.path(spareName), g.path)
+	if err == nil {
+		if err = s.fs.SyncDir(s.dir); err != nil {
+			err = errors.Join(err, s.fs.Remove(g.path))
+		}
+	}
+	s.spare = nil
+	if err != nil {
+		_ = file.Close()
+		return unavailable(false, "append: the log cannot go on in a new file: %w", err)
+	}
+	s.open(&active{segment: g, header: frame.Segment{StoreID: s.id, First: first}, file: file, tail: tail.New(), end: frame.SegmentBytes})
+	return nil
+}
+
+// open lets the log go on in a, in the view too.
+func (s *Store) open(a *active) {
+	v := s.view.Load()
+	parts := append([]part(nil), v.parts...)
+	parts[len(parts)-1].last = a.segment.first - 1
+	parts = append(parts, part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	s.publish(append(append([]*segment(nil), v.segments...), a.segment), parts)
+	s.actives = append(s.actives, a)
+	s.active = a
+}
+

@@ -1,0 +1,191 @@
+package diskstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/postings"
+	"github.com/dcbstore/dcb/diskstore/internal/tail"
+	"github.com/dcbstore/dcb/diskstore/internal/term"
+)
+
+// Stats is what a store holds.
+type Stats struct {
+	Events     uint64      `json:"events"`
+	Segments   int         `json:"segments"`
+	LogBytes   int64       `json:"log_bytes"` // room that was prepared included
+	IndexFiles int         `json:"index_files"`
+	IndexBytes int64       `json:"index_bytes"`
+	Tags       int         `json:"tags"` // different ones
+	IDs        int         `json:"ids"`
+	Types      []TypeStats `json:"types"` // those of most events first
+}
+
+// TypeStats is how many events have a type.
+type TypeStats struct {
+	Type   string `json:"type"`
+	Events uint64 `json:"events"`
+}
+
+// Stats counts what the store holds. It reads the dictionary of every index, and the segment that is appended to.
+func (s *Store) Stats(ctx context.Context) (Stats, error) {
+	var stats Stats
+	head, err := s.Head(ctx)
+	if err != nil {
+		return stats, err
+	}
+	found, err := list(s.fs, s.dir)
+	if err != nil {
+		return stats, err
+	}
+	stats.Events, stats.Segments, stats.IndexFiles = uint64(head), len(found.segments), len(found.indexes)
+	for _, info := range found.segments {
+		stats.LogBytes += info.Size
+	}
+	if stats.IndexBytes, err = s.sizeOf(found.indexes); err != nil {
+		return stats, err
+	}
+	err = s.reading(func(v *view) error { return v.blame(ctx, s.countTerms(ctx, v, &stats)) })
+	return stats, err
+}
+
+// blame finds the file that is damaged, if that is what err says of one of many.
+func (v *view) blame(ctx context.Context, err error) error {
+	if !errors.Is(err, indexfile.ErrBroken) {
+		return err
+	}
+	for i := range v.parts {
+		p := &v.parts[i]
+		if p.file == nil {
+			continue
+		}
+		if broken := p.file.Verify(ctx); broken != nil {
+			return p.explain(broken)
+		}
+	}
+	return err
+}
+
+func (s *Store) sizeOf(names []string) (bytes int64, err error) {
+	for _, name := range names {
+		file, err := s.fs.Open(s.path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // merged meanwhile
+		}
+		if err != nil {
+			return 0, fmt.Errorf("diskstore: stats: %w", err)
+		}
+		size, err := file.Size()
+		_ = file.Close() // of what was only looked at
+		if err != nil {
+			return 0, fmt.Errorf("diskstore: stats: %w", err)
+		}
+		bytes += size
+	}
+	return bytes, nil
+}
+
+func (s *Store) countTerms(ctx context.Context, v *view, stats *Stats) error {
+	sources, err := s.sources(v)
+	if err != nil {
+		return err
+	}
+	if stats.Tags, err = indexfile.CountTerms(ctx, term.Tag, nil, sources...); err != nil {
+		return err
+	}
+	if stats.IDs, err = indexfile.CountTerms(ctx, term.ID, nil, sources...); err != nil {
+		return err
+	}
+	counts := make(map[term.Key]uint64)
+	if _, err = indexfile.CountTerms(ctx, term.Type, counts, sources...); err != nil {
+		return err
+	}
+	stats.Types = nil
+	var w walk
+	for key, count := range counts {
+		name, err := w.typeName(v, key)
+		if err != nil {
+			return err
+		}
+		stats.Types = append(stats.Types, TypeStats{name, count})
+	}
+	slices.SortFunc(stats.Types, func(a, b TypeStats) int {
+		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.Type, b.Type))
+	})
+	return nil
+}
+
+// sources returns the indexes of a view, and for that of the segment that is appended to, which grows, one of what it holds now.
+func (s *Store) sources(v *view) ([]indexfile.Source, error) {
+	var sources []indexfile.Source
+	for _, p := range v.parts {
+		switch {
+		case p.file != nil:
+			sources = append(sources, p.file)
+		case p.last != endless:
+			sources = append(sources, p.tail)
+		default:
+			index, err := s.indexOfActive(v.segments[len(v.segments)-1])
+			if err != nil {
+				return nil, err
+			}
+			sources = append(sources, index)
+		}
+	}
+	return sources, nil
+}
+
+// indexOfActive makes an index in memory of what the segment holds that is appended to, up to the head.
+func (s *Store) indexOfActive(g *segment) (*tail.Index, error) {
+	index := tail.New()
+	head, err := s.head.Load()
+	if err != nil || head < g.first {
+		return index, err
+	}
+	header, err := readHeader(s.fs, g.path)
+	if err != nil {
+		return nil, &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: restore}
+	}
+	content, err := g.content()
+	if err != nil {
+		return nil, err
+	}
+	all, add := newFrames(header), addTo(index)
+	for all.next <= head {
+		if err := all.read(content, add); err != nil {
+			return nil, &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+		}
+	}
+	return index, nil
+}
+
+// typeName returns the type that has a key.
+func (w *walk) typeName(v *view, key term.Key) (string, error) {
+	for i := range v.parts {
+		p := &v.parts[i]
+		list, err := p.index.List(key)
+		if err != nil {
+			return "", p.explain(err)
+		}
+		var c postings.Cursor
+		c.Reset(list, 0, uint32(min(p.last-p.first, dcb.Position(1<<32-1))), false)
+		offset, ok := c.Current()
+		if err := c.Err(); err != nil {
+			return "", p.explain(err)
+		}
+		if !ok {
+			continue
+		}
+		if err := w.at(v, p.first+dcb.Position(offset)); err != nil {
+			return "", err
+		}
+		return string([]byte(w.event.Type)), nil
+	}
+	return "", fmt.Errorf("diskstore: no event has the type with key %#x: %w", uint64(key), dcb.ErrCorrupt)
+}

@@ -1,0 +1,309 @@
+package diskstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/tail"
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// InspectOptions are for [Verify] and [Backup]. The zero value has the defaults.
+type InspectOptions struct {
+	// Progress is told how many bytes of how many were dealt with, many times a second. Default: nobody is.
+	Progress func(done, total int64)
+
+	fs vfs.FS // the operating system's, but in tests
+}
+
+func (o *InspectOptions) complete() InspectOptions {
+	var opts InspectOptions
+	if o != nil {
+		opts = *o
+	}
+	if opts.Progress == nil {
+		opts.Progress = func(int64, int64) {}
+	}
+	if opts.fs == nil {
+		opts.fs = vfs.OS()
+	}
+	return opts
+}
+
+// Report is what [Verify] found.
+type Report struct {
+	// Events, Segments and IndexFiles are how many were checked, Bytes the size of all of them.
+	Events     uint64
+	Segments   int
+	IndexFiles int
+	Bytes      int64
+	// InUse says that a store had the directory open. What it was writing meanwhile was not judged.
+	InUse bool
+	// Unfinished is how many bytes a crash left behind the end of the log. No append was answered for them; the next opening drops them.
+	Unfinished int64
+	// Unindexed is how many sealed segments have no index file. The next opening makes it.
+	Unindexed int
+	// Problems are what is damaged, in the log each a [CorruptError]. An index file that is damaged is made again when it is used; what is
+	// damaged in the log is lost.
+	Problems []error
+}
+
+// Verify checks every frame, every event and every position of the store in a directory, and every index file against the log, whether the store is open
+// or not. It changes nothing. The error says that it could not be done; what is wrong with the store is in the report.
+func Verify(ctx context.Context, dir string, options *InspectOptions) (Report, error) {
+	opts := options.complete()
+	v := &verifier{ctx: ctx, fs: opts.fs, dir: dir, opts: opts}
+	found, err := listStore(v.fs, dir)
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		v.report.Problems = append(v.report.Problems, err)
+		return v.report, nil
+	}
+	if err != nil {
+		return v.report, err
+	}
+	lock, inUse, err := lockIfOpen(v.fs, dir)
+	if err != nil {
+		return v.report, err
+	}
+	defer lock.Close()
+	v.report.InUse = inUse
+	err = guarded(func() error { return v.verify(found) })
+	for _, x := range v.indexes {
+		_ = x.Close()
+	}
+	return v.report, err
+}
+
+// listStore is list for a directory that has to hold a store.
+func listStore(files vfs.FS, dir string) (listing, error) {
+	found, err := list(files, dir)
+	if err == nil && len(found.segments) == 0 {
+		err = fmt.Errorf("%w: %s holds no log", ErrNoStore, dir)
+	}
+	return found, err
+}
+
+// lockIfOpen takes the lock of a store, so that nobody opens it meanwhile, if that can be done without changing anything; or it tells that somebody has it.
+func lockIfOpen(files vfs.FS, dir string) (lock io.Closer, inUse bool, err error) {
+	path := filepath.Join(dir, lockName)
+	file, err := files.Open(path)
+	if err != nil {
+		return io.NopCloser(nil), false, nil //nolint:nilerr // it was never opened here, or it may only be read
+	}
+	if err := file.Close(); err != nil {
+		return nil, false, fmt.Errorf("diskstore: %w", err)
+	}
+	lock, err = files.Lock(path)
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return io.NopCloser(nil), true, nil
+	case errors.Is(err, fs.ErrPermission): // what one may only read one may verify
+		return io.NopCloser(nil), false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("diskstore: lock %s: %w", dir, err)
+	}
+	return lock, false, nil
+}
+
+type verifier struct {
+	ctx     context.Context //nolint:containedctx // of the one call that this is the state of
+	fs      vfs.FS
+	dir     string
+	opts    InspectOptions
+	report  Report
+	indexes []*checkedIndex
+	buffer  []byte
+	total   int64
+}
+
+// checkedIndex is an index file, and how much of what it says the log has said too.
+type checkedIndex struct {
+	*indexfile.Index
+	path     string
+	postings uint64 // that the log has
+	wrong    bool   // it was said already
+	covered  uint32 // events of the log that were compared
+	sum      uint32
+}
+
+func (v *verifier) problem(err error) { v.report.Problems = append(v.report.Problems, err) }
+
+func (v *verifier) verify(found listing) error {
+	for _, info := range found.segments {
+		v.total += info.Size
+	}
+	if err := v.openIndexes(found.indexes); err != nil {
+		return err
+	}
+	w := segmentWalk{next: 1}
+	for i, info := range found.segments {
+		if err := v.segment(&w, found.segments[i:], filepath.Join(v.dir, info.Name)); err != nil {
+			return err
+		}
+	}
+	v.report.Events = uint64(w.next) - 1
+	for _, x := range v.indexes {
+		v.finishIndex(x, w.next)
+	}
+	return nil
+}
+
+// openIndexes opens all index files, and checks each by itself.
+func (v *verifier) openIndexes(names []string) error {
+	for _, name := range names {
+		path := filepath.Join(v.dir, name)
+		x, err := indexfile.Open(v.fs, path)
+		if err == nil {
+			v.indexes = append(v.indexes, &checkedIndex{Index: x, path: path})
+			v.report.IndexFiles++
+			v.report.Bytes += x.Bytes()
+			err = x.Verify(v.ctx)
+		}
+		switch {
+		case err == nil || errors.Is(err, fs.ErrNotExist): // a store that is open has merged it meanwhile
+		case errors.Is(err, indexfile.ErrBroken) || errors.Is(err, indexfile.ErrVersion):
+			v.problem(fmt.Errorf("diskstore: index file %s: %w; it is made again when it is used", path, err))
+			if len(v.indexes) > 0 && v.indexes[len(v.indexes)-1].path == path {
+				v.indexes[len(v.indexes)-1].wrong = true
+			}
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// segmentWalk is what is known before a segment is read.
+type segmentWalk struct {
+	next     dcb.Position // the first position of the next segment
+	storeID  [16]byte
+	recorded int64 // when the last event was
+}
+
+// segment checks the first of the segments that are left.
+func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
+	first, _ := parseSegmentName(left[0].Name)
+	isLast := len(left) == 1
+	corrupt := func(offset int64, position dcb.Position, format string, args ...any) {
+		v.problem(&CorruptError{File: path, Offset: offset, Position: position, Problem: fmt.Errorf(format, args...), Advice: restore})
+	}
+	b, err := v.read(path)
+	if err != nil {
+		return err
+	}
+	v.report.Segments++
+	v.report.Bytes += int64(len(b))
+	if first != w.next {
+		corrupt(0, w.next, "it is the next segment, and events from position %d to %d are missing before it", w.next, first-1)
+		w.next = first
+	}
+	header, err := frame.ReadSegment(b)
+	switch {
+	case errors.Is(err, frame.ErrVersion):
+		return fmt.Errorf("%w: %s: %w", ErrVersion, path, err)
+	case err != nil && isLast && first > 1:
+		if _, proof := frame.FindProof(b, first); proof {
+			corrupt(0, first, "%w", err)
+		} else {
+			v.report.Unfinished += int64(len(bytes.TrimRight(b, "\x00")))
+		}
+		return nil
+	case err != nil:
+		corrupt(0, first, "%w", err)
+		return nil
+	case header.First != first:
+		corrupt(0, first, "it says that it begins at position %d", header.First)
+		return nil
+	case first > 1 && header.StoreID != w.storeID:
+		corrupt(0, first, "it belongs to another store")
+	}
+	w.storeID = header.StoreID
+	all, index, err := v.frames(b, header)
+	if isLast {
+		v.end(path, b, all, err)
+	} else {
+		v.sealed(filepath.Join(v.dir, left[1].Name), path, all, err)
+	}
+	w.next, w.recorded = all.next, all.recordedAt
+	return v.compare(first, all, index, isLast)
+}
+
+// frames reads all frames of a segment into an index of their events. The error says why there are no more.
+func (v *verifier) frames(b []byte, header frame.Segment) (frames, *tail.Index, error) {
+	all, index := newFrames(header), tail.New()
+	add := addTo(index)
+	for {
+		if err := all.read(b, add); err != nil {
+			return all, index, err
+		}
+	}
+}
+
+// sealed checks that the frames of a segment are those that the next one vouches for.
+func (v *verifier) sealed(nextPath, path string, all frames, ended error) {
+	next, err := readHeader(v.fs, nextPath)
+	if err != nil {
+		return // that is told when it is its turn
+	}
+	switch {
+	case all.end < next.End:
+		v.problem(&CorruptError{File: path, Offset: int64(all.end), Position: all.next, Problem: ended, Advice: restore})
+	case all.end != next.End || all.sum != next.Sum || all.next != next.First:
+		v.problem(&CorruptError{
+			File: path, Offset: int64(next.End), Position: all.next,
+			Problem: errors.New("its frames are not those that were there when the next segment was begun"), Advice: restore,
+		})
+	}
+}
+
+// end checks what is behind the last frame of the log.
+func (v *verifier) end(path string, b []byte, all frames, ended error) {
+	if v.report.InUse {
+		return
+	}
+	if err := damaged(&segment{path: path}, b, all, ended); err != nil {
+		v.problem(err)
+		return
+	}
+	v.report.Unfinished += int64(len(bytes.TrimRight(b[all.end:], "\x00")))
+}
+
+// read returns the content of a segment, in a buffer that the next call uses again.
+func (v *verifier) read(path string) ([]byte, error) {
+	file, err := v.fs.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("diskstore: %w", err)
+	}
+	defer file.Close()
+	size, err := file.Size()
+	if err != nil {
+		return nil, fmt.Errorf("diskstore: %w", err)
+	}
+	v.buffer = slices.Grow(v.buffer[:0], int(size))[:size]
+	const piece = 4 << 20
+	for at := 0; at < len(v.buffer); {
+		if err := v.ctx.Err(); err != nil {
+			return nil, err
+		}
+		n, err := file.ReadAt(v.buffer[at:min(at+piece, len(v.buffer))], int64(at))
+		at += n
+		v.opts.Progress(min(v.report.Bytes+int64(at), v.total), v.total)
+		if errors.Is(err, io.EOF) {
+			return v.buffer[:at], nil // a store that is open has made it shorter meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("diskstore: read %s: %w", path, err)
+		}
+	}
+	return v.buffer, nil
+}

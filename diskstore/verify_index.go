@@ -1,0 +1,143 @@
+package diskstore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/postings"
+	"github.com/dcbstore/dcb/diskstore/internal/tail"
+	"github.com/dcbstore/dcb/diskstore/internal/term"
+)
+
+// compare compares the index files that cover a segment with an index that was made of its frames.
+func (v *verifier) compare(first dcb.Position, all frames, index *tail.Index, isLast bool) error {
+	indexed := false
+	for _, x := range v.indexes {
+		meta := x.Meta()
+		if first < meta.First || first >= meta.First+dcb.Position(meta.Count) {
+			continue
+		}
+		indexed = true
+		if x.wrong {
+			continue
+		}
+		x.covered += index.Added()
+		x.sum = frame.Sum(x.sum, all.sum)
+		err := x.compare(index, uint32(first-meta.First))
+		switch {
+		case errors.Is(err, errDiffers):
+			x.wrong = true
+			v.problem(fmt.Errorf("diskstore: index file %s: %w; remove it, and it is made again when the store is opened", x.path, err))
+		case errors.Is(err, indexfile.ErrBroken):
+			x.wrong = true // it was told
+		case err != nil:
+			return err
+		}
+	}
+	if !indexed && !isLast {
+		v.report.Unindexed++
+	}
+	return nil
+}
+
+var errDiffers = errors.New("it says otherwise than the log")
+
+// compare compares the events of the file from offset base on, as many as index has, with index.
+func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
+	if uint64(base)+uint64(index.Added()) > uint64(x.Count()) {
+		return fmt.Errorf("%w: it has too few events", errDiffers)
+	}
+	for offset := range index.Added() {
+		place, typeID, err := x.Event(base + offset)
+		if err != nil {
+			return err
+		}
+		key, err := x.TypeKey(typeID)
+		if err != nil {
+			return err
+		}
+		wantPlace, wantType, _ := index.Event(offset)
+		if wantKey, _ := index.TypeKey(wantType); place != wantPlace || key != wantKey {
+			return fmt.Errorf("%w about the event at position %d", errDiffers, x.Meta().First+dcb.Position(base+offset))
+		}
+	}
+	for kind := range term.Kinds {
+		terms := make([]indexfile.Term, index.TermCount(term.Kind(kind)))
+		if err := index.ReadTerms(term.Kind(kind), 0, terms); err != nil {
+			return err
+		}
+		for _, t := range terms {
+			list, err := x.List(t.Key)
+			if err != nil {
+				return err
+			}
+			if err := sameOffsets(list, t.List, base, index.Added()); err != nil {
+				return err
+			}
+			x.postings += uint64(t.List.Len())
+		}
+	}
+	return nil
+}
+
+// sameOffsets compares a list of the file, from base on, with one of the log.
+func sameOffsets(of, log postings.List, base, count uint32) error {
+	var got, want postings.Cursor
+	got.Reset(of, base, base+count-1, false)
+	want.Reset(log, 0, count-1, false)
+	for {
+		a, ok := got.Current()
+		if err := got.Err(); err != nil {
+			return err
+		}
+		b, more := want.Current()
+		if ok != more || ok && a != base+b {
+			return fmt.Errorf("%w about which events have a tag, type or ID", errDiffers)
+		}
+		if !ok {
+			return nil
+		}
+		got.Next()
+		want.Next()
+	}
+}
+
+// finishIndex checks that the file has nothing that the log has not.
+func (v *verifier) finishIndex(x *checkedIndex, next dcb.Position) {
+	meta := x.Meta()
+	if x.wrong {
+		return
+	}
+	differs := func(format string, args ...any) {
+		v.problem(fmt.Errorf("diskstore: index file %s: %w: %s; remove it, and it is made again when the store is opened", x.path, errDiffers, fmt.Sprintf(format, args...)))
+	}
+	if meta.First+dcb.Position(meta.Count) > next {
+		differs("it goes beyond the end of the log, position %d", next-1)
+		return
+	}
+	if x.covered != meta.Count || x.sum != meta.Sum {
+		if len(v.report.Problems) == 0 { // otherwise the log is what is wrong
+			differs("it was made of another log")
+		}
+		return
+	}
+	total := uint64(0)
+	for kind := range term.Kinds {
+		terms := make([]indexfile.Term, min(x.TermCount(term.Kind(kind)), 1024))
+		for rank := 0; rank < x.TermCount(term.Kind(kind)); rank += len(terms) {
+			terms = terms[:min(len(terms), x.TermCount(term.Kind(kind))-rank)]
+			if err := x.ReadTerms(term.Kind(kind), rank, terms); err != nil {
+				return // Verify has told it
+			}
+			for _, t := range terms {
+				total += uint64(t.List.Len())
+			}
+		}
+	}
+	if total != x.postings {
+		differs("it has %d entries, and the log %d", total, x.postings)
+	}
+}
