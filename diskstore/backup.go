@@ -99,7 +99,7 @@ func (b *backer) copy(source chain, there listing) error {
 	}
 	b.report.Kept = kept
 	for i, g := range source.segments[kept:] {
-		if g.first > b.last+1 {
+		if g.first-1 > b.last {
 			break
 		}
 		end := g.end

@@ -1,6 +1,7 @@
 // Package stores opens any store from a URL. It is the room that joins the others, for programs whose user says where the
 // events are:
 //
+//	disk:PATH                           in a directory, which is made if it is missing
 //	mem:                                in memory, forgotten with the process
 //	postgres://user@host:5432/database  in PostgreSQL
 //
@@ -24,7 +25,7 @@ import (
 )
 
 // Default is the URL of the store that is opened where none is named.
-const Default = "mem:"
+const Default = "disk:dcb-data"
 
 // Variable is the environment variable that names the store.
 const Variable = "DCB_STORE"
@@ -46,6 +47,7 @@ type scheme struct {
 
 func schemes() []scheme {
 	return []scheme{
+		{"disk", "disk:PATH", openDisk},
 		{"mem", "mem:", openMemory},
 		{"postgres", "postgres://user@host:5432/database", openPostgres},
 		{"postgresql", "", openPostgres}, // the same, by its other name

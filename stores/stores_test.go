@@ -2,11 +2,13 @@ package stores_test
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/stores"
 )
 
@@ -28,12 +30,44 @@ func TestAStoreInMemoryIsOpenedAndClosed(t *testing.T) {
 	}
 }
 
+func TestAStoreInADirectoryLasts(t *testing.T) {
+	t.Parallel()
+	url := "disk:" + filepath.Join(t.TempDir(), "a", "b")
+	for n := range dcb.Position(3) {
+		appendOne(t, url, n+1)
+	}
+	if dir, err := stores.Dir(url); err != nil || "disk:"+dir != url {
+		t.Errorf("Dir(%q) = %q, %v", url, dir, err)
+	}
+	if _, err := stores.Dir("mem:"); !errors.Is(err, stores.ErrURL) {
+		t.Errorf("Dir of a store in memory: %v; want ErrURL", err)
+	}
+}
+
+func TestOneProcessAtATimeOpensADirectory(t *testing.T) {
+	t.Parallel()
+	url := "disk:" + t.TempDir()
+	store, err := stores.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	second, err := stores.Open(t.Context(), url)
+	if err == nil {
+		_ = second.Close()
+	}
+	if !errors.Is(err, dcb.ErrUnavailable) || !errors.Is(err, diskstore.ErrLocked) {
+		t.Errorf("a second Open: %v; want ErrUnavailable and ErrLocked", err)
+	}
+}
+
 func TestTheEnvironmentNamesTheStore(t *testing.T) {
 	t.Setenv(stores.Variable, "nonsense")
 	if _, err := stores.FromEnv(t.Context()); !errors.Is(err, stores.ErrURL) {
 		t.Errorf("%s=nonsense: %v", stores.Variable, err)
 	}
 	t.Setenv(stores.Variable, "")
+	t.Chdir(t.TempDir())
 	store, err := stores.FromEnv(t.Context())
 	if err != nil {
 		t.Fatalf("%s unset: %v", stores.Variable, err)
@@ -51,6 +85,8 @@ func TestAWrongURLIsNamedWithWhatWouldBeRight(t *testing.T) {
 		{"/var/lib/events", "no scheme", "postgres://"},
 		{"mysql://localhost/db", "unknown scheme", "postgres://"},
 		{"MEM:", "unknown scheme", "mem:"},
+		{"disk:", "names no directory", "disk:PATH"},
+		{"disk://events", "a path follows disk:", "disk:events or disk:/events"},
 		{"mem:events", `"events"`, "write mem:"},
 		{"mem://", `"//"`, "write mem:"},
 		{"file:events", "unknown scheme", "mem:"},
@@ -131,7 +167,7 @@ func TestPasswordsAreHidden(t *testing.T) {
 
 func TestOnlyMemoryForgets(t *testing.T) {
 	t.Parallel()
-	if stores.Lasts("mem:") || stores.Lasts("") || !stores.Lasts("postgres://localhost/db") {
-		t.Error("a store in PostgreSQL lasts, one in memory does not")
+	if stores.Lasts("mem:") || stores.Lasts("") || !stores.Lasts("postgres://localhost/db") || !stores.Lasts(stores.Default) {
+		t.Error("a store in PostgreSQL or in a directory lasts, one in memory does not")
 	}
 }

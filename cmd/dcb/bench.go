@@ -96,7 +96,7 @@ func (p *program) bench(ctx context.Context, flags benchFlags) error {
 	}
 	progress := newProgressLine(p.err)
 	settings := flags.Settings
-	settings.Store = stores.Redact(p.measured())
+	settings.Store = stores.Redact(p.named())
 	settings.Watch = progress.working(settings.Workload)
 	settings.Filling = progress.filling
 	tell := func(result bench.Result) error {
@@ -113,10 +113,10 @@ func (p *program) bench(ctx context.Context, flags benchFlags) error {
 
 func (p *program) measure(ctx context.Context, settings bench.Settings, tell func(bench.Result) error) error {
 	if settings.Workload == "volume" {
-		open := func(ctx context.Context) (bench.Store, error) { return stores.Open(ctx, p.measured()) }
-		return settings.Volume(ctx, open, stores.Lasts(p.measured()), tell)
+		open := func(ctx context.Context) (bench.Store, error) { return stores.Open(ctx, p.named()) }
+		return settings.Volume(ctx, open, stores.Lasts(p.named()), tell)
 	}
-	store, err := stores.Open(ctx, p.measured())
+	store, err := stores.Open(ctx, p.named())
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/cmd/dcb/internal/eventline"
+	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/stores"
 )
 
@@ -18,6 +19,7 @@ const (
 	exitUsage       = 2
 	exitConflict    = 3
 	exitUnavailable = 4
+	exitCorrupt     = 5
 	exitInterrupted = 130
 )
 
@@ -27,7 +29,8 @@ const exitCodesHelp = `dcb ends with one of these exit codes:
   1    an error that none of the others is
   2    wrong usage: a command, flag, query, event or store URL that is not right; nothing was done
   3    conflict: an event matching the condition of dcb append was recorded already; nothing was appended
-  4    the store is unavailable now; trying again may help
+  4    the store is unavailable now (in use by another process, a lost connection, a full disk); trying again may help
+  5    what is stored is damaged; what dcb verify finds is told by this too
   130  interrupted (Ctrl-C or SIGTERM) before the work was done; dcb speedrun and dcb bench report what was done
        until then. dcb follow has no end of its own, so that for it an interrupt is the end: 0
 
@@ -57,7 +60,7 @@ func (p *program) report(ctx context.Context, err error) int {
 		err = errInterrupted
 	}
 	text := err.Error()
-	for _, prefix := range []string{"dcb: ", "stores: "} {
+	for _, prefix := range []string{"dcb: ", "stores: ", "diskstore: "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	fmt.Fprintf(p.err, "dcb: %s\n", text)
@@ -87,6 +90,12 @@ func explain(err error) (code int, hint string) {
 		return exitUsage, ""
 	case errors.Is(err, dcb.ErrConflict):
 		return exitConflict, "read again, decide again, and append with --after the head that you read"
+	case errors.As(err, new(damage)):
+		return exitCorrupt, "what is damaged in the log is lost, and comes back only from a backup; an index file is made again by itself"
+	case errors.Is(err, dcb.ErrCorrupt):
+		return exitCorrupt, ""
+	case errors.Is(err, diskstore.ErrLocked):
+		return exitUnavailable, "end the process that has it open, or let it do the work; dcb verify and dcb backup need not wait for it"
 	case errors.As(err, &unavailable) && unavailable.OutcomeUnknown:
 		return exitUnavailable, "look whether it was recorded; if every event has an id, simply append it again"
 	case errors.Is(err, dcb.ErrUnavailable):

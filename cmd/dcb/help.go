@@ -73,8 +73,12 @@ give, so that what one store printed another can append. Any other field is refu
 
 const storesHelp = `The store is named by a URL, in --store or in the environment variable DCB_STORE:
 
+  disk:PATH                             in a directory, which is made if it is missing
   mem:                                  in memory, forgotten when the command ends
   postgres://user@host:5432/database    in PostgreSQL; any URL that libpq and pgx understand
+
+Where none is named it is disk:dcb-data: the directory dcb-data where the command is called. One process at a time may have a store in
+a directory open; dcb verify and dcb backup work beside it.
 
 A PostgreSQL URL may have two parameters besides those of libpq:
 
@@ -84,4 +88,4 @@ A PostgreSQL URL may have two parameters besides those of libpq:
 For example postgres://localhost/events?dcb_schema=school. The password may stand in the URL, but it is better kept in the environment
 variable PGPASSWORD or in ~/.pgpass. dcb never prints it.
 
-dcb speedrun and dcb bench measure a store in memory where none is named. The other commands want one that lasts.`
+dcb speedrun and dcb bench write what they need into the store that they measure.`

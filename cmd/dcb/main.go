@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -23,6 +24,7 @@ import (
 
 func main() {
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal ends the work in good order. It also restores the default, so that a second one ends it at once.
 	context.AfterFunc(ctx, stop)
@@ -90,9 +92,9 @@ func (p *program) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dcb",
 		Short: "An event store for Dynamic Consistency Boundaries",
-		Long: `dcb works with event stores for Dynamic Consistency Boundaries: in memory, in PostgreSQL.
+		Long: `dcb works with event stores for Dynamic Consistency Boundaries: in a directory, in PostgreSQL, in memory.
 
-The store is named by --store or by the environment variable DCB_STORE; see dcb help stores.`,
+The store is named by --store or by the environment variable DCB_STORE, and is the directory dcb-data if neither names one; see dcb help stores.`,
 		Example: `  dcb speedrun
   dcb bench append --clients 64 --store postgres://localhost/events
   dcb read StudentJoinedCourse @course:go`,
@@ -104,18 +106,18 @@ The store is named by --store or by the environment variable DCB_STORE; see dcb 
 	root.SetIn(p.in)
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	root.PersistentFlags().StringVar(&p.storeURL, "store", os.Getenv(stores.Variable), "the `URL` of the store (default $DCB_STORE)")
+	root.PersistentFlags().StringVar(&p.storeURL, "store", os.Getenv(stores.Variable), "the `URL` of the store (default $DCB_STORE, or "+stores.Default+")")
 	// The default is shown in words: a password in the environment must not show up in a help text.
 	root.PersistentFlags().Lookup("store").DefValue = ""
 	root.AddCommand(p.speedrunCommand(), p.benchCommand(), p.appendCommand(), p.readCommand(), p.followCommand(),
-		p.headCommand(), p.versionCommand())
+		p.headCommand(), p.statsCommand(), p.verifyCommand(), p.backupCommand(), p.versionCommand())
 	root.AddCommand(helpTopics()...)
 	root.SetHelpCommand(helpCommand())
 	return root
 }
 
-// measured returns the URL of the store to measure: one that forgets is fine.
-func (p *program) measured() string {
+// named returns the URL of the store.
+func (p *program) named() string {
 	if p.storeURL == "" {
 		return stores.Default
 	}
@@ -124,14 +126,11 @@ func (p *program) measured() string {
 
 // openLasting opens the store for a command that would make no sense on one that is empty and forgets.
 func (p *program) openLasting(ctx context.Context) (stores.Store, error) {
-	const name = "name a store that lasts by --store or " + stores.Variable + "; see dcb help stores"
-	if p.storeURL == "" {
-		return nil, usagef(name, "no store is named")
-	}
-	store, err := stores.Open(ctx, p.storeURL)
-	if err == nil && !stores.Lasts(p.storeURL) {
+	store, err := stores.Open(ctx, p.named())
+	if err == nil && !stores.Lasts(p.named()) {
 		_ = store.Close()
-		return nil, usagef(name, "a store in memory is empty and forgets everything when the command ends")
+		return nil, usagef("name a store that lasts by --store or "+stores.Variable+", or none for "+stores.Default+"; see dcb help stores",
+			"a store in memory is empty and forgets everything when the command ends")
 	}
 	return store, err
 }

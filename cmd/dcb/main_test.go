@@ -41,18 +41,30 @@ func TestScriptsDoWhatTheySay(t *testing.T) {
 	})
 }
 
-// The scripts in lasting are run on every kind of store that outlives a process.
+// The scripts in lasting are run on every kind of store that outlives a process, those in shared on those that several processes may have open.
 func TestScriptsOnStoresThatLast(t *testing.T) {
 	t.Parallel()
-	for name, parameter := range map[string]string{"tags": "&dcb_index=tags", "tsvector": "&dcb_index=tsvector"} {
+	disk := func(t testing.TB) string { return "disk:" + t.TempDir() }
+	tags := func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tags" }
+	tsvector := func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tsvector" }
+	for name, c := range map[string]struct {
+		dir      string
+		newStore func(testing.TB) string
+	}{
+		"disk":            {"lasting", disk},
+		"tags":            {"lasting", tags},
+		"tsvector":        {"lasting", tsvector},
+		"tags shared":     {"shared", tags},
+		"tsvector shared": {"shared", tsvector},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testscript.Run(t, testscript.Params{
-				Dir: "testdata/lasting",
+				Dir: "testdata/" + c.dir,
 				Setup: func(env *testscript.Env) error {
-					schema := env.T().(testing.TB)
-					env.Setenv("DCB_STORE", pgtest.URL(schema)+parameter)
-					env.Setenv("OTHER_STORE", pgtest.URL(schema)+parameter)
+					tb := env.T().(testing.TB)
+					env.Setenv("DCB_STORE", c.newStore(tb))
+					env.Setenv("OTHER_STORE", c.newStore(tb))
 					return nil
 				},
 				Cmds: commands(),
@@ -67,7 +79,22 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"interrupt":      interrupt,
 		"jsonfields":     jsonFields,
 		"appendinfollow": appendInFollow,
+		"damage":         damageFile,
 	}
+}
+
+// damage FILE OFFSET changes a byte of a file.
+func damageFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: damage FILE OFFSET")
+	}
+	offset, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	path := ts.MkAbs(args[0])
+	content, err := os.ReadFile(path)
+	ts.Check(err)
+	content[offset] ^= 1
+	ts.Check(os.WriteFile(path, content, 0o600))
 }
 
 // exits CODE COMMAND... runs a command and wants that exit code. What it prints is there for stdout and stderr.

@@ -54,14 +54,14 @@ func (p *program) speedrun(ctx context.Context, flags speedrunFlags) error {
 	case flags.events < 0:
 		return usagef("", "--events is %d; it is at least 0", flags.events)
 	}
-	store, err := stores.Open(ctx, p.measured())
+	store, err := stores.Open(ctx, p.named())
 	if err != nil {
 		return err
 	}
 	progress := newProgressLine(p.err)
 	settings := bench.Settings{
 		Workload: "speedrun",
-		Store:    stores.Redact(p.measured()),
+		Store:    stores.Redact(p.named()),
 		Clients:  flags.clients,
 		Duration: flags.duration,
 		Events:   flags.events,
