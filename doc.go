@@ -30,8 +30,8 @@
 //
 // # What is where
 //
-// A store is opened from one of the other packages: memstore keeps events in memory, pgstore in PostgreSQL, and stores
-// opens any of them from a URL. [Stream], [Follow] and [Subscribe] work on every store. Package dcbtest is the
+// A store is opened from one of the other packages: memstore keeps events in memory, diskstore in a directory, pgstore in PostgreSQL,
+// and stores opens any of them from a URL. [Stream], [Follow] and [Subscribe] work on every store. Package dcbtest is the
 // conformance kit that every store here passes and that yours can too.
 //
 // What a store promises stands at [Store]; what it refuses, at [ValidateAppend] and [MaxTags] with the other limits; what a

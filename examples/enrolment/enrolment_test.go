@@ -20,8 +20,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// indexes names each kind of store by its index in PostgreSQL; the one without is in memory.
-var indexes = map[string]string{"memory": "", "PostgreSQL tags": "tags", "PostgreSQL tsvector": "tsvector"}
+// kinds has the URL of a new store of each kind.
+var kinds = map[string]func(t testing.TB) string{
+	"memory":              func(testing.TB) string { return "mem:" },
+	"directory":           func(t testing.TB) string { return "disk:" + t.TempDir() },
+	"PostgreSQL tags":     func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tags" },
+	"PostgreSQL tsvector": func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tsvector" },
+}
 
 // school is the application on a new store, within a test. Its methods fail the test where something is not as wanted.
 type school struct {
@@ -34,14 +39,10 @@ type school struct {
 func onEveryStore(t *testing.T, test func(s school)) {
 	t.Helper()
 	t.Parallel()
-	for name, index := range indexes {
+	for name, newURL := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := "mem:"
-			if index != "" {
-				url = pgtest.URL(t) + "&dcb_index=" + index
-			}
-			store, err := stores.Open(t.Context(), url)
+			store, err := stores.Open(t.Context(), newURL(t))
 			if err != nil {
 				t.Fatal(err)
 			}

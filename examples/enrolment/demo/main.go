@@ -2,7 +2,7 @@
 //
 //	go run ./examples/enrolment/demo
 //
-// DCB_STORE names the store to run on, in memory if unset.
+// DCB_STORE names the store to run on, the directory dcb-data if unset.
 package main
 
 import (
