@@ -66,8 +66,11 @@ func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.P
 		return b.report, err
 	}
 	lock, err := b.fs.Lock(filepath.Join(to, lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return b.report, inUse(to)
+	}
 	if err != nil {
-		return b.report, fmt.Errorf("diskstore: back up to %s, which is open: %w", to, err)
+		return b.report, fmt.Errorf("diskstore: back up to %s: %w", to, err)
 	}
 	defer lock.Close()
 	err = guarded(func() error { return b.copy(source, there) })

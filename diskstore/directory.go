@@ -66,29 +66,37 @@ func isUnfinished(name string) bool {
 type chain struct {
 	segments []*segment
 	headers  []frame.Segment
-	unused   string // the name of a segment behind the last that nothing was ever answered for, if there is one
+	unused   []string // the names of segments behind the last that nothing was ever answered for
 }
 
 // readChain reads the headers of the segments that were found, and checks that they are one log and that none is missing.
 func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 	var c chain
-	for i, info := range found.segments {
+	var broken error // of the first that was never used, if it was used after all
+	for _, info := range found.segments {
 		first, _ := parseSegmentName(info.Name)
 		g := newSegment(files, dir, first, info.Size)
 		header, err := readHeader(files, g.path)
 		switch {
 		case errors.Is(err, frame.ErrVersion):
 			return c, fmt.Errorf("%w: %s: %w", ErrVersion, g.path, err)
-		case errors.Is(err, frame.ErrBroken) && i > 0 && i == len(found.segments)-1:
-			if err := neverUsed(g, err); err != nil {
+		case errors.Is(err, frame.ErrBroken):
+			corrupt := &CorruptError{File: g.path, Position: first, Problem: err, Advice: restore}
+			if len(c.segments) == 0 {
+				return c, corrupt
+			}
+			if err := neverUsed(g, corrupt); err != nil {
 				return c, err
 			}
-			c.unused = info.Name
-			return c, nil
-		case errors.Is(err, frame.ErrBroken):
-			return c, &CorruptError{File: g.path, Position: first, Problem: err, Advice: restore}
+			if broken == nil {
+				broken = corrupt
+			}
+			c.unused = append(c.unused, info.Name)
+			continue
 		case err != nil:
 			return c, fmt.Errorf("diskstore: read %s: %w", info.Name, err)
+		case broken != nil: // segments are written in their order, each when the one before is durable
+			return c, broken
 		}
 		if err := c.add(g, header, dir); err != nil {
 			return c, err
@@ -97,15 +105,15 @@ func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 	return c, nil
 }
 
-// neverUsed returns nil if the segment, whose header is broken, holds nothing that an append was answered for.
-func neverUsed(g *segment, broken error) error {
+// neverUsed returns nil if the segment, whose header is broken, holds nothing that an append was answered for, and corrupt otherwise.
+func neverUsed(g *segment, corrupt *CorruptError) error {
 	content, err := g.content()
 	if err != nil {
 		return err
 	}
 	defer g.unmap()
 	if _, found := frame.FindProof(content, g.first); found {
-		return &CorruptError{File: g.path, Position: g.first, Problem: broken, Advice: restore}
+		return corrupt
 	}
 	return nil
 }

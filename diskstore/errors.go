@@ -57,6 +57,11 @@ func unavailable(unknown bool, format string, args ...any) error {
 	return &dcb.UnavailableError{OutcomeUnknown: unknown, Cause: fmt.Errorf("diskstore: "+format, args...)}
 }
 
+// inUse returns the error of opening a directory that is open.
+func inUse(dir string) error {
+	return &dcb.UnavailableError{Cause: fmt.Errorf("%w: another process, or another store of this one, has %s open; only one may", ErrLocked, dir)}
+}
+
 // guarded calls f, which reads mapped files. Where the disk cannot be read, or somebody has made a file shorter, that is a fault at an address,
 // of which it makes an error.
 func guarded(f func() error) (err error) {

@@ -35,7 +35,7 @@ func (s *Store) mergeOnce() (merged bool, err error) {
 	defer s.sealer.maintaining.Unlock()
 	v, err := s.hold()
 	if err != nil {
-		return false, nil //nolint:nilerr // the store is closed, and the work with it
+		return false, err
 	}
 	defer v.release()
 	run := mergeable(v.parts)

@@ -3,6 +3,7 @@ package diskstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -297,7 +298,7 @@ func keep(e *dcb.SequencedEvent) dcb.SequencedEvent {
 		size += len(tag)
 	}
 	kept, room := *e, append(make([]byte, 0, size), e.Data...)
-	kept.Data = room[:len(room):len(room)]
+	kept.Data = slices.Clip(room)
 	kept.Type, room = keepText(room, e.Type)
 	kept.Tags = nil
 	if len(e.Tags) > 0 {

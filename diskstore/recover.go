@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -36,7 +35,7 @@ func Open(dir string, options *Options) (*Store, error) {
 	}
 	if s.lock, err = s.fs.Lock(s.path(lockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
-			return nil, &dcb.UnavailableError{Cause: fmt.Errorf("%w: another process, or another store of this one, has %s open; only one may", ErrLocked, dir)}
+			return nil, inUse(dir)
 		}
 		return nil, fmt.Errorf("diskstore: lock %s: %w", dir, err)
 	}
@@ -76,10 +75,14 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	if chain.unused != "" {
-		if err := errors.Join(s.fs.Remove(s.path(chain.unused)), s.fs.SyncDir(s.dir)); err != nil {
+	for _, name := range chain.unused {
+		if err := s.fs.Remove(s.path(name)); err != nil {
 			return fmt.Errorf("diskstore: remove a segment that was never used: %w", err)
 		}
+	}
+	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		return fmt.Errorf("diskstore: open %s: %w", s.dir, err)
 	}
 	s.id = chain.headers[0].StoreID
 	last := len(chain.segments) - 1

@@ -34,7 +34,7 @@ type spare struct {
 // that.
 func (s *Store) room(size int64) (wait func(context.Context) error, err error) {
 	end := int64(s.active.end)
-	isNew := end == frame.SegmentBytes
+	isNew := s.decided < s.active.segment.first // it may have a mark, but the next segment would have its name
 	switch {
 	case isNew || end+size <= int64(s.opts.SegmentBytes):
 		if end+size <= s.active.segment.size.Load() {
@@ -176,4 +176,3 @@ func (s *Store) open(a *active) {
 	s.actives = append(s.actives, a)
 	s.active = a
 }
-

@@ -194,8 +194,8 @@ type segmentWalk struct {
 func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 	first, _ := parseSegmentName(left[0].Name)
 	isLast := len(left) == 1
-	corrupt := func(offset int64, position dcb.Position, format string, args ...any) {
-		v.problem(&CorruptError{File: path, Offset: offset, Position: position, Problem: fmt.Errorf(format, args...), Advice: restore})
+	corrupt := func(position dcb.Position, format string, args ...any) {
+		v.problem(&CorruptError{File: path, Position: position, Problem: fmt.Errorf(format, args...), Advice: restore})
 	}
 	b, err := v.read(path)
 	if err != nil {
@@ -204,7 +204,7 @@ func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 	v.report.Segments++
 	v.report.Bytes += int64(len(b))
 	if first != w.next {
-		corrupt(0, w.next, "it is the next segment, and events from position %d to %d are missing before it", w.next, first-1)
+		corrupt(w.next, "it is the next segment, and events from position %d to %d are missing before it", w.next, first-1)
 		w.next = first
 	}
 	header, err := frame.ReadSegment(b)
@@ -213,19 +213,19 @@ func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 		return fmt.Errorf("%w: %s: %w", ErrVersion, path, err)
 	case err != nil && isLast && first > 1:
 		if _, proof := frame.FindProof(b, first); proof {
-			corrupt(0, first, "%w", err)
+			corrupt(first, "%w", err)
 		} else {
 			v.report.Unfinished += int64(len(bytes.TrimRight(b, "\x00")))
 		}
 		return nil
 	case err != nil:
-		corrupt(0, first, "%w", err)
+		corrupt(first, "%w", err)
 		return nil
 	case header.First != first:
-		corrupt(0, first, "it says that it begins at position %d", header.First)
+		corrupt(first, "it says that it begins at position %d", header.First)
 		return nil
 	case first > 1 && header.StoreID != w.storeID:
-		corrupt(0, first, "it belongs to another store")
+		corrupt(first, "it belongs to another store")
 	}
 	w.storeID = header.StoreID
 	all, index, err := v.frames(b, header)
