@@ -160,6 +160,9 @@ func (b *backer) segment(g *segment, header frame.Segment, end uint32) error {
 			break
 		}
 	}
+	if end != 0 && (all.end != end || all.sum != g.sum) {
+		return &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: errOtherFrames, Advice: restore}
+	}
 	copied := bytes.Clone(content[:all.end])
 	if end == 0 && !all.marked {
 		copied = append(copied, frame.Mark(all.next, all.recordedAt)...)

@@ -166,13 +166,14 @@ func (s *Store) Close() error {
 	s.head.Close()
 	s.sealer.stop()
 	err := s.finish()
-	if v := s.view.Swap(nil); v != nil {
-		segments := v.segments
-		v.release()
-		s.views.Wait()
-		for _, g := range segments {
-			g.unmap()
-		}
+	s.mu.Lock()
+	v := s.view.Swap(nil)
+	s.mu.Unlock()
+	segments := v.segments
+	v.release()
+	s.views.Wait() // for those who are reading
+	for _, g := range segments {
+		g.unmap()
 	}
 	err = errors.Join(err, s.lock.Close())
 	if err != nil {

@@ -38,6 +38,8 @@ func (w *walk) isSmall() bool { return w.search.Size() < 256 && cap(w.event.Tags
 // each calls found with every event within the bounds that the query selects, each once and in order, until it returns an error, which each returns. The event
 // is a view, valid until found returns.
 func (w *walk) each(s *Store, v *view, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
+	lookups := int64(0)
+	defer func() { s.count.lookups.Add(lookups) }()
 	for n := range v.parts {
 		p := &v.parts[n]
 		if b.backwards {
@@ -47,7 +49,7 @@ func (w *walk) each(s *Store, v *view, q *search.Query, b bounds, found func(e *
 		if from > to {
 			continue
 		}
-		s.count.lookups.Add(1)
+		lookups++
 		w.search.Start(p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, false)
 		if err := w.part(v, p, q, found); err != nil {
 			return p.explain(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
@@ -43,7 +44,6 @@ func Open(dir string, options *Options) (*Store, error) {
 		s.sealer.stop()
 		for _, a := range s.actives {
 			_ = a.file.Close()
-			a.segment.unmap()
 		}
 		_ = s.lock.Close()
 		return nil, err
@@ -84,6 +84,14 @@ func (s *Store) recover() error {
 	if err := s.fs.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("diskstore: open %s: %w", s.dir, err)
 	}
+	opened := false
+	defer func() {
+		for _, g := range chain.segments {
+			if !opened {
+				g.unmap()
+			}
+		}
+	}()
 	s.id = chain.headers[0].StoreID
 	last := len(chain.segments) - 1
 	a := &active{segment: chain.segments[last], header: chain.headers[last], tail: tail.New()}
@@ -105,6 +113,7 @@ func (s *Store) recover() error {
 	parts = append(parts, part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
 	s.publish(chain.segments, parts)
 	s.head.Raise(s.decided)
+	opened = true
 	return nil
 }
 
@@ -131,8 +140,11 @@ func (s *Store) recoverActive(a *active) (frames, error) {
 	}
 	all := newFrames(a.header)
 	add := addTo(a.tail)
+	var known proven
 	for err == nil {
-		err = all.read(content, add)
+		if err = all.read(content, add); err == nil {
+			known.add(all)
+		}
 	}
 	rest := bytes.TrimRight(content[all.end:], "\x00")
 	if corrupt := damaged(a.segment, content, all, err); corrupt != nil {
@@ -145,10 +157,39 @@ func (s *Store) recoverActive(a *active) (frames, error) {
 			return all, fmt.Errorf("diskstore: drop what was not finished in %s: %w", base(a.segment.path), err)
 		}
 	}
+	if err := rewrite(a.file, content[known.end:all.end], int64(known.end)); err != nil {
+		return all, fmt.Errorf("diskstore: write what may not be durable in %s again: %w", base(a.segment.path), err)
+	}
 	if all.marked && len(rest) == 0 {
 		return all, nil
 	}
 	return all, s.vouch(a, &all)
+}
+
+// proven is how much of a segment is known to be durable, from what its frames say.
+type proven struct {
+	end  uint32   // behind the last frame that is
+	rest []frames // behind each frame that may not be
+}
+
+// add adds the next frame, which all ends with.
+func (p *proven) add(all frames) {
+	for len(p.rest) > 0 && p.rest[0].next <= all.durable+1 {
+		p.end, p.rest = p.rest[0].end, p.rest[1:]
+	}
+	p.rest = append(p.rest, all)
+}
+
+// rewrite writes again what is in a file at a place, and syncs it. That it could be read there does not mean that it is on the disk, not even if a sync succeeds:
+// where one has failed, the system may keep what it could not write, and take it for written.
+func rewrite(file vfs.File, content []byte, at int64) error {
+	for part := range slices.Chunk(content, 1<<20) {
+		if _, err := file.WriteAt(bytes.Clone(part), at); err != nil { // of the file's own memory nothing is written to it
+			return err
+		}
+		at += int64(len(part))
+	}
+	return file.Sync()
 }
 
 // damaged returns what is wrong if reading ended with err where it should not have: if what is behind the last whole frame was once durable.

@@ -102,6 +102,7 @@ func (s *Store) makeSpare(least int64) *preparation {
 		if old != nil { // it is too small for what came
 			_ = old.file.Close()
 		}
+		s.maintain() // what failed is tried again
 		if err := s.sealer.waitForBacklog(); err != nil {
 			return fmt.Errorf("the segments before it have no index yet: %w", err)
 		}

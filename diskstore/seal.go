@@ -39,7 +39,9 @@ func (l *sealer) init() {
 
 // stop ends the work in the background. What is not done is done after the next opening.
 func (l *sealer) stop() {
+	l.mu.Lock() // so that nothing is begun any more when it is waited for
 	l.end()
+	l.mu.Unlock()
 	l.work.Wait()
 }
 
@@ -129,10 +131,11 @@ func (s *Store) sealOne(a *active) error {
 		g.size.Store(int64(g.end))
 		// Somewhere a file that is looked at as memory cannot be made shorter. The log knows where it ends all the same.
 		_ = a.file.Truncate(int64(g.end))
-		if err := a.file.Close(); err != nil {
+		file := a.file
+		a.file = nil
+		if err := file.Close(); err != nil {
 			return err
 		}
-		a.file = nil
 	}
 	file, err := s.writeIndex(s.sealer.ending, []*segment{g}, a.tail)
 	if err != nil {
@@ -168,6 +171,12 @@ func contentSum(segments []*segment) (sum uint32) {
 // replace puts an index file into the view, in the place of the parts that it covers. The caller holds mu.
 func (s *Store) replace(files ...*indexFile) {
 	v := s.view.Load()
+	if v == nil { // closed while a reader had an index mended
+		for _, f := range files {
+			_ = f.Close() // it is found at the next opening
+		}
+		return
+	}
 	var parts []part
 	for _, p := range v.parts {
 		covered := slices.ContainsFunc(files, func(f *indexFile) bool {

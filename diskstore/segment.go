@@ -123,6 +123,7 @@ type frames struct {
 	sum        uint32       // of the content
 	recordedAt int64        // of the last frame, microseconds since 1970
 	marked     bool         // the last frame is a mark, or there is none
+	durable    dcb.Position // was when the last frame was written, as that says
 }
 
 // newFrames returns what is known before the first frame.
@@ -153,6 +154,6 @@ func (f *frames) read(b []byte, each func(place uint32, e *dcb.SequencedEvent) e
 	}
 	f.next, f.end, f.recordedAt = h.Next(), f.end+h.Bytes, h.RecordedAt
 	f.sum = frame.Sum(f.sum, h.CRC)
-	f.marked = h.Count == 0
+	f.marked, f.durable = h.Count == 0, h.Durable()
 	return nil
 }

@@ -261,10 +261,12 @@ func (v *verifier) sealed(nextPath, path string, all frames, ended error) {
 	case all.end != next.End || all.sum != next.Sum || all.next != next.First:
 		v.problem(&CorruptError{
 			File: path, Offset: int64(next.End), Position: all.next,
-			Problem: errors.New("its frames are not those that were there when the next segment was begun"), Advice: restore,
+			Problem: errOtherFrames, Advice: restore,
 		})
 	}
 }
+
+var errOtherFrames = errors.New("its frames are not those that were there when the next segment was begun")
 
 // end checks what is behind the last frame of the log.
 func (v *verifier) end(path string, b []byte, all frames, ended error) {
