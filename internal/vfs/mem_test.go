@@ -262,6 +262,22 @@ func TestWhatWasWrittenBeforeAFailedSyncIsNeverDurableUnlessWrittenAgain(t *test
 	m.must(f.Close())
 }
 
+func TestWhatWasCutOffDoesNotComeBackAfterAFailedSync(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	m.mem.WriteFile(m.path("a"), []byte("abcdef"))
+	f, err := m.OpenWrite(m.path("a"))
+	m.must(err)
+	m.must(f.Truncate(2))
+	m.failNext(errInjected)
+	m.wants("Sync", f.Sync(), errInjected)
+	m.in(m.mem.Crash(nil)).wantsFile("a", "abcdef")
+	m.must(f.Sync())
+	m.must(f.Preallocate(4))
+	m.in(m.mem.Crash(nil)).wantsFile("a", "ab\x00\x00")
+	m.must(f.Close())
+}
+
 func TestAFlippedBitIsOnTheDiskAndInEveryMapping(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)

@@ -185,6 +185,12 @@ func TestAKilledProcessLosesNothingAndTheMachineCanCrashLater(t *testing.T) {
 	after.wantsFile("b", "Xbc")
 	after.in(after.mem.Crash(nil)).wantsFile("a", "abc")
 	m.wantsFile("b", "Ybc")
+	wantsOutcomes(t, after.crashes(func(after memory) string {
+		if a := after.has("a"); a != "-" {
+			return "a" + a[1:]
+		}
+		return "b" + after.has("b")[1:]
+	}), "abc", "bbc")
 
 	g, err := after.OpenWrite(m.path("b"))
 	m.must(err)

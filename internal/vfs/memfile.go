@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 )
 
@@ -91,9 +92,7 @@ func (i *inode) sync() {
 
 // failSync is what Linux does: the pages that could not be written count as clean from then on.
 func (i *inode) failSync() {
-	for n, old := range i.dirty {
-		i.doubt[n] = old
-	}
+	maps.Copy(i.doubt, i.dirty)
 	clear(i.dirty)
 }
 

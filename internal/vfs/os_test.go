@@ -20,10 +20,9 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if _, err := vfs.OS().Lock(name); err != nil {
-		os.Stdout.WriteString(err.Error() + "\n")
-		os.Exit(1)
+		panic(err)
 	}
-	os.Stdout.WriteString("locked\n")
+	println("locked") // to standard error
 	select {}
 }
 
@@ -31,13 +30,15 @@ func TestALockIsFreeWhenItsProcessWasKilled(t *testing.T) {
 	t.Parallel()
 	p := place{t, vfs.OS(), t.TempDir()}
 	name := p.path("lock")
-	process := exec.Command(os.Args[0]) //nolint:gosec // this very program
+	process := exec.Command(os.Args[0])
 	process.Env = append(os.Environ(), lockVariable+"="+name)
-	out, err := process.StdoutPipe()
+	out, err := process.StderrPipe()
 	p.must(err)
 	p.must(process.Start())
-	defer process.Wait() //nolint:errcheck // it was killed
-	defer process.Process.Kill()
+	defer func() {
+		_ = process.Process.Kill() // unless it was already
+		_ = process.Wait()
+	}()
 	if said, err := bufio.NewReader(out).ReadString('\n'); said != "locked\n" {
 		t.Fatalf("the other process said %q, %v", said, err)
 	}
