@@ -1,14 +1,17 @@
 package indexfile_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 	"github.com/dcbstore/dcb/diskstore/internal/postings"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
+	"github.com/dcbstore/dcb/internal/vfs"
 )
 
 // tagged returns a model of so many events of one type, in which every tag is on ten events, here and there.
@@ -75,12 +78,22 @@ func BenchmarkLookup(b *testing.B) {
 
 func BenchmarkWrite(b *testing.B) {
 	m := tagged(200_000, 200_000)
-	f := &memoryFile{fail: -1}
 	b.ReportAllocs()
+	benchmarkWrite(b, m.meta(), m)
+}
+
+// benchmarkWrite writes to the disk of the machine, and syncs.
+func benchmarkWrite(b *testing.B, meta indexfile.Meta, sources ...indexfile.Source) {
+	b.Helper()
+	name, size := filepath.Join(b.TempDir(), "an index"), int64(0)
 	for b.Loop() {
-		check(b, indexfile.Write(b.Context(), f, m.meta(), m))
+		f, err := vfs.OS().Create(name)
+		check(b, err)
+		check(b, indexfile.Write(b.Context(), f, meta, sources...))
+		size, err = f.Size()
+		check(b, errors.Join(err, f.Close(), vfs.OS().Remove(name)))
 	}
-	b.ReportMetric(float64(len(f.b)), "file-bytes")
+	b.ReportMetric(float64(size), "file-bytes")
 }
 
 func BenchmarkMerge(b *testing.B) {
@@ -94,11 +107,8 @@ func BenchmarkMerge(b *testing.B) {
 				sources = append(sources, write(b, m.meta(), m))
 				all.join(m)
 			}
-			f := &memoryFile{fail: -1}
 			b.ReportAllocs()
-			for b.Loop() {
-				check(b, indexfile.Write(b.Context(), f, all.meta(), sources...))
-			}
+			benchmarkWrite(b, all.meta(), sources...)
 			count := 2 * 4 * 200_000 // every event has a type and a tag
 			b.ReportMetric(float64(count)*float64(b.N)/b.Elapsed().Seconds(), "postings/s")
 		})

@@ -56,7 +56,7 @@ func (f *filter) add(key term.Key) {
 func mayHave(b []byte, key term.Key) bool {
 	b = b[8:bucketBytes]
 	s := spread(key)
-	for i := 0; i < filterWords; i++ {
+	for i := range filterWords {
 		if binary.LittleEndian.Uint64(b[8*i:])>>(s&63)&1 == 0 {
 			return false
 		}
@@ -105,11 +105,8 @@ func rankIn(b []byte, key term.Key) int {
 	base := 0
 	for n := len(b) / entryBytes; n > 1; {
 		half := n / 2
-		next := base
-		if term.Key(binary.LittleEndian.Uint64(b[(base+half)*entryBytes:])) <= key {
-			next = base + half
-		}
-		base = next
+		_, below := bits.Sub64(uint64(key), binary.LittleEndian.Uint64(b[(base+half)*entryBytes:]), 0)
+		base += half & (int(below) - 1)
 		n -= half
 	}
 	if len(b) == 0 || term.Key(binary.LittleEndian.Uint64(b[base*entryBytes:])) != key {

@@ -3,10 +3,17 @@ package indexfile
 import (
 	"encoding/binary"
 	"hash/crc32"
+
+	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
 
 // PageBytes is what a checksum is of.
 const PageBytes = pageBytes
+
+// Places returns where in x's file there are: the column, the buckets and the entries of tags.
+func Places(x *Index) (column, buckets, entries int64) {
+	return x.layout.column, x.layout.buckets[term.Tag], x.layout.entries[term.Tag]
+}
 
 // Reseal gives the file b the checksums that its content has, so that a test can look at what comes after them. It reports whether b is long enough for what
 // its header says.

@@ -16,6 +16,7 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 	"github.com/dcbstore/dcb/diskstore/internal/postings"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
+	"github.com/dcbstore/dcb/internal/vfs"
 )
 
 // newRandom returns random numbers whose seed is printed.
@@ -28,18 +29,36 @@ func newRandom(t *testing.T) *rand.Rand {
 
 func TestAnIndexAnswersWhatItsSourceDid(t *testing.T) {
 	t.Parallel()
-	for _, events := range []int{0, 1, 2, 7, 43, 44, 45, 127, 128, 129, 255, 256, 257, 1000, 5000, 70_000} {
-		for _, types := range []int{1, 3, 256, 257, 70_000} {
+	for _, events := range []int{0, 1, 2, 7, 43, 44, 45, 127, 128, 129, 255, 256, 257, 1000, 3000} {
+		for _, types := range []int{1, 256, 257} {
 			r := rand.New(rand.NewPCG(uint64(events), uint64(types)))
-			m := randomModel(r, events, types, events/3+1)
-			x := write(t, m.meta(), m)
-			if err := m.compare(x); err != nil {
-				t.Fatalf("%d events, %d types: %v", events, types, err)
-			}
-			check(t, x.Verify(context.Background()))
-			if x.Meta() != m.meta() || x.Count() != m.Count() {
-				t.Fatalf("the file says of itself %+v", x.Meta())
-			}
+			answers(t, randomModel(r, events, types, events/3+1))
+		}
+	}
+}
+
+func TestAnIndexMayHaveMoreTypesThanTwoBytesCount(t *testing.T) {
+	t.Parallel()
+	m := newModel()
+	for i := range 66_000 {
+		m.add(uint32(i), typeKey(i))
+	}
+	answers(t, m)
+}
+
+func answers(t *testing.T, m *model) {
+	t.Helper()
+	x := write(t, m.meta(), m)
+	if err := m.compare(x); err != nil {
+		t.Fatalf("%d events, %d types: %v", m.Count(), m.TermCount(term.Type), err)
+	}
+	check(t, x.Verify(t.Context()))
+	if x.Meta() != m.meta() || x.Count() != m.Count() {
+		t.Fatalf("the file says of itself %+v", x.Meta())
+	}
+	for kind := range term.Kind(term.Kinds) {
+		if x.TermCount(kind) != m.TermCount(kind) {
+			t.Fatalf("it has %d terms of kind %d, want %d", x.TermCount(kind), kind, m.TermCount(kind))
 		}
 	}
 }
@@ -47,12 +66,20 @@ func TestAnIndexAnswersWhatItsSourceDid(t *testing.T) {
 func TestAMergeOfMergesAnswersWhatAllSourcesDid(t *testing.T) {
 	t.Parallel()
 	r := newRandom(t)
-	for range 20 {
+	for range 10 {
 		merged, x := mergeRandom(t, r, 3)
 		if err := merged.compare(x); err != nil {
 			t.Fatal(err)
 		}
 		check(t, x.Verify(t.Context()))
+		for kind := range term.Kind(term.Kinds) {
+			events := make(map[term.Key]uint64)
+			terms, err := indexfile.CountTerms(t.Context(), kind, events, merged)
+			check(t, err)
+			if terms != x.TermCount(kind) || len(events) != terms {
+				t.Fatalf("%d terms of kind %d, %d with events, want %d", terms, kind, len(events), x.TermCount(kind))
+			}
+		}
 		// The shape of the merges leaves no trace in the file.
 		if f := written(t, merged.meta(), merged); int64(len(f)) != x.Bytes() || !bytes.Equal(f, written(t, merged.meta(), x)) {
 			t.Fatal("the merge is not the file that one source of all events makes")
@@ -90,7 +117,7 @@ func TestAnyByteThatChangedIsFound(t *testing.T) {
 	for i := range b {
 		broken := slices.Clone(b)
 		broken[i] ^= 1 << (i % 8)
-		x, err := openBytes(broken)
+		x, err := openBytes(t, broken)
 		if err == nil {
 			if err := m.compare(x); err != nil && !errors.Is(err, indexfile.ErrBroken) {
 				t.Fatalf("byte %d of %d: %v", i, len(b), err)
@@ -109,12 +136,12 @@ func TestABrokenPageLeavesTheOthersRight(t *testing.T) {
 	m := randomModel(r, 20_000, 300, 3000)
 	b := written(t, m.meta(), m)
 	right, wrong := 0, 0
-	for range 50 {
+	for range 20 {
 		broken := slices.Clone(b)
 		for range 1 + r.IntN(3) {
 			broken[r.IntN(len(b))] ^= byte(1 + r.IntN(255))
 		}
-		x, err := openBytes(broken)
+		x, err := openBytes(t, broken)
 		if err != nil {
 			continue
 		}
@@ -143,11 +170,11 @@ func TestAFileThatWasCutOffDoesNotOpen(t *testing.T) {
 	m := randomModel(rand.New(rand.NewPCG(1, 2)), 300, 3, 50)
 	b := written(t, m.meta(), m)
 	for size := range b {
-		if _, err := openBytes(b[:size]); !errors.Is(err, indexfile.ErrBroken) {
+		if _, err := openBytes(t, b[:size]); !errors.Is(err, indexfile.ErrBroken) {
 			t.Fatalf("%d of %d bytes: %v", size, len(b), err)
 		}
 	}
-	if _, err := openBytes(append(slices.Clone(b), 0)); !errors.Is(err, indexfile.ErrBroken) {
+	if _, err := openBytes(t, append(slices.Clone(b), 0)); !errors.Is(err, indexfile.ErrBroken) {
 		t.Fatalf("one byte too many: %v", err)
 	}
 }
@@ -158,21 +185,21 @@ func TestAFileOfNonsenseWithChecksumsIsNoPanic(t *testing.T) {
 	m := randomModel(rand.New(rand.NewPCG(1, 2)), 400, 3, 50)
 	b := written(t, m.meta(), m)
 	found := 0
-	for i := range b {
+	for i := 0; i < len(b); i += 5 {
 		broken := slices.Clone(b)
 		broken[i] ^= 1 << (i % 8)
 		if !indexfile.Reseal(broken) {
 			continue
 		}
-		x, err := openBytes(broken)
+		x, err := openBytes(t, broken)
 		check(t, err)
 		_ = m.compare(x) // anything, but no panic
 		if x.Verify(t.Context()) != nil {
 			found++
 		}
 	}
-	if found < len(b)/2 {
-		t.Errorf("Verify found %d of %d", found, len(b))
+	if found < len(b)/10 {
+		t.Errorf("Verify found %d of %d", found, len(b)/5)
 	}
 }
 
@@ -180,14 +207,14 @@ func TestAnotherVersionIsCalledByName(t *testing.T) {
 	t.Parallel()
 	b := written(t, newModel().meta(), newModel())
 	indexfile.SetVersion(b, indexfile.Version+1)
-	if _, err := openBytes(b); !errors.Is(err, indexfile.ErrVersion) {
+	if _, err := openBytes(t, b); !errors.Is(err, indexfile.ErrVersion) {
 		t.Fatal(err)
 	}
 }
 
 func TestAMissingFileDoesNotOpen(t *testing.T) {
 	t.Parallel()
-	if _, err := indexfile.Open(newMemory(), "nothing"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := indexfile.Open(vfs.NewMem(), "nothing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 }
@@ -195,11 +222,35 @@ func TestAMissingFileDoesNotOpen(t *testing.T) {
 func TestAFaultOfTheDiskIsReturned(t *testing.T) {
 	t.Parallel()
 	m := randomModel(rand.New(rand.NewPCG(1, 2)), 20_000, 300, 3000)
-	whole := &memoryFile{fail: -1}
-	check(t, indexfile.Write(t.Context(), whole, m.meta(), m))
-	for fail := range whole.calls {
-		if err := indexfile.Write(t.Context(), &memoryFile{fail: fail}, m.meta(), m); !errors.Is(err, errDisk) {
-			t.Fatalf("call %d of %d fails: %v", fail, whole.calls, err)
+	errDisk := errors.New("the disk is at fault")
+	for fail := int64(2); ; fail++ { // the first operation creates the file
+		fs, reached := vfs.NewMem(), false
+		fs.Inject(func(op vfs.Op) error {
+			if op.N == fail {
+				reached = true
+				return errDisk
+			}
+			return nil
+		})
+		err := writeTo(t.Context(), fs, m.meta(), m)
+		if !reached && err == nil && fail > 10 {
+			return
+		}
+		if !errors.Is(err, errDisk) {
+			t.Fatalf("operation %d fails: %v", fail, err)
+		}
+	}
+}
+
+func TestAFullDiskIsReturned(t *testing.T) {
+	t.Parallel()
+	m := randomModel(rand.New(rand.NewPCG(1, 2)), 20_000, 300, 3000)
+	size := len(written(t, m.meta(), m))
+	for room := size - 1; room > 0; room -= size / 20 {
+		fs := vfs.NewMem()
+		fs.SetCapacity(int64(room))
+		if err := writeTo(t.Context(), fs, m.meta(), m); !vfs.IsFull(err) {
+			t.Fatalf("room for %d of %d bytes: %v", room, size, err)
 		}
 	}
 }
@@ -209,8 +260,7 @@ func TestWritingEndsWithItsContext(t *testing.T) {
 	m := randomModel(rand.New(rand.NewPCG(1, 2)), 20_000, 300, 3000)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	f := &memoryFile{fail: -1}
-	if err := indexfile.Write(ctx, f, m.meta(), m); !errors.Is(err, context.Canceled) {
+	if err := writeTo(ctx, vfs.NewMem(), m.meta(), m); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	if err := write(t, m.meta(), m).Verify(ctx); !errors.Is(err, context.Canceled) {
@@ -255,14 +305,41 @@ func TestASourceThatContradictsItselfIsRefused(t *testing.T) {
 		"a key that is twofold": {terms: func(_ term.Kind, into []indexfile.Term) { into[1].Key = into[0].Key }},
 	} {
 		l.model = m
-		if err := indexfile.Write(t.Context(), &memoryFile{fail: -1}, m.meta(), empty, l); !errors.Is(err, indexfile.ErrBroken) {
+		if err := writeTo(t.Context(), vfs.NewMem(), m.meta(), empty, l); !errors.Is(err, indexfile.ErrBroken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	meta := m.meta()
 	meta.Count++
-	if err := indexfile.Write(t.Context(), &memoryFile{fail: -1}, meta, m); err == nil {
+	if err := writeTo(t.Context(), vfs.NewMem(), meta, m); err == nil {
 		t.Error("a count that is not that of the sources is accepted")
+	}
+}
+
+func TestVerifyFindsWhatContradictsItself(t *testing.T) {
+	t.Parallel()
+	m := randomModel(rand.New(rand.NewPCG(1, 2)), 300, 3, 50)
+	b := written(t, m.meta(), m)
+	column, buckets, entries := indexfile.Places(opened(t, b))
+	for name, change := range map[string]func(b []byte){
+		"places that descend":                  func(b []byte) { clear(b[column+5 : column+9]) },
+		"an event in the list of another type": func(b []byte) { b[column+4] = (b[column+4] + 1) % 3 },
+		"an event of a type that there is not": func(b []byte) { b[column+4] = 3 },
+		"a bucket that begins elsewhere":       func(b []byte) { b[buckets]++ },
+		"a filter without a key":               func(b []byte) { clear(b[buckets+8 : buckets+16]) },
+		"keys that descend":                    func(b []byte) { clear(b[entries+16 : entries+24]) },
+		"a list that is nowhere":               func(b []byte) { b[entries+15] = 254 },
+		"a list beyond the end":                func(b []byte) { copy(b[entries+8:], []byte{0, 0, 0, 1, 0, 0, 0, 255}) },
+		"a list of one beyond the last event":  func(b []byte) { copy(b[entries+8:], []byte{0, 0, 0, 1, 0, 0, 0, 1}) },
+	} {
+		broken := slices.Clone(b)
+		change(broken)
+		if bytes.Equal(b, broken) || !indexfile.Reseal(broken) {
+			t.Fatalf("%s: nothing is changed", name)
+		}
+		if err := opened(t, broken).Verify(t.Context()); !errors.Is(err, indexfile.ErrBroken) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -304,6 +381,21 @@ func TestTheFormatIsThatOfTheGoldenFile(t *testing.T) {
 	check(t, x.Verify(t.Context()))
 }
 
+func TestAnIndexOnTheDiskOfTheMachineIsLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	m := randomModel(rand.New(rand.NewPCG(1, 2)), 20_000, 300, 3000)
+	name := filepath.Join(t.TempDir(), "an index")
+	f, err := vfs.OS().Create(name)
+	check(t, err)
+	check(t, indexfile.Write(t.Context(), f, m.meta(), m))
+	check(t, f.Close())
+	x, err := indexfile.Open(vfs.OS(), name)
+	check(t, err)
+	check(t, m.compare(x))
+	check(t, x.Verify(t.Context()))
+	check(t, x.Close())
+}
+
 func FuzzOpen(f *testing.F) {
 	for _, events := range []int{0, 1, 10, 200} {
 		m := randomModel(rand.New(rand.NewPCG(1, uint64(events))), events, 1+events/10, 1+events/20)
@@ -312,12 +404,12 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = slices.Clone(b)
 		if !indexfile.Reseal(b) {
-			if _, err := openBytes(b); err == nil {
+			if _, err := openBytes(t, b); err == nil {
 				t.Fatal("it opens")
 			}
 			return
 		}
-		x, err := openBytes(b)
+		x, err := openBytes(t, b)
 		check(t, err)
 		err = x.Verify(t.Context())
 		for kind := range term.Kind(term.Kinds) {
@@ -337,7 +429,7 @@ func FuzzOpen(f *testing.F) {
 				t.Fatal(err2)
 			}
 		}
-		err2 := indexfile.Write(t.Context(), &memoryFile{fail: -1}, x.Meta(), x)
+		err2 := writeTo(t.Context(), vfs.NewMem(), x.Meta(), x)
 		if err == nil && err2 != nil {
 			t.Fatal(err2)
 		}

@@ -28,7 +28,7 @@ type part struct {
 }
 
 func (o *output) part(at int64) *part {
-	return &part{out: o, at: at, b: make([]byte, 0, bufferBytes), cut: bufferBytes - int(at%pageBytes)}
+	return &part{out: o, at: at, cut: bufferBytes - int(at%pageBytes)}
 }
 
 // Write goes on with the part.

@@ -92,11 +92,10 @@ func unpackWidth(b []byte, last uint64, width int, out []uint32) bool {
 	}
 	for i := range out {
 		at := i * width
-		word := uint64(0)
-		if rest := len(b) - at>>3; rest >= 8 {
+		rest := len(b) - at>>3
+		word := final >> (64 - 8*min(rest, 8)) // nothing, if rest is 0
+		if rest >= 8 {
 			word = binary.LittleEndian.Uint64(b[at>>3:])
-		} else {
-			word = final >> (64 - 8*rest) // nothing, if rest is 0
 		}
 		last += word>>(at&7)&mask + 1
 		out[i] = uint32(last)

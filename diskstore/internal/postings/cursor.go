@@ -149,8 +149,9 @@ func (c *Cursor) open(n int) {
 // turn moves to where the cursor enters a block, or the one behind it if nothing in that is between from and to, and so on.
 func (c *Cursor) turn(block int) {
 	for c.end(); block >= c.first && block <= c.last; {
-		n := 0
-		if n, c.err = c.list.unpackOf(block, &c.unpacked); c.err != nil {
+		n, err := c.list.unpackOf(block, &c.unpacked)
+		if err != nil {
+			c.err = err
 			return
 		}
 		c.block = block
