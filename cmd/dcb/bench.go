@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,15 +14,19 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/cmd/dcb/internal/bench"
+	"github.com/dcbstore/dcb/internal/vfs"
 	"github.com/dcbstore/dcb/stores"
 )
 
 type benchFlags struct {
 	bench.Settings
 	json bool
+	dir  string // of the limit workload; empty for that of the store
 }
 
-func workloads() []string { return []string{"append", "hot", "select", "scan", "mixed", "volume"} }
+func workloads() []string {
+	return []string{"append", "hot", "select", "scan", "mixed", "volume", "limit"}
+}
 
 func (p *program) benchCommand() *cobra.Command {
 	var flags benchFlags
@@ -35,12 +41,16 @@ func (p *program) benchCommand() *cobra.Command {
   select   clients read the ten events of one tag, at random, out of --events
   scan     one reader reads everything from the first event to the last, again and again; an operation is one such reading
   mixed    --clients append as in append while --readers read as in select
-  volume   at 0, 1 million, 10 million … --events: appends, decisions (the speedrun), the time to open the store, the
-           memory of this process; one report for each
+  volume   at 0, 1 million, 10 million … --events, or at --steps: appends, decisions (the speedrun), the time to open the
+           store, its size on disk, the memory of this process; one report for each
+  limit    no store but the disk below it: write what an append comes to behind the one before and sync, again and again, by
+           one client, which no log can beat; then the same with a mebibyte each time, which is the disk's bandwidth. The file
+           is in --dir, or where the store disk:PATH is, or else in the working directory
 
 Select, scan and mixed fill the store first if it has not the events they want, which does not count. Latencies are those of
 single operations. Ctrl-C ends the run early, with the report of what was done and the exit code 130.`,
 		Example: `  dcb bench append --clients 64 --batch 10
+  dcb bench limit --store disk:events
   dcb bench select --readers 16 --events 1000000 --store postgres://localhost/events --json`,
 		ValidArgs: workloads(),
 		Args: func(_ *cobra.Command, args []string) error {
@@ -63,6 +73,8 @@ single operations. Ctrl-C ends the run early, with the report of what was done a
 	cmd.Flags().IntVar(&flags.Batch, "batch", 1, "how many events one append has")
 	cmd.Flags().IntVar(&flags.Size, "size", 256, "how many bytes of data an event has")
 	cmd.Flags().IntVar(&flags.Events, "events", 1_000_000, "fill the store until it has `N` events (select, scan, mixed, volume)")
+	cmd.Flags().IntSliceVar(&flags.Steps, "steps", nil, "the numbers of events to measure at, as `N,N…` (volume)")
+	cmd.Flags().StringVar(&flags.dir, "dir", "", "the `directory` whose disk is measured (limit)")
 	cmd.Flags().DurationVar(&flags.Duration, "duration", 5*time.Second, "how long to measure")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one JSON object a run instead of the report")
 	return cmd
@@ -84,6 +96,11 @@ func (f benchFlags) check() error {
 			return usagef("", "--%s is %d; it is %d to %d", flag.name, flag.value, flag.least, flag.most)
 		}
 	}
+	for i, step := range f.Steps {
+		if step < 0 || i > 0 && step <= f.Steps[i-1] {
+			return usagef("", "--steps has %d; it is numbers of events, each above the one before", step)
+		}
+	}
 	if f.Duration <= 0 {
 		return usagef("", "--duration is %v; it is more than nothing", f.Duration)
 	}
@@ -99,6 +116,9 @@ func (p *program) bench(ctx context.Context, flags benchFlags) error {
 	settings.Store = stores.Redact(p.named())
 	settings.Watch = progress.working(settings.Workload)
 	settings.Filling = progress.filling
+	if dir, err := stores.Dir(p.named()); err == nil {
+		settings.OnDisk = func() (int64, error) { return sizeOf(dir) }
+	}
 	tell := func(result bench.Result) error {
 		progress.clear()
 		if err := p.result(result, flags.json); err != nil {
@@ -106,13 +126,25 @@ func (p *program) bench(ctx context.Context, flags benchFlags) error {
 		}
 		return interrupted(result)
 	}
-	err := p.measure(ctx, settings, tell)
+	err := p.measure(ctx, settings, flags.dir, tell)
 	progress.clear()
 	return err
 }
 
-func (p *program) measure(ctx context.Context, settings bench.Settings, tell func(bench.Result) error) error {
-	if settings.Workload == "volume" {
+// sizeOf returns the bytes of the files in a directory.
+func sizeOf(dir string) (bytes int64, err error) {
+	files, err := vfs.OS().List(dir)
+	for _, file := range files {
+		bytes += file.Size
+	}
+	return bytes, err
+}
+
+func (p *program) measure(ctx context.Context, settings bench.Settings, dir string, tell func(bench.Result) error) error {
+	switch settings.Workload {
+	case "limit":
+		return p.limit(ctx, settings, dir, tell)
+	case "volume":
 		open := func(ctx context.Context) (bench.Store, error) { return stores.Open(ctx, p.named()) }
 		return settings.Volume(ctx, open, stores.Lasts(p.named()), tell)
 	}
@@ -121,10 +153,45 @@ func (p *program) measure(ctx context.Context, settings bench.Settings, tell fun
 		return err
 	}
 	result, err := settings.Run(ctx, store)
-	if err == nil {
-		err = tell(result)
+	if err = closing(store, err); err != nil {
+		return err
 	}
-	return closing(store, err)
+	if err := settings.Closed(&result); err != nil {
+		return err
+	}
+	return tell(result)
+}
+
+// limit measures the disk of a directory: that is dir, or where the store is or would be, or the working directory.
+func (p *program) limit(ctx context.Context, settings bench.Settings, dir string, tell func(bench.Result) error) error {
+	if dir == "" {
+		dir = "."
+		if p.storeURL != "" {
+			store, err := stores.Dir(p.storeURL)
+			if err != nil {
+				return usagef("name a directory by --dir", "the store %s has no directory of its own", settings.Store)
+			}
+			dir = existing(store)
+		}
+	}
+	settings.Store = dir
+	result, err := settings.Limit(ctx, vfs.OS(), dir)
+	if err != nil {
+		return fmt.Errorf("the disk of %s: %w", dir, err)
+	}
+	return tell(result)
+}
+
+// existing returns dir, or if it is not there yet the innermost directory around it that is.
+func existing(dir string) string {
+	for {
+		info, err := os.Stat(dir)
+		above := filepath.Dir(dir)
+		if err == nil && info.IsDir() || above == dir {
+			return dir
+		}
+		dir = above
+	}
 }
 
 func (p *program) result(result bench.Result, asJSON bool) error {
@@ -141,7 +208,12 @@ func printResult(to io.Writer, r bench.Result) error {
 	if r.Readers > 0 {
 		fmt.Fprintf(&text, ", readers %d", r.Readers)
 	}
-	fmt.Fprintf(&text, ", size %d, events at start %s\n", r.Size, thousands(int64(r.EventsAtStart)))
+	fmt.Fprintf(&text, ", size %d", r.Size)
+	if r.WriteBytes > 0 {
+		fmt.Fprintf(&text, ", %s bytes a write\n", thousands(int64(r.WriteBytes)))
+	} else {
+		fmt.Fprintf(&text, ", events at start %s\n", thousands(int64(r.EventsAtStart)))
+	}
 	printFigures(&text, "", r.Figures)
 	for _, part := range []struct {
 		name    string
@@ -157,14 +229,30 @@ func printResult(to io.Writer, r bench.Result) error {
 	if r.MemoryBytes > 0 {
 		fmt.Fprintf(&text, "  memory %s MiB\n", thousands(int64(r.MemoryBytes>>20)))
 	}
+	printDisk(&text, r)
 	_, err := io.WriteString(to, text.String())
 	return err
+}
+
+func printDisk(to io.Writer, r bench.Result) {
+	if r.SyncsPerSecond > 0 {
+		fmt.Fprintf(to, "  syncs %s/s\n", thousands(int64(r.SyncsPerSecond)))
+	}
+	if r.BytesOnDisk > 0 {
+		fmt.Fprintf(to, "  on disk %s bytes, %.1f an event\n", thousands(r.BytesOnDisk), r.BytesPerEvent)
+	}
+	if r.BytesPerSecond > 0 {
+		fmt.Fprintf(to, "  bandwidth %s MB/s\n", thousands(int64(r.BytesPerSecond/1e6)))
+	}
 }
 
 func printFigures(to io.Writer, name string, f bench.Figures) {
 	fmt.Fprintf(to, "  %s%s ops in %.1f s: %s ops/s, %s events/s\n", name, thousands(f.Ops), f.DurationSeconds,
 		thousands(int64(f.OpsPerSecond)), thousands(int64(f.EventsPerSecond)))
 	fmt.Fprintf(to, "  %slatency %s\n", name, latencies(f))
+	if f.CPU > 0 {
+		fmt.Fprintf(to, "  %sCPU %.1f μs an op\n", name, f.CPU)
+	}
 }
 
 func latencies(f bench.Figures) string {

@@ -45,6 +45,7 @@ type Tally struct {
 	Clients   int
 	latencies *hdrhistogram.Histogram
 	longest   time.Duration
+	cpu       time.Duration // of this process; 0 if it is not known
 }
 
 // Measure lets clients work, each on an operation of its own, which newClient returns for each number from 0. When ctx
@@ -59,7 +60,7 @@ func Measure(ctx context.Context, load Load, newClient func(n int) Operation) (T
 		meters[n], operations[n] = newMeter(), newClient(n)
 	}
 	var clients sync.WaitGroup
-	start := time.Now()
+	cpu, start := cpuTime(), time.Now()
 	for n, m := range meters {
 		clients.Go(func() {
 			if err := m.work(working, start, load.Duration, operations[n]); err != nil && working.Err() == nil {
@@ -77,7 +78,7 @@ func Measure(ctx context.Context, load Load, newClient func(n int) Operation) (T
 	finished := watch(load, sum)
 	clients.Wait()
 	finished()
-	tally := Tally{Progress: sum(), Clients: load.Clients, latencies: newHistogram()}
+	tally := Tally{Progress: sum(), Clients: load.Clients, latencies: newHistogram(), cpu: cpuTime() - cpu}
 	for _, m := range meters {
 		tally.latencies.Merge(m.latencies)
 		tally.longest = max(tally.longest, m.longest)

@@ -15,6 +15,8 @@ type Figures struct {
 	P99             float64 `json:"p99_us"`
 	P999            float64 `json:"p999_us"`
 	Max             float64 `json:"max_us"`
+	// CPU is the time that the processors worked for this process, the kernel included, per operation, in microseconds; where the system tells.
+	CPU float64 `json:"cpu_us_per_op,omitempty"`
 }
 
 // Result is one run, as it is printed in JSON. What does not apply to the workload is left out of it.
@@ -42,26 +44,42 @@ type Result struct {
 	OpenSeconds *float64 `json:"open_seconds,omitempty"`
 	// MemoryBytes is what this process has in use at the end of one step of the volume workload, garbage not counted.
 	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
+	// BytesOnDisk is the size of a store in a directory after the run, closed; at one step of the volume workload, before it. BytesPerEvent is its share.
+	BytesOnDisk   int64   `json:"bytes_on_disk,omitempty"`
+	BytesPerEvent float64 `json:"bytes_per_event,omitempty"`
+	// SyncsPerSecond is how often a store in a directory waited for the disk.
+	SyncsPerSecond float64 `json:"syncs_per_second,omitempty"`
+	// WriteBytes is what one operation of the limit workload writes, and BytesPerSecond the disk's bandwidth there.
+	WriteBytes     int     `json:"write_bytes,omitempty"`
+	BytesPerSecond float64 `json:"bytes_per_second,omitempty"`
 	// Interrupted says that the run ended before its time.
 	Interrupted bool `json:"interrupted,omitempty"`
 }
 
 // Figures returns what t comes to.
 func (t Tally) Figures() Figures {
-	seconds := t.Elapsed.Seconds()
 	f := Figures{
-		DurationSeconds: rounded(seconds, 3),
+		DurationSeconds: rounded(t.Elapsed.Seconds(), 3),
 		Ops:             t.Ops,
 		P50:             t.quantile(50),
 		P99:             t.quantile(99),
 		P999:            t.quantile(99.9),
 		Max:             micros(t.longest),
 	}
-	if seconds > 0 {
-		f.OpsPerSecond = rounded(float64(t.Ops)/seconds, 1)
-		f.EventsPerSecond = rounded(float64(t.Events)/seconds, 1)
+	f.OpsPerSecond = rounded(perSecond(t.Ops, t.Elapsed), 1)
+	f.EventsPerSecond = rounded(perSecond(t.Events, t.Elapsed), 1)
+	if t.Ops > 0 {
+		f.CPU = micros(t.cpu / time.Duration(t.Ops))
 	}
 	return f
+}
+
+// occupies tells how large the store is with so many events.
+func (r *Result) occupies(bytes int64, events uint64) {
+	r.BytesOnDisk = bytes
+	if events > 0 {
+		r.BytesPerEvent = rounded(float64(bytes)/float64(events), 1)
+	}
 }
 
 // quantile is never above the longest, though the histogram's buckets have a width.
@@ -69,7 +87,7 @@ func (t Tally) quantile(percent float64) float64 {
 	return micros(min(time.Duration(t.latencies.ValueAtQuantile(percent)), t.longest))
 }
 
-// and returns what t and other did at the same time.
+// and returns what t and other did at the same time, in the same process.
 func (t Tally) and(other Tally) Tally {
 	both := t
 	both.Elapsed = max(t.Elapsed, other.Elapsed)
@@ -77,6 +95,7 @@ func (t Tally) and(other Tally) Tally {
 	both.Events += other.Events
 	both.Clients += other.Clients
 	both.longest = max(t.longest, other.longest)
+	both.cpu = max(t.cpu, other.cpu)
 	both.latencies = newHistogram()
 	both.latencies.Merge(t.latencies)
 	both.latencies.Merge(other.latencies)

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore"
 )
 
 // Settings say what to measure. All numbers but Readers must be positive.
 type Settings struct {
-	// Workload is append, hot, select, scan, mixed or speedrun.
+	// Workload is append, hot, select, scan, mixed, volume, limit or speedrun.
 	Workload string
 	// Store is what the report calls the store.
 	Store    string
@@ -20,12 +21,16 @@ type Settings struct {
 	Duration time.Duration
 	// Events is how many events the store has at least when the measuring begins.
 	Events int
+	// Steps are the numbers of events of the volume workload, ascending. Default: 0, the powers of ten from a million that are below Events, and Events.
+	Steps []int
 	// Readers are those of the mixed workload.
 	Readers int
 	// Watch is called about every Every while measuring, Filling while the store is being filled.
 	Watch   func(Progress)
 	Every   time.Duration
 	Filling Filling
+	// OnDisk returns the size of the store when it is closed. Nil if it is not in a directory.
+	OnDisk func() (int64, error)
 }
 
 func (s Settings) load(clients int) Load {
@@ -43,8 +48,12 @@ func (s Settings) Run(ctx context.Context, store dcb.Store) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	syncs := syncsOf(store)
 	if err := s.measure(ctx, store, &result); err != nil {
 		return Result{}, err
+	}
+	if result.DurationSeconds > 0 {
+		result.SyncsPerSecond = rounded(float64(syncsOf(store)-syncs)/result.DurationSeconds, 1)
 	}
 	// The store is asked once more, also if the measuring was interrupted.
 	after, err := store.Head(context.WithoutCancel(ctx))
@@ -54,6 +63,26 @@ func (s Settings) Run(ctx context.Context, store dcb.Store) (Result, error) {
 	result.EventsAtStart, result.EventsAtEnd = uint64(before), uint64(after)
 	result.Interrupted = ctx.Err() != nil
 	return result, nil
+}
+
+// syncsOf returns how often the store waited for the disk, if it counts that.
+func syncsOf(store dcb.Store) int64 {
+	if counting, ok := store.(interface{ Metrics() diskstore.Metrics }); ok {
+		return counting.Metrics().Syncs
+	}
+	return 0
+}
+
+// Closed tells result how large the store is that it was measured on, and that was closed since.
+func (s Settings) Closed(result *Result) error {
+	if s.OnDisk == nil {
+		return nil
+	}
+	bytes, err := s.OnDisk()
+	if err == nil {
+		result.occupies(bytes, result.EventsAtEnd)
+	}
+	return err
 }
 
 func (s Settings) fill(ctx context.Context, store dcb.Store) error {
@@ -120,9 +149,11 @@ func (s Settings) mixed(ctx context.Context, store dcb.Store, result *Result) (T
 	if err == nil {
 		err = reads.err
 	}
+	both := writes.and(reads.tally)
+	writes.cpu, reads.tally.cpu = 0, 0 // the process does not know which half it worked for
 	writeFigures, readFigures := writes.Figures(), reads.tally.Figures()
 	result.Writes, result.Reads = &writeFigures, &readFigures
-	return writes.and(reads.tally), err
+	return both, err
 }
 
 // RunSpeedrun fills the store and runs the course-subscription speedrun on it, as Run does with the other workloads. Begin is

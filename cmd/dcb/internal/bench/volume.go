@@ -15,39 +15,40 @@ type Store interface {
 	io.Closer
 }
 
-// Volume measures how a store does at growing numbers of events: none, a million, ten million and so on up to s.Events. Each
-// step is told as soon as it is done: appends with their latencies, decisions (the speedrun), the time to open it (if lasts says that it
-// can be opened again) and the memory of this process.
+// Volume measures how a store does at growing numbers of events, s.Steps. Each step is told as soon as it is done: appends with their
+// latencies, decisions (the speedrun), the time to open it (if lasts says that it can be opened again), its size on disk and the memory of this process.
 func (s Settings) Volume(ctx context.Context, open func(context.Context) (Store, error), lasts bool, each func(Result) error) (err error) {
 	store, err := open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() {
+		if store == nil { // it was closed, and could not be opened again
+			return
+		}
 		if closed := store.Close(); err == nil {
 			err = closed
 		}
 	}()
-	for _, events := range volumeSteps(s.Events) {
+	steps := s.Steps
+	if len(steps) == 0 {
+		steps = volumeSteps(s.Events)
+	}
+	tags := max(steps[len(steps)-1]/eventsPerTag, 1)
+	for _, events := range steps {
 		head, err := store.Head(ctx)
 		if err != nil {
 			return err
 		}
 		todo := span{int(head), events}
-		if err := fillTags(ctx, store, todo, max(s.Events/eventsPerTag, 1), s.Size, s.Filling); err != nil {
+		if err := fillTags(ctx, store, todo, tags, s.Size, s.Filling); err != nil {
 			return err
 		}
 		result := Result{Workload: "volume", Store: s.Store, Clients: s.Clients, Batch: s.Batch, Size: s.Size}
 		if lasts {
-			if err := store.Close(); err != nil {
+			if store, err = s.reopen(ctx, store, open, &result); err != nil {
 				return err
 			}
-			start := time.Now()
-			if store, err = open(ctx); err != nil {
-				return err
-			}
-			seconds := rounded(time.Since(start).Seconds(), 6)
-			result.OpenSeconds = &seconds
 		}
 		if err := s.volumeStep(ctx, store, &result); err != nil {
 			return err
@@ -57,6 +58,33 @@ func (s Settings) Volume(ctx context.Context, open func(context.Context) (Store,
 		}
 	}
 	return nil
+}
+
+// reopen closes and opens the store, and tells result how large it was meanwhile and how long it took to open. It returns the store that is open, if
+// one is.
+func (s Settings) reopen(ctx context.Context, store Store, open func(context.Context) (Store, error), result *Result) (Store, error) {
+	head, err := store.Head(ctx)
+	if err != nil {
+		return store, err
+	}
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	if s.OnDisk != nil {
+		bytes, err := s.OnDisk()
+		if err != nil {
+			return nil, err
+		}
+		result.occupies(bytes, uint64(head))
+	}
+	start := time.Now()
+	opened, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seconds := rounded(time.Since(start).Seconds(), 6)
+	result.OpenSeconds = &seconds
+	return opened, nil
 }
 
 func (s Settings) volumeStep(ctx context.Context, store dcb.Store, result *Result) error {
