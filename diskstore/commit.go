@@ -157,7 +157,7 @@ func (s *Store) write(group []*call) error {
 	if _, err := a.file.WriteAt(all, int64(place)); err != nil {
 		return fmt.Errorf("write to %s: %w", base(a.segment.path), err)
 	}
-	if s.opts.Durability == Sync {
+	if s.opts.Durability == Sync || place == 0 { // what a segment begins with proves that the one before it is whole
 		if err := s.sync(a.file); err != nil {
 			return &syncError{fmt.Errorf("sync %s: %w", base(a.segment.path), err)}
 		}
@@ -206,8 +206,7 @@ func (s *Store) fail(group []*call, err error) {
 		}
 	}
 	if unknown {
-		s.failed = err
-		s.opts.Log.Error("nothing can be appended any more; close the store and open it again", "dir", s.dir, "cause", err)
+		s.poison(err)
 	}
 	for _, c := range group {
 		c.err = unavailable(unknown, "append: %w", err)
@@ -219,6 +218,12 @@ func (s *Store) fail(group []*call, err error) {
 	s.pending = s.pending[:0]
 	s.decided = s.log.next - 1
 	s.head.Nudge()
+}
+
+// poison lets nothing be appended any more. The caller holds mu.
+func (s *Store) poison(err error) {
+	s.failed = err
+	s.opts.Log.Error("nothing can be appended any more; close the store and open it again", "dir", s.dir, "cause", err)
 }
 
 // undo takes back what the write of a group may have left, and everything that was decided since: the log ends where it ended before.

@@ -159,38 +159,35 @@ func (s *Store) openIndexes(found listing, c chain) ([]part, error) {
 	var parts []part
 	release := func() {
 		for _, p := range parts {
-			_ = p.file.Close()
+			if p.file != nil {
+				_ = p.file.Close()
+			}
 		}
 	}
 	kept := make(map[string]bool)
 	sealed := c.segments[:len(c.segments)-1]
-	if beyond := lastIndexed(found.indexes); beyond >= c.segments[len(sealed)].first && beyond > s.decided {
-		g := c.segments[len(sealed)]
-		return nil, &CorruptError{
-			File: g.path, Offset: int64(s.log.end), Position: s.decided + 1,
-			Problem: fmt.Errorf("the log ends here, and an index goes up to position %d: a segment is missing", beyond), Advice: restore,
-		}
-	}
 	rebuilt := 0
 	progress := newProgress(s.opts.Log, "making indexes again from the log", len(sealed))
 	for from := 0; from < len(sealed); {
 		file, segments := s.openWidest(found.indexes, sealed[from:], c.segments[len(sealed)].first)
-		if file == nil {
-			index, err := s.indexOf(sealed[from], c.headers[from], sealed[from].end)
-			if err == nil {
-				file, err = s.writeIndex(s.sealer.ending, sealed[from:from+1], index)
-			}
-			if err != nil {
-				release()
-				return nil, err
-			}
-			segments = 1
-			rebuilt++
-			progress.tell(from + 1)
+		if file != nil {
+			kept[base(file.path)] = true
+			parts = append(parts, file.part())
+			from += segments
+			continue
 		}
-		kept[base(file.path)] = true
-		parts = append(parts, file.part())
-		from += segments
+		remade, err := s.indexAnew(sealed[from], c.headers[from], c.segments[from+1].first-1)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		if remade.file != nil {
+			kept[base(remade.file.path)] = true
+		}
+		parts = append(parts, remade)
+		from++
+		rebuilt++
+		progress.tell(from)
 	}
 	progress.end(rebuilt)
 	for _, name := range found.indexes {
@@ -202,6 +199,37 @@ func (s *Store) openIndexes(found listing, c chain) ([]part, error) {
 		}
 	}
 	return parts, nil
+}
+
+// indexAnew makes the index of a sealed segment, up to the position last. Where the file cannot be written, for lack of room perhaps, the index is
+// in memory until it can, as that of a segment that waits to be sealed.
+func (s *Store) indexAnew(g *segment, header frame.Segment, last dcb.Position) (part, error) {
+	index, err := s.indexOf(g, header, g.end)
+	if err != nil {
+		return part{}, err
+	}
+	file, err := s.writeIndex(s.sealer.ending, []*segment{g}, index)
+	if err == nil {
+		return file.part(), nil
+	}
+	if len(s.sealer.waiting) >= backlog {
+		return part{}, fmt.Errorf("diskstore: open %s: %w", s.dir, err)
+	}
+	s.opts.Log.Warn("an index file could not be made; it will be tried again", "dir", s.dir, "cause", err)
+	s.sealer.waiting = append(s.sealer.waiting, &active{segment: g, tail: index})
+	return part{first: g.first, last: last, index: index, tail: index}, nil
+}
+
+// isWhole returns what is missing if an index knows more than the log. A segment gets an index file when something is durable in the next one.
+func (c chain) isWhole(indexes []string) error {
+	g := c.segments[len(c.segments)-1]
+	if beyond := lastIndexed(indexes); beyond >= g.first {
+		return &CorruptError{
+			File: g.path, Offset: g.size.Load(), Position: g.first,
+			Problem: fmt.Errorf("the log ends here, and an index up to position %d says that it went on: a segment is missing", beyond), Advice: restore,
+		}
+	}
+	return nil
 }
 
 func lastIndexed(names []string) (last dcb.Position) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -54,13 +55,26 @@ func (s *Store) mendHeld(d *damagedIndex) error {
 			for _, made := range files {
 				_ = made.Close()
 			}
-			return err
+			switch {
+			case s.sealer.ending.Err() != nil:
+				return dcb.ErrClosed
+			case errors.Is(err, dcb.ErrCorrupt):
+				return err
+			}
+			return unavailable(false, "%w", err)
 		}
 		files = append(files, file)
 		progress.tell(i + 1)
 	}
 	progress.end(len(covered))
 	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		for _, made := range files {
+			_ = made.Close()
+		}
+		return dcb.ErrClosed
+	}
 	s.replace(files...)
 	s.mu.Unlock()
 	if len(covered) > 1 {

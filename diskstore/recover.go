@@ -58,11 +58,6 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range found.unfinished {
-		if err := s.fs.Remove(s.path(name)); err != nil {
-			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
-		}
-	}
 	if len(found.segments) == 0 {
 		if err := s.begin(); err != nil {
 			return fmt.Errorf("diskstore: make a new store in %s: %w", s.dir, err)
@@ -75,9 +70,12 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range chain.unused {
+	if err := chain.isWhole(found.indexes); err != nil {
+		return err
+	}
+	for _, name := range append(found.unfinished, chain.unused...) {
 		if err := s.fs.Remove(s.path(name)); err != nil {
-			return fmt.Errorf("diskstore: remove a segment that was never used: %w", err)
+			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
 		}
 	}
 	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
@@ -202,19 +200,24 @@ func damaged(g *segment, content []byte, all frames, err error) error {
 	if _, whole := frame.Read(rest); whole == nil {
 		return corrupt // its checksum is right, so that it was written like this
 	}
-	if at, found := frame.FindProof(bytes.TrimRight(rest, "\x00"), all.next); found {
+	if at, found := frame.FindProof(rest, all.next); found {
 		corrupt.Problem = fmt.Errorf("%w, although what is written at offset %d says that it was durable", err, int64(all.end)+int64(at))
 		return corrupt
 	}
 	return nil
 }
 
-// vouch makes durable what is in the active segment, and writes a mark behind it that says so: whatever is found to be wrong with it later is damage.
+// vouch makes durable what is in the active segment, and writes a mark behind it that says so: whatever is found to be wrong with it later is damage. On
+// a full disk there may be no room for a mark; then it is as after a crash.
 func (s *Store) vouch(a *active, all *frames) error {
 	mark := frame.Mark(all.next, all.recordedAt)
 	err := a.file.Sync()
 	if err == nil {
 		_, err = a.file.WriteAt(mark, int64(all.end))
+	}
+	if vfs.IsFull(err) {
+		s.opts.Log.Warn("the disk is too full to write that the log ends here", "file", a.segment.path)
+		return nil
 	}
 	if err == nil {
 		err = a.file.Sync()

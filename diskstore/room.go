@@ -40,19 +40,19 @@ func (s *Store) room(size int64) (wait func(context.Context) error, err error) {
 		if end+size <= s.active.segment.size.Load() {
 			return nil, nil
 		}
-		return s.untilDone(s.grow(end + size)), nil
+		return untilDone(s.grow(end + size)), nil
 	case s.spare != nil && frame.SegmentBytes+size <= s.spare.size:
 		return nil, s.roll()
 	}
-	return s.untilDone(s.makeSpare(frame.SegmentBytes + size)), nil
+	return untilDone(s.makeSpare(frame.SegmentBytes + size)), nil
 }
 
-// untilDone returns a wait for room.
-func (s *Store) untilDone(p *preparation) func(context.Context) error {
+// untilDone returns a wait for room. Where it was prepared for somebody else, that it failed says nothing.
+func untilDone(p *preparation, own bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
 		case <-p.done:
-			if p.err != nil {
+			if p.err != nil && own {
 				return unavailable(false, "append: there is no room for it: %w", p.err)
 			}
 			return nil
@@ -77,12 +77,13 @@ func (s *Store) prepareAhead() {
 	}
 }
 
-// grow has the active segment made larger, to at least that size.
-func (s *Store) grow(least int64) *preparation {
+// grow has the active segment made larger, to at least that size. Own is false if something else is being prepared.
+func (s *Store) grow(least int64) (p *preparation, own bool) {
 	a := s.active
 	size := max(min(a.segment.size.Load()+s.chunk, int64(s.opts.SegmentBytes)), least)
 	return s.prepare(func() error {
-		if err := a.file.Preallocate(size); err != nil {
+		size, err := preallocate(a.file, size, least)
+		if err != nil {
 			return err
 		}
 		a.segment.size.Store(size)
@@ -90,10 +91,19 @@ func (s *Store) grow(least int64) *preparation {
 	})
 }
 
-// makeSpare has a spare file made, of at least that size.
-func (s *Store) makeSpare(least int64) *preparation {
+// preallocate makes a file that large, or, where that does not fit on the disk, as large as it must at least be. It returns how large.
+func preallocate(file vfs.File, size, least int64) (int64, error) {
+	err := file.Preallocate(size)
+	if vfs.IsFull(err) && 0 < least && least < size {
+		size, err = least, file.Preallocate(least)
+	}
+	return size, err
+}
+
+// makeSpare has a spare file made, of at least that size. Own is false if something else is being prepared.
+func (s *Store) makeSpare(least int64) (p *preparation, own bool) {
 	if s.preparing != nil {
-		return s.preparing
+		return s.preparing, false
 	}
 	size := max(min(s.chunk, int64(s.opts.SegmentBytes)), least)
 	old := s.spare
@@ -110,7 +120,8 @@ func (s *Store) makeSpare(least int64) *preparation {
 		if err != nil {
 			return err
 		}
-		if err := file.Preallocate(size); err != nil {
+		size, err := preallocate(file, size, least)
+		if err != nil {
 			_ = file.Close()
 			return errors.Join(err, s.fs.Remove(s.path(spareName)))
 		}
@@ -122,11 +133,11 @@ func (s *Store) makeSpare(least int64) *preparation {
 }
 
 // prepare carries out the job in a goroutine, unless one is being carried out, and returns the one that is.
-func (s *Store) prepare(job func() error) *preparation {
+func (s *Store) prepare(job func() error) (p *preparation, own bool) {
 	if s.preparing != nil {
-		return s.preparing
+		return s.preparing, false
 	}
-	p := &preparation{done: make(chan struct{})}
+	p = &preparation{done: make(chan struct{})}
 	s.preparing = p
 	s.chunk = min(2*s.chunk, int64(s.opts.SegmentBytes))
 	go func() {
@@ -136,7 +147,7 @@ func (s *Store) prepare(job func() error) *preparation {
 		s.mu.Unlock()
 		close(p.done)
 	}()
-	return p
+	return p, true
 }
 
 // createAnew creates a file, in the place of one that was left behind.
@@ -155,7 +166,10 @@ func (s *Store) roll() error {
 	err := s.fs.Rename(s.path(spareName), g.path)
 	if err == nil {
 		if err = s.fs.SyncDir(s.dir); err != nil {
-			err = errors.Join(err, s.fs.Remove(g.path))
+			if removed := s.fs.Remove(g.path); removed != nil { // and it must not be there when the log goes on past its name
+				err = errors.Join(err, removed)
+				s.poison(err)
+			}
 		}
 	}
 	s.spare = nil
