@@ -3,6 +3,7 @@ package diskstore
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -35,9 +36,7 @@ const groupBytes = 8 << 20
 
 // lead writes the next group of those who wait, answers them, and hands the lead to the first who came meanwhile. The caller was told to.
 func (s *Store) lead() {
-	s.mu.Lock()
-	group := s.nextGroup()
-	s.mu.Unlock()
+	group := s.gather()
 
 	began := time.Now()
 	before := s.log
@@ -58,8 +57,30 @@ func (s *Store) lead() {
 	for _, c := range group {
 		s.answer(c, c.err)
 	}
+	s.expected = len(group) + len(s.pending)
 	s.handOver()
 	s.mu.Unlock()
+}
+
+// patience is how often the leader lets others run in vain before he takes those who wait: at most some microseconds.
+const patience = 32
+
+// gather takes the next group. Whoever has just been answered often appends again at once. Those callers are let go first, for as long as they keep coming, so that
+// they are in this group; otherwise each would wait for the sync of this one and then for that of the next. There is no timer in it, and who is alone is not
+// delayed.
+func (s *Store) gather() []*call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for vain := 0; len(s.pending) < s.expected && vain < patience; vain++ {
+		waiting := len(s.pending)
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+		if len(s.pending) > waiting {
+			vain = 0
+		}
+	}
+	return s.nextGroup()
 }
 
 // nextGroup takes those who wait for the same segment, as many as are written at once.
