@@ -37,12 +37,14 @@ const groupBytes = 8 << 20
 // lead writes the next group of those who wait, answers them, and hands the lead to the first who came meanwhile. The caller was told to.
 func (s *Store) lead() {
 	group := s.gather()
+	last := group[len(group)-1]
+	size := int64(last.place-group[0].place) + int64(len(last.Bytes))
 
 	began := time.Now()
 	before := s.log
 	err := s.write(group)
 	if err == nil {
-		s.head.Raise(group[len(group)-1].last())
+		s.head.Raise(last.last())
 		s.count.committed(group, time.Since(began))
 	}
 
@@ -57,6 +59,7 @@ func (s *Store) lead() {
 	for _, c := range group {
 		s.answer(c, c.err)
 	}
+	s.groupBytes += (size - s.groupBytes) / 8
 	s.expected = len(group) + len(s.pending)
 	s.handOver()
 	s.mu.Unlock()

@@ -119,6 +119,7 @@ type Store struct {
 	lastRecorded int64   // microseconds since 1970
 	pending      []*call // decided, in the order of their positions, and not being written
 	expected     int     // how many may be waiting when the next group is taken: those who do, and those who were just answered
+	groupBytes   int64   // how large a group was lately
 	leading      bool    // somebody is writing, or was told to
 	idle         sync.Cond
 	closing      bool

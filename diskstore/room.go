@@ -72,17 +72,17 @@ func (s *Store) prepareAhead() {
 	switch {
 	case size < segment && left < s.chunk/2:
 		s.grow(0)
-	case size >= segment && s.spare == nil && left < segment/2:
+	case size >= segment && s.spare == nil:
 		s.makeSpare(0)
 	}
 }
 
 // grow has the active segment made larger, to at least that size. Own is false if something else is being prepared.
 func (s *Store) grow(least int64) (p *preparation, own bool) {
-	a := s.active
+	a, take := s.active, s.preallocate()
 	size := max(min(a.segment.size.Load()+s.chunk, int64(s.opts.SegmentBytes)), least)
 	return s.prepare(func() error {
-		size, err := preallocate(a.file, size, least)
+		size, err := take(a.file, size, least)
 		if err != nil {
 			return err
 		}
@@ -91,13 +91,24 @@ func (s *Store) grow(least int64) (p *preparation, own bool) {
 	})
 }
 
-// preallocate makes a file that large, or, where that does not fit on the disk, as large as it must at least be. It returns how large.
-func preallocate(file vfs.File, size, least int64) (int64, error) {
-	err := file.Preallocate(size)
-	if vfs.IsFull(err) && 0 < least && least < size {
-		size, err = least, file.Preallocate(least)
+// largeWrite is from which size of a group on the room is not written with zeros before: the sync of one takes so long anyway that what it adds in
+// metadata is less than writing everything twice.
+const largeWrite = 256 << 10
+
+// preallocate returns how room is made, as things are: it makes a file that large, or, where that does not fit on the disk, as large as it must at least be, and
+// returns how large.
+func (s *Store) preallocate() func(file vfs.File, size, least int64) (int64, error) {
+	prepare := vfs.File.Preallocate
+	if s.groupBytes >= largeWrite {
+		prepare = vfs.File.Reserve
 	}
-	return size, err
+	return func(file vfs.File, size, least int64) (int64, error) {
+		err := prepare(file, size)
+		if vfs.IsFull(err) && 0 < least && least < size {
+			size, err = least, prepare(file, least)
+		}
+		return size, err
+	}
 }
 
 // makeSpare has a spare file made, of at least that size. Own is false if something else is being prepared.
@@ -106,7 +117,7 @@ func (s *Store) makeSpare(least int64) (p *preparation, own bool) {
 		return s.preparing, false
 	}
 	size := max(min(s.chunk, int64(s.opts.SegmentBytes)), least)
-	old := s.spare
+	old, take := s.spare, s.preallocate()
 	s.spare = nil
 	return s.prepare(func() error {
 		if old != nil { // it is too small for what came
@@ -120,7 +131,7 @@ func (s *Store) makeSpare(least int64) (p *preparation, own bool) {
 		if err != nil {
 			return err
 		}
-		size, err := preallocate(file, size, least)
+		size, err := take(file, size, least)
 		if err != nil {
 			_ = file.Close()
 			return errors.Join(err, s.fs.Remove(s.path(spareName)))

@@ -182,6 +182,9 @@ func (f *memFile) Preallocate(size int64) error {
 	})
 }
 
+// Reserve is Preallocate: room has no metadata here.
+func (f *memFile) Reserve(size int64) error { return f.Preallocate(size) }
+
 func (f *memFile) Sync() error {
 	return f.change(Sync, 0, func(int) error { return nil })
 }

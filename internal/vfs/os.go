@@ -121,12 +121,27 @@ func (f *osFile) Size() (int64, error) {
 // zeros is what Preallocate writes at a time.
 var zeros [1 << 20]byte
 
-func (f *osFile) Preallocate(size int64) error {
+// Preallocate is as File says.
+func (f *osFile) Preallocate(size int64) error { return f.grow(size, f.fill) }
+
+// Reserve is as File says.
+func (f *osFile) Reserve(size int64) error {
+	return f.grow(size, func(_, size int64) error { return f.Truncate(size) })
+}
+
+// grow makes the file larger, by what take does with the room once it is reserved.
+func (f *osFile) grow(size int64, take func(old, size int64) error) error {
 	old, err := f.Size()
 	if err != nil || size <= old {
 		return err
 	}
-	if err := f.fill(old, size); err != nil {
+	if err = f.reserve(old, size); err == nil {
+		err = take(old, size)
+	}
+	if err == nil {
+		err = f.File.Sync() // of all metadata too, so that little or none is left for the Sync of an append
+	}
+	if err != nil {
 		return errors.Join(err, f.Truncate(old)) // gives back what the disk had left
 	}
 	return nil
@@ -134,9 +149,6 @@ func (f *osFile) Preallocate(size int64) error {
 
 // fill writes zeros from old, where the file ends, to size.
 func (f *osFile) fill(old, size int64) error {
-	if err := f.reserve(old, size); err != nil {
-		return err
-	}
 	for at := old; at < size; {
 		n, err := f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
 		if err != nil {
@@ -144,7 +156,7 @@ func (f *osFile) fill(old, size int64) error {
 		}
 		at += int64(n)
 	}
-	return f.File.Sync() // of all metadata too, so that none is left for the Sync of an append
+	return nil
 }
 
 func (f *osFile) Map() (Mapping, error) {

@@ -28,16 +28,18 @@ func TestAFullDiskOfTheSystemIsFull(t *testing.T) {
 	}
 }
 
-func TestPreallocatingTakesTheRoom(t *testing.T) {
+func TestPreallocatingAndReservingTakeTheRoom(t *testing.T) {
 	t.Parallel()
 	p := place{t, vfs.OS(), t.TempDir()}
-	f := p.create("a", "abc")
 	const size = 3<<20 + 1
-	p.must(f.Preallocate(size))
-	p.must(f.Close())
-	info, err := os.Stat(p.path("a"))
-	p.must(err)
-	if taken := info.Sys().(*syscall.Stat_t).Blocks * 512; taken < size {
-		t.Errorf("of %d bytes %d are taken", size, taken)
+	for name, grow := range map[string]func(vfs.File, int64) error{"a": vfs.File.Preallocate, "b": vfs.File.Reserve} {
+		f := p.create(name, "abc")
+		p.must(grow(f, size))
+		p.must(f.Close())
+		info, err := os.Stat(p.path(name))
+		p.must(err)
+		if taken := info.Sys().(*syscall.Stat_t).Blocks * 512; taken < size {
+			t.Errorf("of %d bytes %d are taken", size, taken)
+		}
 	}
 }

@@ -63,6 +63,9 @@ type File interface {
 	// a later Sync of what is written there changes no metadata. What is in the file already stays. On a full disk it fails, and the file may
 	// have any length between the old and the new.
 	Preallocate(size int64) error
+	// Reserve is Preallocate without the zeros, which costs next to nothing now, and makes each Sync of what is first written there dearer by some
+	// metadata: for what is written in large pieces. Where a system cannot reserve room, a write to it may find the disk full.
+	Reserve(size int64) error
 	// Sync makes what was written durable, and the length. When it fails, what was written since the last one may be lost,
 	// even if a later Sync succeeds.
 	Sync() error

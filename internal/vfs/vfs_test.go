@@ -327,6 +327,23 @@ var suite = []struct {
 		}
 		p.must(f.Close())
 	}},
+	{"reserving keeps the content and reads as zeros", func(p place) {
+		f := p.create("a", "abc")
+		const size = 2<<20 + 100
+		p.must(f.Reserve(size))
+		m := p.mapped(f)
+		p.write(f, "xyz", 1<<20)
+		want := make([]byte, size)
+		copy(want, "abc")
+		copy(want[1<<20:], "xyz")
+		if got := p.content(f); got != string(want) || !slices.Equal(m.Bytes(), want) {
+			p.Errorf("the file has %d bytes, or others than were written and zeros", len(got))
+		}
+		p.must(f.Reserve(5)) // it is longer already
+		p.must(m.Close())
+		p.must(f.Close())
+		p.wants("Reserve", f.Reserve(10), fs.ErrClosed)
+	}},
 	{"truncating cuts off, and what comes back is zero", func(p place) {
 		f := p.create("a", "abcdef")
 		p.must(f.Truncate(2))
