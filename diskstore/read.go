@@ -282,6 +282,9 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 					return err
 				}
 			}
+			if len(result.Events) == cap(result.Events) {
+				result.Events = slices.Grow(result.Events, r.walk.room(opts.Limit-len(result.Events), len(result.Events)))
+			}
 			result.Events = append(result.Events, keep(e))
 			return nil
 		})
@@ -291,6 +294,18 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	}
 	s.count.eventsRead.Add(int64(len(result.Events)))
 	return result, nil
+}
+
+// mostRoom bounds for how many events room is made before they are found.
+const mostRoom = 1024
+
+// room returns for how many events more to make room, if there are found so many already, and at most limit are wanted unless that is not positive.
+func (w *walk) room(limit, found int) int {
+	room := min(w.search.AtMost()+1, max(found, mostRoom)) // the one that is at hand has been counted
+	if limit > 0 {
+		room = min(room, limit)
+	}
+	return max(room, 1)
 }
 
 // keep returns a copy of an event that is a view. Its text and its data are one piece of memory, which no other event shares.

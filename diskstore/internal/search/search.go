@@ -90,6 +90,19 @@ func (s *Search) Next() (c Candidate, ok bool, err error) {
 // Size returns how many lists the search has had in step, for which it keeps the memory.
 func (s *Search) Size() int { return len(s.cursors) }
 
+// AtMost returns a bound on how many candidates are left.
+func (s *Search) AtMost() int {
+	total := 0
+	for _, st := range s.streams {
+		if st.driver != nil {
+			total += st.driver.Remaining()
+		} else {
+			total += int(s.to-s.from) + 1
+		}
+	}
+	return total
+}
+
 // stream is the candidates of one item, or of one type of an item.
 type stream struct {
 	item    int
