@@ -65,15 +65,12 @@ func (e SequencedEvent) Clone() SequencedEvent {
 // UniqueTags returns tags without repetitions, in the order of their first mention. The result may share memory with
 // tags, which is not changed.
 func UniqueTags(tags []string) []string {
-	for i, tag := range tags {
-		if slices.Contains(tags[:i], tag) {
-			return appendUnique(slices.Clone(tags[:i]), tags[i:])
-		}
+	if isSet(tags) {
+		return tags
 	}
-	return tags
+	return appendUnique(nil, tags)
 }
 
-// appendUnique compares each tag with each: an event has at most MaxTags of them, and nearly always one or two.
 func appendUnique(unique, tags []string) []string {
 	for _, tag := range tags {
 		if !slices.Contains(unique, tag) {
@@ -81,6 +78,22 @@ func appendUnique(unique, tags []string) []string {
 		}
 	}
 	return unique
+}
+
+// fewTags is up to how many tags each is compared with each. Nearly every event has one or two.
+const fewTags = 16
+
+// isSet reports whether no tag is there twice.
+func isSet(tags []string) bool {
+	if len(tags) > fewTags {
+		return len(sortedSet(tags)) == len(tags)
+	}
+	for i, tag := range tags {
+		if slices.Contains(tags[:i], tag) {
+			return false
+		}
+	}
+	return true
 }
 
 func sortedSet(tags []string) []string {

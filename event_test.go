@@ -1,6 +1,7 @@
 package dcb_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -61,6 +62,20 @@ func TestCloneSharesNoMemory(t *testing.T) {
 	clone.Tags[0], clone.Data[0], clone.Metadata["k"] = "changed", 'X', "changed"
 	if !original.Same(full()) {
 		t.Errorf("changing the clone changed the original: %+v", original)
+	}
+}
+
+func TestUniqueTagsKeepsTheFirstMentionOfEachOfManyTags(t *testing.T) {
+	var tags, want []string
+	for i := range 100 {
+		tag := fmt.Sprint("tag:", i*37%100)
+		tags, want = append(tags, tag), append(want, tag)
+	}
+	if got := dcb.UniqueTags(tags); !slices.Equal(got, want) {
+		t.Errorf("UniqueTags changed a set: %v", got)
+	}
+	if got := dcb.UniqueTags(append(tags, tags[3], tags[99])); !slices.Equal(got, want) {
+		t.Errorf("UniqueTags is %v, want %v", got, want)
 	}
 }
 
