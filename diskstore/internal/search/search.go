@@ -108,8 +108,9 @@ type stream struct {
 	item    int
 	driver  *postings.Cursor // nil: every event is a candidate
 	filters []*postings.Cursor
-	types   []uint32 // of which the type must be one, if there are any
-	offset  uint32   // the candidate that is next
+	room    []*postings.Cursor // of filters, from its beginning
+	types   []uint32           // of which the type must be one, if there are any
+	offset  uint32             // the candidate that is next
 }
 
 // addItem adds the streams that together have every event that the item selects.
@@ -150,7 +151,7 @@ func (s *Search) addItem(number int, it *item) error {
 			return s.addTypes(number, it)
 		}
 	}
-	st.driver, st.filters = st.filters[0], st.filters[1:]
+	st.room, st.driver, st.filters = st.filters, st.filters[0], st.filters[1:]
 	return s.begin(st)
 }
 
@@ -282,7 +283,10 @@ func (s *Search) stream(item int) *stream {
 	}
 	st := s.spare[len(s.spare)-1]
 	s.spare = s.spare[:len(s.spare)-1]
-	*st = stream{item: item, filters: st.filters[:0], types: st.types[:0]}
+	if st.room == nil {
+		st.room = st.filters
+	}
+	*st = stream{item: item, filters: st.room[:0], types: st.types[:0]}
 	return st
 }
 
