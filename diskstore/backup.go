@@ -165,7 +165,7 @@ func (b *backer) segment(g *segment, header frame.Segment, end uint32) error {
 	}
 	copied := bytes.Clone(content[:all.end])
 	if end == 0 && !all.marked {
-		copied = append(copied, frame.Mark(all.next, all.recordedAt)...)
+		copied = append(copied, frame.Mark(all.salt, all.next, all.recordedAt)...)
 	}
 	err = writeAside(b.fs, filepath.Join(b.to, base(g.path)), func(file writeFile) error { return writeAll(file, copied) })
 	if err != nil {

@@ -98,7 +98,8 @@ func TestABackupOfAStoreInUseHasAllThatWasAnsweredBefore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, to := diskstore.BackupReport{}, fmt.Sprint("copy", i%2) // from outside, and by the store itself
+		var report diskstore.BackupReport
+		to := fmt.Sprint("copy", i%2) // from outside, and by the store itself
 		if i%2 == 0 {
 			report = backup(t, files, to)
 		} else if report, err = s.Backup(t.Context(), to, nil); err != nil {

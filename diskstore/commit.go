@@ -163,7 +163,7 @@ func (s *Store) write(group []*call) error {
 		b, place = append(b, a.header.Encode()...), 0
 	}
 	for _, c := range group {
-		crc := c.Seal(c.first, c.recordedAt, uint32(c.first-1-l.durable))
+		crc := c.Seal(next.salt, c.first, c.recordedAt, uint32(c.first-1-l.durable))
 		next.sum = frame.Sum(next.sum, crc)
 		if len(group) > 1 || place == 0 {
 			b = append(b, c.Bytes...)

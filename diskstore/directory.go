@@ -85,7 +85,7 @@ func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 			if len(c.segments) == 0 {
 				return c, corrupt
 			}
-			if err := neverUsed(g, corrupt); err != nil {
+			if err := neverUsed(g, c.segments[0].salt, corrupt); err != nil {
 				return c, err
 			}
 			if broken == nil {
@@ -105,14 +105,15 @@ func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 	return c, nil
 }
 
-// neverUsed returns nil if the segment, whose header is broken, holds nothing that an append was answered for, and corrupt otherwise.
-func neverUsed(g *segment, corrupt *CorruptError) error {
+// neverUsed returns nil if the segment, whose header is broken, holds nothing that an append was answered for, and corrupt otherwise. The salt is that of the
+// segments before it.
+func neverUsed(g *segment, salt frame.Salt, corrupt *CorruptError) error {
 	content, err := g.content()
 	if err != nil {
 		return err
 	}
 	defer g.unmap()
-	if _, found := frame.FindProof(content, g.first); found {
+	if _, found := frame.FindProof(salt, content, g.first); found {
 		return corrupt
 	}
 	return nil
@@ -148,6 +149,7 @@ func (c *chain) add(g *segment, header frame.Segment, dir string) error {
 		before.end, before.sum = header.End, header.Sum
 		before.size.Store(int64(header.End))
 	}
+	g.salt = header.Salt()
 	c.segments = append(c.segments, g)
 	c.headers = append(c.headers, header)
 	return nil
@@ -224,12 +226,22 @@ func (s *Store) indexAnew(g *segment, header frame.Segment, last dcb.Position) (
 func (c chain) isWhole(indexes []string) error {
 	g := c.segments[len(c.segments)-1]
 	if beyond := lastIndexed(indexes); beyond >= g.first {
-		return &CorruptError{
-			File: g.path, Offset: g.size.Load(), Position: g.first,
-			Problem: fmt.Errorf("the log ends here, and an index up to position %d says that it went on: a segment is missing", beyond), Advice: restore,
-		}
+		return missingAfter(g.path, beyond)
 	}
 	return nil
+}
+
+// missingAfter returns the error of a log whose last segment is the one at path, while there is an index of it up to position beyond.
+func missingAfter(path string, beyond dcb.Position) error {
+	return &CorruptError{
+		File: path, Position: beyond + 1,
+		Problem: fmt.Errorf("it is the last segment, and there is an index up to its position %d, which is made when the next segment has been begun: that is missing", beyond), Advice: restore,
+	}
+}
+
+func firstOf(segment vfs.Info) dcb.Position {
+	first, _ := parseSegmentName(segment.Name)
+	return first
 }
 
 func lastIndexed(names []string) (last dcb.Position) {

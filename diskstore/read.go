@@ -107,7 +107,7 @@ func (w *walk) view(v *view, at *cursor, place uint32, position dcb.Position) er
 			return err
 		}
 	}
-	if err := frame.CheckedView(at.content, place, position, &w.event); err != nil {
+	if err := frame.CheckedView(at.segment.salt, at.content, place, position, &w.event); err != nil {
 		return &CorruptError{File: at.segment.path, Offset: int64(place), Position: position, Problem: err, Advice: restore}
 	}
 	return nil

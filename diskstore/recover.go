@@ -78,6 +78,9 @@ func (s *Store) recover() error {
 			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
 		}
 	}
+	if err := s.trim(found, chain); err != nil {
+		return err
+	}
 	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
 	if err := s.fs.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("diskstore: open %s: %w", s.dir, err)
@@ -112,6 +115,23 @@ func (s *Store) recover() error {
 	s.publish(chain.segments, parts)
 	s.head.Raise(s.decided)
 	opened = true
+	return nil
+}
+
+// trim gives back the room that was prepared at the end of segments whose index was not made in time, which is when that is done otherwise.
+func (s *Store) trim(found listing, c chain) error {
+	for i, g := range c.segments[:len(c.segments)-1] {
+		if found.segments[i].Size <= int64(g.end) {
+			continue
+		}
+		file, err := s.fs.OpenWrite(g.path)
+		if err == nil {
+			err = errors.Join(file.Truncate(int64(g.end)), file.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("diskstore: open %s: %w", base(g.path), err)
+		}
+	}
 	return nil
 }
 
@@ -197,10 +217,10 @@ func damaged(g *segment, content []byte, all frames, err error) error {
 		return err
 	}
 	rest := content[all.end:]
-	if _, whole := frame.Read(rest); whole == nil {
+	if _, whole := frame.Read(all.salt, rest); whole == nil {
 		return corrupt // its checksum is right, so that it was written like this
 	}
-	if at, found := frame.FindProof(rest, all.next); found {
+	if at, found := frame.FindProof(all.salt, rest, all.next); found {
 		corrupt.Problem = fmt.Errorf("%w, although what is written at offset %d says that it was durable", err, int64(all.end)+int64(at))
 		return corrupt
 	}
@@ -210,7 +230,7 @@ func damaged(g *segment, content []byte, all frames, err error) error {
 // vouch makes durable what is in the active segment, and writes a mark behind it that says so: whatever is found to be wrong with it later is damage. On
 // a full disk there may be no room for a mark; then it is as after a crash.
 func (s *Store) vouch(a *active, all *frames) error {
-	mark := frame.Mark(all.next, all.recordedAt)
+	mark := frame.Mark(all.salt, all.next, all.recordedAt)
 	err := a.file.Sync()
 	if err == nil {
 		_, err = a.file.WriteAt(mark, int64(all.end))

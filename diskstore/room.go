@@ -20,6 +20,7 @@ const firstChunk = 256 << 10
 
 // preparation is room being prepared.
 type preparation struct {
+	of   *active // that is being made larger, if it is that
 	done chan struct{}
 	err  error // when done
 }
@@ -81,7 +82,7 @@ func (s *Store) prepareAhead() {
 func (s *Store) grow(least int64) (p *preparation, own bool) {
 	a, take := s.active, s.preallocate()
 	size := max(min(a.segment.size.Load()+s.chunk, int64(s.opts.SegmentBytes)), least)
-	return s.prepare(func() error {
+	return s.prepare(a, func() error {
 		size, err := take(a.file, size, least)
 		if err != nil {
 			return err
@@ -119,7 +120,7 @@ func (s *Store) makeSpare(least int64) (p *preparation, own bool) {
 	size := max(min(s.chunk, int64(s.opts.SegmentBytes)), least)
 	old, take := s.spare, s.preallocate()
 	s.spare = nil
-	return s.prepare(func() error {
+	return s.prepare(nil, func() error {
 		if old != nil { // it is too small for what came
 			_ = old.file.Close()
 		}
@@ -144,11 +145,11 @@ func (s *Store) makeSpare(least int64) (p *preparation, own bool) {
 }
 
 // prepare carries out the job in a goroutine, unless one is being carried out, and returns the one that is.
-func (s *Store) prepare(job func() error) (p *preparation, own bool) {
+func (s *Store) prepare(of *active, job func() error) (p *preparation, own bool) {
 	if s.preparing != nil {
 		return s.preparing, false
 	}
-	p = &preparation{done: make(chan struct{})}
+	p = &preparation{of: of, done: make(chan struct{})}
 	s.preparing = p
 	s.chunk = min(2*s.chunk, int64(s.opts.SegmentBytes))
 	go func() {
@@ -188,7 +189,9 @@ func (s *Store) roll() error {
 		_ = file.Close()
 		return unavailable(false, "append: the log cannot go on in a new file: %w", err)
 	}
-	s.open(&active{segment: g, header: frame.Segment{StoreID: s.id, First: first}, file: file, tail: tail.New(), end: frame.SegmentBytes})
+	header := frame.Segment{StoreID: s.id, First: first}
+	g.salt = header.Salt()
+	s.open(&active{segment: g, header: header, file: file, tail: tail.New(), end: frame.SegmentBytes})
 	return nil
 }
 

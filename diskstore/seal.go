@@ -127,6 +127,12 @@ func (s *Store) sealWaiting() error {
 
 func (s *Store) sealOne(a *active) error {
 	g := a.segment
+	s.mu.Lock()
+	preparing := s.preparing
+	s.mu.Unlock()
+	if preparing != nil && preparing.of == a { // the log went on elsewhere before that was done
+		<-preparing.done
+	}
 	if a.file != nil {
 		g.size.Store(int64(g.end))
 		// Somewhere a file that is looked at as memory cannot be made shorter. The log knows where it ends all the same.

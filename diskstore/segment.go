@@ -58,6 +58,7 @@ type segment struct {
 	fs    vfs.FS
 	path  string
 	first dcb.Position
+	salt  frame.Salt   // of the frames
 	size  atomic.Int64 // of the file; only grows while it is appended to
 
 	// Of a sealed segment. What comes next vouches for it.
@@ -118,6 +119,7 @@ func (g *segment) unmap() {
 
 // frames are those of a segment that were read one after the other.
 type frames struct {
+	salt       frame.Salt
 	next       dcb.Position // that a further event would have
 	end        uint32       // where a further frame would begin
 	sum        uint32       // of the content
@@ -128,14 +130,14 @@ type frames struct {
 
 // newFrames returns what is known before the first frame.
 func newFrames(header frame.Segment) frames {
-	return frames{next: header.First, end: frame.SegmentBytes, recordedAt: header.After, marked: true}
+	return frames{salt: header.Salt(), next: header.First, end: frame.SegmentBytes, recordedAt: header.After, marked: true}
 }
 
 // read reads the next frame of b, and the events in it, each of which is passed to each with the place of its record. The error is frame.ErrEnd, frame.ErrBroken, or
 // what each returned.
 func (f *frames) read(b []byte, each func(place uint32, e *dcb.SequencedEvent) error) error {
 	content := b[f.end:]
-	h, err := frame.Read(content)
+	h, err := frame.Read(f.salt, content)
 	if err != nil {
 		return err
 	}
@@ -147,7 +149,7 @@ func (f *frames) read(b []byte, each func(place uint32, e *dcb.SequencedEvent) e
 	}
 	if each != nil {
 		at := f.end
-		err := frame.Check(content[:h.Bytes], h, func(place uint32, e *dcb.SequencedEvent) error { return each(at+place, e) })
+		err := frame.Check(f.salt, content[:h.Bytes], h, func(place uint32, e *dcb.SequencedEvent) error { return each(at+place, e) })
 		if err != nil {
 			return err
 		}

@@ -77,6 +77,9 @@ func Verify(ctx context.Context, dir string, options *InspectOptions) (Report, e
 	}
 	defer lock.Close()
 	v.report.InUse = inUse
+	if beyond := lastIndexed(found.indexes); !inUse && beyond >= firstOf(found.segments[len(found.segments)-1]) {
+		v.problem(missingAfter(filepath.Join(dir, found.segments[len(found.segments)-1].Name), beyond))
+	}
 	err = guarded(func() error { return v.verify(found) })
 	for _, x := range v.indexes {
 		_ = x.Close()
@@ -212,7 +215,7 @@ func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 	case errors.Is(err, frame.ErrVersion):
 		return fmt.Errorf("%w: %s: %w", ErrVersion, path, err)
 	case err != nil && isLast && first > 1:
-		if _, proof := frame.FindProof(b, first); proof {
+		if _, proof := frame.FindProof(frame.Segment{StoreID: w.storeID}.Salt(), b, first); proof {
 			corrupt(first, "%w", err)
 		} else {
 			v.report.Unfinished += int64(len(bytes.TrimRight(b, "\x00")))
@@ -232,7 +235,7 @@ func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 	if isLast {
 		v.end(path, b, all, err)
 	} else {
-		v.sealed(filepath.Join(v.dir, left[1].Name), path, all, err)
+		v.sealed(filepath.Join(v.dir, left[1].Name), path, b, all, err)
 	}
 	w.next, w.recorded = all.next, all.recordedAt
 	return v.compare(first, all, index, isLast)
@@ -250,7 +253,7 @@ func (v *verifier) frames(b []byte, header frame.Segment) (frames, *tail.Index, 
 }
 
 // sealed checks that the frames of a segment are those that the next one vouches for.
-func (v *verifier) sealed(nextPath, path string, all frames, ended error) {
+func (v *verifier) sealed(nextPath, path string, b []byte, all frames, ended error) {
 	next, err := readHeader(v.fs, nextPath)
 	if err != nil {
 		return // that is told when it is its turn
@@ -263,6 +266,8 @@ func (v *verifier) sealed(nextPath, path string, all frames, ended error) {
 			File: path, Offset: int64(next.End), Position: all.next,
 			Problem: errOtherFrames, Advice: restore,
 		})
+	case len(bytes.TrimRight(b[all.end:], "\x00")) > 0 && !v.report.InUse:
+		v.problem(&CorruptError{File: path, Offset: int64(all.end), Position: all.next, Problem: errors.New("there is something behind its last frame, where nothing was ever written")})
 	}
 }
 

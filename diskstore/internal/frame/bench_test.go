@@ -29,7 +29,7 @@ func BenchmarkEncodeAndSeal(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d.Encode(c.events)
-				d.Seal(1_000_000, 1_700_000_000_000_000, 3)
+				d.Seal(goldenSalt, 1_000_000, 1_700_000_000_000_000, 3)
 			}
 			b.SetBytes(int64(len(d.Bytes)))
 			perEvent(b, len(c.events))
@@ -54,13 +54,13 @@ func BenchmarkCheckedView(b *testing.B) {
 			}
 			var d Draft
 			d.Encode(events)
-			d.Seal(7, 1_700_000_000_000_000, 0)
+			d.Seal(goldenSalt, 7, 1_700_000_000_000_000, 0)
 			segment := append(make([]byte, SegmentBytes), d.Bytes...)
 			at := SegmentBytes + d.Records[0]
 			var e dcb.SequencedEvent
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := CheckedView(segment, at, 7, &e); err != nil {
+				if err := CheckedView(goldenSalt, segment, at, 7, &e); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,7 +15,7 @@ import (
 // segmentOf returns a segment with a frame, zeros behind it, and the places of the records. Whoever reads beyond it fails.
 func segmentOf(events ...dcb.Event) (segment []byte, places []uint32) {
 	b, places := sealed(goldenFirst, goldenTime, goldenBehind, events...)
-	segment = slices.Concat(Segment{First: goldenFirst}.Encode(), b, make([]byte, 70))
+	segment = slices.Concat(Segment{StoreID: goldenID, First: goldenFirst}.Encode(), b, make([]byte, 70))
 	for i := range places {
 		places[i] += SegmentBytes
 	}
@@ -42,12 +42,12 @@ func TestNoChangeOfAByteOfAFrameIsOverlooked(t *testing.T) {
 		want := recorded(goldenFirst, goldenTime, events...)
 		damages(segment[SegmentBytes:end], func(at int) {
 			at += SegmentBytes
-			if _, err := Read(segment[SegmentBytes:]); !errors.Is(err, ErrBroken) {
+			if _, err := Read(goldenSalt, segment[SegmentBytes:]); !errors.Is(err, ErrBroken) {
 				t.Fatalf("%s: Read with another byte at %d: %v", name, at, err)
 			}
 			for i, place := range places {
 				var e dcb.SequencedEvent
-				err := CheckedView(segment, place, want[i].Position, &e)
+				err := CheckedView(goldenSalt, segment, place, want[i].Position, &e)
 				switch within := uint32(at) >= place && uint32(at) < ends[i] || len(places) == 1; {
 				case within && !errors.Is(err, ErrBroken):
 					t.Fatalf("%s: CheckedView of event %d with another byte at %d: %v", name, i, at, err)
@@ -64,12 +64,12 @@ func TestNoChangeOfAByteOfAFrameIsOverlooked(t *testing.T) {
 func TestNoChangeOfARecordIsOverlooked(t *testing.T) {
 	t.Parallel()
 	b, _ := sealed(goldenFirst, goldenTime, 0, several...)
-	h, err := Read(b)
+	h, err := Read(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	damages(b[HeaderBytes:], func(at int) {
-		seal(b, h)
+		seal(goldenSalt, b, h)
 		_, _, err := checked(b)
 		if !errors.Is(err, ErrBroken) {
 			t.Fatalf("Check with another byte at %d: %v", HeaderBytes+at, err)
@@ -89,13 +89,13 @@ func TestAFrameThatIsCutOffIsBroken(t *testing.T) {
 			if size == 0 {
 				want = ErrEnd
 			}
-			if _, err := Read(cut); !errors.Is(err, want) {
+			if _, err := Read(goldenSalt, cut); !errors.Is(err, want) {
 				t.Errorf("%s: Read of %d bytes: %v; want %v", name, size, err, want)
 			}
 			if slices.Equal(torn, segment[SegmentBytes:]) {
 				continue // what was cut off are zeros anyway
 			}
-			if _, err := Read(torn); !errors.Is(err, want) {
+			if _, err := Read(goldenSalt, torn); !errors.Is(err, want) {
 				t.Errorf("%s: Read of %d bytes and then zeros: %v; want %v", name, size, err, want)
 			}
 		}
@@ -103,7 +103,7 @@ func TestAFrameThatIsCutOffIsBroken(t *testing.T) {
 			cut := segment[:size:size]
 			for i, place := range places {
 				var e dcb.SequencedEvent
-				err := CheckedView(cut, place, goldenFirst+dcb.Position(i), &e)
+				err := CheckedView(goldenSalt, cut, place, goldenFirst+dcb.Position(i), &e)
 				if last := i == len(places)-1; last && !errors.Is(err, ErrBroken) {
 					t.Errorf("%s: CheckedView of event %d in %d bytes of the segment: %v", name, i, size, err)
 				}
@@ -116,7 +116,7 @@ func TestAFrameThatIsCutOffIsBroken(t *testing.T) {
 func TestZerosAndNothingAreTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, HeaderBytes - 1, HeaderBytes, 4096} {
-		if h, err := Read(make([]byte, size)); !errors.Is(err, ErrEnd) || h != (Header{}) {
+		if h, err := Read(goldenSalt, make([]byte, size)); !errors.Is(err, ErrEnd) || h != (Header{}) {
 			t.Errorf("Read of %d zeros: %+v, %v", size, h, err)
 		}
 	}
@@ -140,12 +140,12 @@ func TestAFrameThatSaysTheImpossibleIsBroken(t *testing.T) {
 		"more bytes than an append can have": {MaxBytes + 1, Header{First: 7, Count: 1}},
 	} {
 		b := make([]byte, c.size)
-		seal(b, c.Header)
-		if h, err := Read(b); !errors.Is(err, ErrBroken) {
+		seal(goldenSalt, b, c.Header)
+		if h, err := Read(goldenSalt, b); !errors.Is(err, ErrBroken) {
 			t.Errorf("%s: %+v, %v", name, h, err)
 		}
 		// Of a long one the beginning is enough: the rest are zeros, which takes the race detector half a minute.
-		if at, found := FindProof(b[:min(len(b), 1<<20)], 1); found {
+		if at, found := FindProof(goldenSalt, b[:min(len(b), 1<<20)], 1); found {
 			t.Errorf("%s: it proves something, at %d", name, at)
 		}
 	}
@@ -154,18 +154,18 @@ func TestAFrameThatSaysTheImpossibleIsBroken(t *testing.T) {
 func TestARecordMustFillItsFrame(t *testing.T) {
 	t.Parallel()
 	b, places := sealed(goldenFirst, goldenTime, 0, alone...)
-	h, err := Read(b)
+	h, err := Read(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b = append(b, 0)
-	seal(b, h)
+	seal(goldenSalt, b, h)
 	segment := append(make([]byte, SegmentBytes), b...)
 	if _, _, err := checked(b); !errors.Is(err, ErrBroken) {
 		t.Errorf("Check: %v", err)
 	}
 	var e dcb.SequencedEvent
-	if err := CheckedView(segment, SegmentBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
+	if err := CheckedView(goldenSalt, segment, SegmentBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
 		t.Errorf("CheckedView: %v", err)
 	}
 }
@@ -174,15 +174,15 @@ func TestNoByteIsReadBeyondAFrame(t *testing.T) {
 	t.Parallel()
 	// The data's length says one more than there is.
 	b, places := sealed(goldenFirst, goldenTime, 0, dcb.Event{Type: "T", Data: []byte("data")})
-	h, err := Read(b)
+	h, err := Read(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b[len(b)-5]++
-	seal(b, h)
+	seal(goldenSalt, b, h)
 	segment := append(append(make([]byte, SegmentBytes), b...), "of the next frame"...)
 	var e dcb.SequencedEvent
-	if err := CheckedView(segment, SegmentBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
+	if err := CheckedView(goldenSalt, segment, SegmentBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
 		t.Errorf("CheckedView: %v, %q", err, e.Data)
 	}
 }
@@ -199,7 +199,7 @@ func TestAViewIsAskedForAtAnyPlaceOfAnything(t *testing.T) {
 		b = b[:size:size]
 		at := rapid.OneOf(rapid.Uint32Range(0, uint32(len(segment))), rapid.Uint32(), rapid.SampledFrom(places)).Draw(r, "at")
 		var e dcb.SequencedEvent
-		for _, err := range []error{View(b, at, goldenFirst, &e), CheckedView(b, at, goldenFirst, &e)} {
+		for _, err := range []error{View(b, at, goldenFirst, &e), CheckedView(goldenSalt, b, at, goldenFirst, &e)} {
 			if err != nil && !errors.Is(err, ErrBroken) {
 				r.Errorf("at %d: %v", at, err)
 			}

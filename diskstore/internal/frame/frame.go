@@ -4,6 +4,9 @@
 // A segment is a header ([Segment]) and then frames, one behind the other. A frame is what one append recorded. A frame without records is a mark:
 // it says that all before it is durable. After the last frame there are zeros, or the file ends.
 //
+// Every checksum of a frame or a record begins with the store's [Salt], which nobody knows who cannot read the files: what is appended as data passes for a
+// frame of this store only by chance, once in 2³² times.
+//
 // One event is read without the rest of its frame: the record of an event that is alone in its frame is covered by the frame's checksum; one of
 // several has a checksum of its own.
 package frame
@@ -31,8 +34,8 @@ var (
 //	│ bytes  │ CRC    │ first position │ recorded at    │ count  │ behind │ records
 //	└────────┴────────┴────────────────┴────────────────┴────────┴────────┴─────────┄
 //
-// bytes: of the whole frame. CRC: CRC-32C of bytes and of all that follows the CRC. first position: of the first event. recorded at: microseconds since
-// 1970. count: of records; 0 in a mark. behind: how many positions before the first one were not yet durable when the frame was written.
+// bytes: of the whole frame. CRC: CRC-32C of bytes and of all that follows the CRC, begun with the salt instead of 0. first position: of the first event.
+// recorded at: microseconds since 1970. count: of records; 0 in a mark. behind: how many positions before the first one were not yet durable when the frame was written.
 const HeaderBytes = 32
 
 // MaxBytes is more than any frame has: an append at all limits at once.
@@ -56,9 +59,9 @@ func (h Header) Next() dcb.Position { return h.First + dcb.Position(h.Count) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Read returns the header of the frame that b begins with, if the whole frame is there and its checksum is right. Otherwise the error is
-// ErrEnd or ErrBroken.
-func Read(b []byte) (Header, error) {
+// Read returns the header of the frame that b begins with, if the whole frame is there and its checksum is right, with the salt of its store. Otherwise the
+// error is ErrEnd or ErrBroken.
+func Read(salt Salt, b []byte) (Header, error) {
 	if len(b) < HeaderBytes {
 		if isZero(b) {
 			return Header{}, ErrEnd
@@ -72,7 +75,7 @@ func Read(b []byte) (Header, error) {
 	if h.Bytes < HeaderBytes || uint64(h.Bytes) > uint64(len(b)) {
 		return h, fmt.Errorf("%w: a frame of %d bytes, and %d are there", ErrBroken, h.Bytes, len(b))
 	}
-	if checksum(b[:h.Bytes]) != h.CRC {
+	if checksum(salt, b[:h.Bytes]) != h.CRC {
 		return h, fmt.Errorf("%w: the frame's checksum is wrong", ErrBroken)
 	}
 	if !h.isPossible() {
@@ -103,26 +106,26 @@ func decode(b []byte) Header {
 }
 
 // seal writes the header of the frame b, whose records are there, and returns the frame's checksum.
-func seal(b []byte, h Header) uint32 {
+func seal(salt Salt, b []byte, h Header) uint32 {
 	binary.LittleEndian.PutUint32(b, uint32(len(b)))
 	binary.LittleEndian.PutUint64(b[8:], uint64(h.First))
 	binary.LittleEndian.PutUint64(b[16:], uint64(h.RecordedAt))
 	binary.LittleEndian.PutUint32(b[24:], h.Count)
 	binary.LittleEndian.PutUint32(b[28:], h.Behind)
-	crc := checksum(b)
+	crc := checksum(salt, b)
 	binary.LittleEndian.PutUint32(b[4:], crc)
 	return crc
 }
 
 // checksum returns that of the frame b, of which only the checksum itself is left out.
-func checksum(b []byte) uint32 {
-	return crc32.Update(crc32.Checksum(b[:4], castagnoli), castagnoli, b[8:])
+func checksum(salt Salt, b []byte) uint32 {
+	return crc32.Update(crc32.Update(uint32(salt), castagnoli, b[:4]), castagnoli, b[8:])
 }
 
 // Mark returns a frame without records, which says that all before next is durable.
-func Mark(next dcb.Position, recordedAt int64) []byte {
+func Mark(salt Salt, next dcb.Position, recordedAt int64) []byte {
 	b := make([]byte, HeaderBytes)
-	seal(b, Header{First: next, RecordedAt: recordedAt})
+	seal(salt, b, Header{First: next, RecordedAt: recordedAt})
 	return b
 }
 

@@ -17,7 +17,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = slices.Clip(b)
-		h, err := Read(b)
+		h, err := Read(goldenSalt, b)
 		switch {
 		case err == nil:
 			checkAnything(t, b, h)
@@ -29,8 +29,8 @@ func FuzzRead(f *testing.F) {
 		}
 		// Behind a header that fits.
 		b = slices.Concat(make([]byte, HeaderBytes), b)
-		seal(b, Header{First: goldenFirst, RecordedAt: goldenTime, Count: 1})
-		if h, err = Read(b); err != nil {
+		seal(goldenSalt, b, Header{First: goldenFirst, RecordedAt: goldenTime, Count: 1})
+		if h, err = Read(goldenSalt, b); err != nil {
 			t.Fatalf("Read of what was sealed: %v", err)
 		}
 		checkAnything(t, b, h)
@@ -41,7 +41,7 @@ func FuzzRead(f *testing.F) {
 func checkAnything(t *testing.T, b []byte, h Header) {
 	t.Helper()
 	var events []dcb.Event
-	err := Check(b, h, func(_ uint32, e *dcb.SequencedEvent) error {
+	err := Check(goldenSalt, b, h, func(_ uint32, e *dcb.SequencedEvent) error {
 		events = append(events, deepCopy(e).Event)
 		return nil
 	})
@@ -70,7 +70,7 @@ func FuzzView(f *testing.F) {
 		segment = slices.Clip(segment)
 		var viewed, checked dcb.SequencedEvent
 		unsure := View(segment, at, dcb.Position(position), &viewed)
-		err := CheckedView(segment, at, dcb.Position(position), &checked)
+		err := CheckedView(goldenSalt, segment, at, dcb.Position(position), &checked)
 		for _, err := range []error{unsure, err} {
 			if err != nil && !errors.Is(err, ErrBroken) {
 				t.Errorf("at %d: %v", at, err)
@@ -108,7 +108,7 @@ func FuzzFindProof(f *testing.F) {
 	f.Add(liars(2048), uint64(5000))
 	f.Fuzz(func(t *testing.T, b []byte, position uint64) {
 		b = slices.Clip(b[:min(len(b), 8<<10)]) // the simplest form takes its time
-		at, found := FindProof(b, dcb.Position(position))
+		at, found := FindProof(goldenSalt, b, dcb.Position(position))
 		if wantAt, want := plainProof(b, dcb.Position(position)); at != wantAt || found != want {
 			t.Errorf("%d, %v; want %d, %v", at, found, wantAt, want)
 		}

@@ -38,12 +38,17 @@ var (
 	none []dcb.Event
 )
 
+// goldenSalt is what all frames of the tests are sealed with.
+var (
+	goldenID   = [16]byte(uuid.MustParse("6ba7b810-9dad-41d1-80b4-00c04fd430c8"))
+	goldenSalt = Segment{StoreID: goldenID}.Salt()
+)
+
 func goldenSegments() map[string]Segment {
-	id := [16]byte(uuid.MustParse("6ba7b810-9dad-41d1-80b4-00c04fd430c8"))
 	return map[string]Segment{
-		"first_segment": {StoreID: id, First: 1, After: 0},
+		"first_segment": {StoreID: goldenID, First: 1, After: 0},
 		"segment": {
-			StoreID: id, First: goldenFirst, After: goldenTime,
+			StoreID: goldenID, First: goldenFirst, After: goldenTime,
 			Before: 500_001, End: 67_000_000, Sum: 0xfedcba98,
 		},
 	}
@@ -95,7 +100,7 @@ func TestTheFormatOfFramesIsThatOfTheGoldenFiles(t *testing.T) {
 	for name, events := range goldenFrames() {
 		written, _ := sealed(goldenFirst, goldenTime, goldenBehind, events...)
 		if name == "mark" {
-			written = Mark(goldenFirst, goldenTime)
+			written = Mark(goldenSalt, goldenFirst, goldenTime)
 		}
 		kept := golden(t, name, written)
 		if !bytes.Equal(written, kept) {
@@ -105,7 +110,7 @@ func TestTheFormatOfFramesIsThatOfTheGoldenFiles(t *testing.T) {
 		if diff := difference(recorded(goldenFirst, goldenTime, events...), got); err != nil || diff != "" {
 			t.Errorf("%s: %v, %s", name, err, diff)
 		}
-		if h, _ := Read(kept); name == "mark" && h.Durable() != goldenFirst-1 {
+		if h, _ := Read(goldenSalt, kept); name == "mark" && h.Durable() != goldenFirst-1 {
 			t.Errorf("the mark says that %d is durable; want %d", h.Durable(), goldenFirst-1)
 		}
 	}

@@ -8,13 +8,13 @@ import (
 )
 
 // FindProof looks for a frame in b, at whatever place, that proves that the event at position had once been durable. It returns
-// where that frame begins.
+// where that frame begins. The salt tells frames of this store from those of others, and from what only looks like one, which events may have as data.
 //
 // Nearly every place is refused by one comparison. A place that may be a frame costs the same however long the frame would be ([sums]): b may
 // hold events whose data look like one header after the other, each of a frame as long as the rest of b.
-func FindProof(b []byte, position dcb.Position) (at int, found bool) {
+func FindProof(salt Salt, b []byte, position dcb.Position) (at int, found bool) {
 	reach := uint64(len(b)) // more positions than b has room for
-	all := sums{b: b}
+	all := sums{salt: salt, b: b}
 	for at = range max(0, len(b)-HeaderBytes+1) {
 		// Not behind position, which makes this wrap around, or too far behind it.
 		if binary.LittleEndian.Uint64(b[at+8:])-uint64(position)-1 >= reach {
@@ -31,11 +31,13 @@ func FindProof(b []byte, position dcb.Position) (at int, found bool) {
 	return 0, false
 }
 
-// sums knows the checksum of any part of b.
+// sums knows the checksum of any frame in b.
 //
 // For a CRC, appending n bytes to some that have the checksum c is a linear step: the checksum becomes shift(c, n) xor the checksum of the n bytes. So the
-// checksum of b[i:j] is that of b[:j] xor shift(that of b[:i], j-i), and those of the beginnings of b are kept for every block.
+// checksum of b[i:j] is that of b[:j] xor shift(that of b[:i], j-i), and those of the beginnings of b are kept for every block. They begin with 0: the salt is
+// in what a frame begins with, alone.
 type sums struct {
+	salt   Salt
 	b      []byte
 	blocks []uint32 // of b[:n*sumBlock] for each n; made when first needed
 	powers [3][1 << powerBits]uint32
@@ -52,12 +54,12 @@ const _ = uint(1<<(3*powerBits) - MaxBytes)
 // frame returns what checksum does for b[at:at+size], a frame.
 func (s *sums) frame(at, size int) uint32 {
 	if size <= 2*sumBlock {
-		return checksum(s.b[at : at+size])
+		return checksum(s.salt, s.b[at:at+size])
 	}
 	if s.blocks == nil {
 		s.prepare()
 	}
-	head := crc32.Checksum(s.b[at:at+4], castagnoli)
+	head := crc32.Update(uint32(s.salt), castagnoli, s.b[at:at+4])
 	return s.until(at+size) ^ s.shift(head^s.until(at+8), size-8)
 }
 

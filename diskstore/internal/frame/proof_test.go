@@ -26,7 +26,7 @@ func TestAFrameThatCameLaterIsFoundWhereverItIs(t *testing.T) {
 	next, _ := sealed(lost+5, goldenTime, 4, alone...)
 	for name, frame := range map[string][]byte{
 		"an event": next,
-		"a mark":   Mark(lost+1, goldenTime),
+		"a mark":   Mark(goldenSalt, lost+1, goldenTime),
 		"a long frame": func() []byte {
 			b, _ := sealed(lost+9, goldenTime, 0, long(10*sumBlock+7))
 			return b
@@ -40,7 +40,7 @@ func TestAFrameThatCameLaterIsFoundWhereverItIs(t *testing.T) {
 			for _, fill := range []byte{0, 1, 255} {
 				before := slices.Concat(torn, bytes.Repeat([]byte{fill}, gap))
 				b := slices.Clip(slices.Concat(before, frame, bytes.Repeat([]byte{fill}, gap%7)))
-				if at, found := FindProof(b, lost); !found || at != len(before) {
+				if at, found := FindProof(goldenSalt, b, lost); !found || at != len(before) {
 					t.Fatalf("%s behind %d bytes of %d: at %d, %v; want %d", name, gap, fill, at, found, len(before))
 				}
 			}
@@ -67,7 +67,7 @@ func TestWhatProvesNothingIsNoProof(t *testing.T) {
 		"ones":                          bytes.Repeat([]byte{1}, 1000),
 		"the event itself":              frame(lost, 0, alone...),
 		"what was before":               frame(lost-7, 0, several...),
-		"a mark before it":              Mark(lost, goldenTime),
+		"a mark before it":              Mark(goldenSalt, lost, goldenTime),
 		"written before it was durable": frame(lost+1, 1, alone...),
 		"written long before it was":    frame(lost+4, 6, several...),
 		"a broken frame":                broken,
@@ -77,7 +77,7 @@ func TestWhatProvesNothingIsNoProof(t *testing.T) {
 	} {
 		for gap := range 9 {
 			b := slices.Clip(append(bytes.Repeat([]byte{1}, gap), b...))
-			if at, found := FindProof(b, lost); found {
+			if at, found := FindProof(goldenSalt, b, lost); found {
 				t.Errorf("%s behind %d bytes is taken for a proof at %d", name, gap, at)
 			}
 		}
@@ -87,7 +87,7 @@ func TestWhatProvesNothingIsNoProof(t *testing.T) {
 // plainProof is FindProof as simple as can be.
 func plainProof(b []byte, position dcb.Position) (at int, found bool) {
 	for at := range b {
-		h, err := Read(b[at:])
+		h, err := Read(goldenSalt, b[at:])
 		if err == nil && h.First > position && h.Durable() >= position && h.First-position <= dcb.Position(len(b)) {
 			return at, true
 		}
@@ -110,7 +110,7 @@ func TestFindProofIsAsItsSimplestForm(t *testing.T) {
 			}
 		}
 		position := dcb.Position(rapid.Uint64Range(1, 20).Draw(r, "position"))
-		at, found := FindProof(b, position)
+		at, found := FindProof(goldenSalt, b, position)
 		if wantAt, want := plainProof(b, position); at != wantAt || found != want {
 			r.Errorf("%d, %v; want %d, %v", at, found, wantAt, want)
 		}
@@ -126,11 +126,11 @@ func TestTheChecksumOfAnyPartIsPutTogether(t *testing.T) {
 		for i := range b {
 			b[i] = byte(random.Uint32())
 		}
-		s := sums{b: b}
+		s := sums{salt: Salt(random.Uint32()), b: b}
 		for range 20 {
 			size := rapid.IntRange(2*sumBlock+1, len(b)).Draw(r, "size")
 			at := rapid.IntRange(0, len(b)-size).Draw(r, "at")
-			if got, want := s.frame(at, size), checksum(b[at:at+size]); got != want {
+			if got, want := s.frame(at, size), checksum(s.salt, b[at:at+size]); got != want {
 				r.Fatalf("%d bytes at %d: %08x; want %08x", size, at, got, want)
 			}
 		}
@@ -183,7 +183,7 @@ func BenchmarkFindProof(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(size)
 			for b.Loop() {
-				if _, found := FindProof(content, 5000); found {
+				if _, found := FindProof(goldenSalt, content, 5000); found {
 					b.Fatal("a proof")
 				}
 			}

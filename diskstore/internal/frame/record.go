@@ -21,8 +21,8 @@ import (
 //	│flags │[CRC 4][recorded at 8] │ u type   │ u tags, each: u tag │ [ID 16]    │ [u entries, each: u key, u value] │ u data   │
 //	└──────┴───────────────────────┴──────────┴─────────────────────┴────────────┴───────────────────────────────────┴──────────┘
 //
-// What is in brackets is there if its flag is set. CRC: CRC-32C of the event's position (8 bytes) and of all of the record but the CRC. Metadata
-// entries are sorted by key.
+// What is in brackets is there if its flag is set. CRC: CRC-32C of the event's position (8 bytes) and of all of the record but the CRC, begun with the salt.
+// Metadata entries are sorted by key.
 const (
 	hasID       = 1 << iota // an ID
 	hasMetadata             // metadata
@@ -60,8 +60,8 @@ func (d *Draft) Encode(events []dcb.Event) {
 	}
 }
 
-// Seal completes the frame. It returns its checksum.
-func (d *Draft) Seal(first dcb.Position, recordedAt int64, behind uint32) uint32 {
+// Seal completes the frame, for the store with that salt. It returns the frame's checksum.
+func (d *Draft) Seal(salt Salt, first dcb.Position, recordedAt int64, behind uint32) uint32 {
 	if len(d.Records) > 1 {
 		for i, from := range d.Records {
 			to := uint32(len(d.Bytes))
@@ -70,14 +70,14 @@ func (d *Draft) Seal(first dcb.Position, recordedAt int64, behind uint32) uint32
 			}
 			record := d.Bytes[from:to]
 			binary.LittleEndian.PutUint64(record[timeAt:], uint64(recordedAt))
-			binary.LittleEndian.PutUint32(record[crcAt:], recordChecksum(record, first+dcb.Position(i)))
+			binary.LittleEndian.PutUint32(record[crcAt:], recordChecksum(salt, record, first+dcb.Position(i)))
 		}
 	}
-	return seal(d.Bytes, Header{First: first, RecordedAt: recordedAt, Count: uint32(len(d.Records)), Behind: behind})
+	return seal(salt, d.Bytes, Header{First: first, RecordedAt: recordedAt, Count: uint32(len(d.Records)), Behind: behind})
 }
 
-func recordChecksum(record []byte, position dcb.Position) uint32 {
-	return crc32.Update(sumOn(sumOn(0, uint64(position), 8), uint64(record[0]), 1), castagnoli, record[timeAt:])
+func recordChecksum(salt Salt, record []byte, position dcb.Position) uint32 {
+	return crc32.Update(sumOn(sumOn(uint32(salt), uint64(position), 8), uint64(record[0]), 1), castagnoli, record[timeAt:])
 }
 
 func appendRecord(b []byte, e *dcb.Event, flags byte) []byte {
@@ -127,7 +127,7 @@ func appendText(b []byte, text string) []byte {
 
 // Check reads every record of the frame b, whose header h was read and believed, and calls each with what it finds: a view of the event, as View
 // returns it, and where in b its record begins. The error is ErrBroken, or what each returned.
-func Check(b []byte, h Header, each func(at uint32, e *dcb.SequencedEvent) error) error {
+func Check(salt Salt, b []byte, h Header, each func(at uint32, e *dcb.SequencedEvent) error) error {
 	var e dcb.SequencedEvent
 	at := HeaderBytes
 	for i := range h.Count {
@@ -138,7 +138,7 @@ func Check(b []byte, h Header, each func(at uint32, e *dcb.SequencedEvent) error
 			return fmt.Errorf("%w: record %d of the frame is no record", ErrBroken, i)
 		}
 		record := b[at : int(h.Bytes)-len(r.b)]
-		if flags&isOneOf != 0 && !ownRight(record, e.Position, h.RecordedAt) {
+		if flags&isOneOf != 0 && !ownRight(salt, record, e.Position, h.RecordedAt) {
 			return fmt.Errorf("%w: the checksum of record %d is wrong", ErrBroken, i)
 		}
 		if err := each(uint32(at), &e); err != nil {
@@ -152,8 +152,8 @@ func Check(b []byte, h Header, each func(at uint32, e *dcb.SequencedEvent) error
 	return nil
 }
 
-func ownRight(record []byte, position dcb.Position, recordedAt int64) bool {
-	return binary.LittleEndian.Uint32(record[crcAt:]) == recordChecksum(record, position) &&
+func ownRight(salt Salt, record []byte, position dcb.Position, recordedAt int64) bool {
+	return binary.LittleEndian.Uint32(record[crcAt:]) == recordChecksum(salt, record, position) &&
 		binary.LittleEndian.Uint64(record[timeAt:]) == uint64(recordedAt)
 }
 
@@ -165,28 +165,28 @@ func View(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEven
 	return err
 }
 
-// CheckedView is View for what comes from a disk: the record's checksum, or its frame's, must be right. The error is ErrBroken.
-func CheckedView(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+// CheckedView is View for what comes from a disk: the record's checksum, or its frame's, must be right, with that salt. The error is ErrBroken.
+func CheckedView(salt Salt, segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
 	if uint64(at) < SegmentBytes+HeaderBytes || uint64(at) >= uint64(len(segment)) {
 		return fmt.Errorf("%w: there is no record at offset %d of %d", ErrBroken, at, len(segment))
 	}
 	if segment[at]&isOneOf == 0 {
-		return checkedAlone(segment, at, position, e)
+		return checkedAlone(salt, segment, at, position, e)
 	}
 	size, err := view(segment, at, position, e)
 	if err != nil {
 		return err
 	}
-	if record := segment[at : int(at)+size]; binary.LittleEndian.Uint32(record[crcAt:]) != recordChecksum(record, position) {
+	if record := segment[at : int(at)+size]; binary.LittleEndian.Uint32(record[crcAt:]) != recordChecksum(salt, record, position) {
 		return fmt.Errorf("%w: the checksum of the record at offset %d is wrong", ErrBroken, at)
 	}
 	return nil
 }
 
 // checkedAlone is CheckedView for the record of an event that is alone in its frame.
-func checkedAlone(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+func checkedAlone(salt Salt, segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
 	from := int(at) - HeaderBytes
-	h, err := Read(segment[from:])
+	h, err := Read(salt, segment[from:])
 	if errors.Is(err, ErrEnd) {
 		return fmt.Errorf("%w: there are zeros where a frame was, at offset %d", ErrBroken, from)
 	}

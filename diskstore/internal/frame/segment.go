@@ -25,6 +25,9 @@ const Version = 1
 // CRC: CRC-32C of the header with zeros in the place of the CRC. first: the position of the segment's first event. before: that of the
 // segment before this one. after: no event of this segment was recorded earlier, microseconds since 1970. end and sum: where the frames of the segment
 // before end, and the checksum of their checksums. So each header vouches for the segment before it.
+//
+// Every later version has the first 16 bytes as they are, and the CRC of these 64, whatever else they then mean: so a program tells a version that it does not
+// know from damage.
 const SegmentBytes = 64
 
 const segmentMagic = "dcb-log\n"
@@ -39,6 +42,16 @@ type Segment struct {
 	Before dcb.Position // its first position
 	End    uint32       // where its frames end
 	Sum    uint32       // its content's, see the function Sum
+}
+
+// Salt is what the checksums of a store's frames begin with. A frame of another store, or one that somebody made who cannot read the files, has the wrong checksum
+// here, so that it proves nothing where an event has it as data.
+type Salt uint32
+
+// Salt returns that of the segment's store: the CRC-32C of its ID.
+func (s Segment) Salt() Salt {
+	low, high := binary.LittleEndian.Uint64(s.StoreID[:8]), binary.LittleEndian.Uint64(s.StoreID[8:])
+	return Salt(sumOn(sumOn(0, low, 8), high, 8))
 }
 
 // Encode returns the header as it is written.

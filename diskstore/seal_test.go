@@ -1,0 +1,313 @@
+package diskstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/internal/model"
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// reopenable is a store that knows how it was opened.
+type reopenable struct {
+	*diskstore.Store
+	dir  string
+	opts *diskstore.Options
+}
+
+func TestAStoreThatIsClosedAndOpenedKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]func() *diskstore.Options{
+		"in memory":                        func() *diskstore.Options { return diskstore.Options{}.On(vfs.NewMem()) },
+		"in memory, with small segments":   func() *diskstore.Options { return small(vfs.NewMem()) },
+		"on the disk, with small segments": func() *diskstore.Options { return &diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes} },
+		"in memory, without syncs": func() *diskstore.Options {
+			return diskstore.Options{Durability: diskstore.NoSync, SegmentBytes: diskstore.MinSegmentBytes}.On(vfs.NewMem())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dcbtest.Suite{
+				Open: func(t testing.TB) dcb.Store {
+					dir, opts := t.TempDir(), options()
+					return reopenable{open(t, dir, opts), dir, opts}
+				},
+				Reopen: func(t testing.TB, s dcb.Store) dcb.Store {
+					r := s.(reopenable)
+					if err := r.Close(); err != nil {
+						t.Error(err)
+					}
+					return reopenable{open(t, r.dir, r.opts), r.dir, r.opts}
+				},
+			}.Run(t)
+		})
+	}
+}
+
+const stepsVariable = "DCB_STEPS" // how many steps the test that compares with the model makes, if it is set
+
+func TestAStoreThatIsReopenedBetweenAnyTwoStepsAnswersAsTheModel(t *testing.T) {
+	t.Parallel()
+	seed, _ := seedOf(t)
+	for name, bytes := range map[string]int{"segments of 4 KiB": diskstore.MinSegmentBytes, "segments of 64 KiB": 64 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Logf("%s=%d", dcbtest.SeedVariable, seed)
+			m := &modelled{random: randomOf(seed, uint64(bytes)), opts: diskstore.Options{SegmentBytes: bytes}.On(vfs.NewMem())}
+			m.store = open(t, dir, m.opts)
+			for n := range number(t, stepsVariable, 3000) {
+				if err := m.step(t); err != nil {
+					t.Fatalf("%s=%d, step %d: %v", dcbtest.SeedVariable, seed, n, err)
+				}
+			}
+			for range 1000 {
+				if err := m.read(t.Context()); err != nil {
+					t.Fatalf("%s=%d: %v", dcbtest.SeedVariable, seed, err)
+				}
+			}
+			m.merges += m.store.Metrics().Merges
+			t.Logf("%d events, %d openings, %d merges", len(m.log), m.openings, m.merges)
+		})
+	}
+}
+
+// modelled is a store and what it must hold.
+type modelled struct {
+	random   *rand.Rand
+	opts     *diskstore.Options
+	store    *diskstore.Store
+	log      model.Log
+	openings int
+	merges   int64
+}
+
+func (m *modelled) step(t *testing.T) error {
+	switch kind := m.random.IntN(40); {
+	case kind == 0:
+		m.merges += m.store.Metrics().Merges
+		if err := m.store.Close(); err != nil {
+			return err
+		}
+		m.store = open(t, dir, m.opts)
+		m.openings++
+		return nil
+	case kind < 12:
+		return m.append(t.Context(), randomEvents(m.random), nil)
+	case kind < 20:
+		after := m.log.Head() + 1 - min(m.log.Head()+1, dcb.Position(m.random.IntN(12)))
+		return m.append(t.Context(), randomEvents(m.random), &dcb.AppendCondition{FailIfEventsMatch: randomQuery(m.random), After: after})
+	case kind < 24 && len(m.log) > 0:
+		return m.appendAgain(t.Context())
+	default:
+		return m.read(t.Context())
+	}
+}
+
+// appendAgain sends events again that are recorded, perhaps with one more, or from the middle of what was one append.
+func (m *modelled) appendAgain(ctx context.Context) error {
+	from := m.random.IntN(len(m.log))
+	var events []dcb.Event
+	for _, e := range m.log[from:min(len(m.log), from+1+m.random.IntN(4))] {
+		events = append(events, e.Clone().Event)
+	}
+	if m.random.IntN(4) == 0 {
+		events = append(events, randomEvents(m.random)...)
+	}
+	return m.append(ctx, events, nil)
+}
+
+func (m *modelled) append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) error {
+	before := len(m.log)
+	got, err := m.store.Append(ctx, events, condition)
+	want, wantErr := m.log.Append(events, condition, time.Time{})
+	for _, kind := range []error{dcb.ErrConflict, dcb.ErrDuplicateID} {
+		if errors.Is(err, kind) != errors.Is(wantErr, kind) {
+			return fmt.Errorf("append %+v under %+v: %d, %w; want %d, %w", events, condition, got, err, want, wantErr)
+		}
+	}
+	if wantErr == nil && (err != nil || got != want) {
+		return fmt.Errorf("append %+v under %+v: %d, %w; want %d", events, condition, got, err, want)
+	}
+	if len(m.log) == before {
+		return nil
+	}
+	result, err := m.store.Read(ctx, dcb.All(), dcb.ReadOptions{After: dcb.Position(before)})
+	if err != nil || len(result.Events) != len(m.log)-before {
+		return fmt.Errorf("%d events after position %d, %w; want %d", len(result.Events), before, err, len(m.log)-before)
+	}
+	for i := range result.Events { // what only the store can know
+		m.log[before+i].RecordedAt = result.Events[i].RecordedAt
+	}
+	return nil
+}
+
+func (m *modelled) read(ctx context.Context) error {
+	return checkQuery(ctx, m.store, m.log, m.query(), randomOptions(m.random, m.log.Head()))
+}
+
+// query returns one of every shape that there is.
+func (m *modelled) query() dcb.Query {
+	switch m.random.IntN(8) {
+	case 0:
+		return dcb.All()
+	case 1:
+		return dcb.Query{{Types: []string{randomType(m.random)}}}
+	case 2:
+		return dcb.Query{{Tags: []string{randomTag(m.random)}}}
+	case 3: // of many items, of which several select the same events
+		q := make(dcb.Query, 1+m.random.IntN(20))
+		for i := range q {
+			q[i] = dcb.QueryItem{Types: someOf(m.random, 3, randomType), Tags: someOf(m.random, 1, randomTag)}
+		}
+		return q
+	case 4: // of nothing that there is
+		return dcb.Query{{Types: []string{"Z"}}, {Tags: []string{"course:1", "nobody"}}, {Types: []string{"A", "Z"}, Tags: []string{"student:1"}}}
+	default:
+		return randomQuery(m.random)
+	}
+}
+
+func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
+	t.Parallel()
+	for name, files := range map[string]vfs.FS{"in memory": vfs.NewMem(), "on the disk": vfs.OS()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for range 3 {
+				s := open(t, dir, small(files))
+				history, err := dcbtest.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60}.Run(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s = open(t, dir, small(files))
+				if err := history.Verify(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// reviving is a store that is opened again whenever it has failed.
+type reviving struct {
+	mu       sync.RWMutex
+	store    *diskstore.Store
+	opts     *diskstore.Options
+	openings atomic.Int64
+}
+
+// with calls f with the store as it is now, and opens it again if f's error says so.
+func (r *reviving) with(f func(s *diskstore.Store) error) {
+	r.mu.RLock()
+	s := r.store
+	err := f(s)
+	r.mu.RUnlock()
+	if !mustReopen(err) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.store != s {
+		return
+	}
+	_ = s.Close() // it has failed
+	for {
+		if again, err := diskstore.Open(dir, r.opts); err == nil {
+			r.store = again
+			r.openings.Add(1)
+			return
+		}
+	}
+}
+
+func (r *reviving) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
+	r.with(func(s *diskstore.Store) error {
+		position, err = s.Append(ctx, events, condition)
+		return err
+	})
+	return position, err
+}
+
+func (r *reviving) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (result dcb.ReadResult, err error) {
+	r.with(func(s *diskstore.Store) error {
+		result, err = s.Read(ctx, q, opts)
+		return nil
+	})
+	return result, err
+}
+
+func (r *reviving) Head(ctx context.Context) (head dcb.Position, err error) {
+	r.with(func(s *diskstore.Store) error {
+		head, err = s.Head(ctx)
+		return nil
+	})
+	return head, err
+}
+
+// Wait asks again and again, since the store may be another one meanwhile.
+func (r *reviving) Wait(ctx context.Context, after dcb.Position) (head dcb.Position, err error) {
+	for ctx.Err() == nil {
+		r.with(func(s *diskstore.Store) error {
+			short, cancel := context.WithTimeout(ctx, time.Millisecond)
+			defer cancel()
+			head, err = s.Wait(short, after)
+			return nil
+		})
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+			return head, err
+		}
+	}
+	return 0, ctx.Err()
+}
+
+func TestHistoriesAreRightWhateverFails(t *testing.T) {
+	t.Parallel()
+	const most = 30 // an index file takes more writes than one in every so many; without end none would ever be made
+	for kind, every := range map[vfs.Kind]int64{vfs.Write: 10, vfs.Sync: 10, vfs.Preallocate: 4, "": 37} {
+		t.Run("failing: "+string(kind), func(t *testing.T) {
+			t.Parallel()
+			mem := vfs.NewMem()
+			r := &reviving{opts: small(mem)}
+			r.store = open(t, dir, r.opts)
+			var failed, operations atomic.Int64
+			mem.Inject(func(op vfs.Op) error {
+				if op.Kind != kind && kind != "" || operations.Add(1)%every > 0 || failed.Load() == most {
+					return nil
+				}
+				failed.Add(1)
+				return errInjected
+			})
+			history, err := dcbtest.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true}.Run(t.Context())
+			mem.Inject(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.store.Close(); err != nil && r.openings.Load() == 0 {
+				t.Error(err)
+			}
+			s := open(t, dir, r.opts)
+			if err := history.Verify(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d operations failed, the store was opened %d times again, %d events", failed.Load(), r.openings.Load(), len(history.Final))
+			if failed.Load() == 0 {
+				t.Error("nothing failed")
+			}
+		})
+	}
+}

@@ -1,0 +1,271 @@
+package diskstore_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/internal/model"
+	"github.com/dcbstore/dcb/internal/vfs"
+)
+
+// seedOf returns the seed that dcbtest.SeedVariable holds, or a new one.
+func seedOf(t testing.TB) (seed uint64, given bool) {
+	t.Helper()
+	text := os.Getenv(dcbtest.SeedVariable)
+	if text == "" {
+		return rand.Uint64(), false
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", dcbtest.SeedVariable, err)
+	}
+	return seed, true
+}
+
+// randomOf returns the random numbers of a seed, of which there is one series for each n.
+func randomOf(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
+
+// number returns the number that an environment variable holds, or otherwise one by default.
+func number(t testing.TB, variable string, byDefault int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return byDefault
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q; want a number", variable, text)
+	}
+	return n
+}
+
+// patience is after what time something counts as hung. It is long because the machine may be busy with other things.
+const patience = 3 * time.Minute
+
+// inTime calls f, and ends the process with the stacks of all goroutines if it does not return.
+func inTime(t testing.TB, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		panic(fmt.Sprintf("%s: %s hangs", t.Name(), what))
+	}
+}
+
+// Few types and tags, so that events meet.
+func randomType(random *rand.Rand) string { return string(rune('A' + random.IntN(4))) }
+
+func randomTag(random *rand.Rand) string {
+	if random.IntN(3) == 0 {
+		return fmt.Sprintf("student:%d", random.IntN(40))
+	}
+	return fmt.Sprintf("course:%d", random.IntN(6))
+}
+
+func someOf(random *rand.Rand, most int, one func(*rand.Rand) string) []string {
+	var some []string
+	for range random.IntN(most + 1) {
+		some = append(some, one(random))
+	}
+	return some
+}
+
+func randomID(random *rand.Rand) (id uuid.UUID) {
+	binary.LittleEndian.PutUint64(id[:], random.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], random.Uint64()|1)
+	return id
+}
+
+func randomEvents(random *rand.Rand) []dcb.Event {
+	count := 1
+	switch random.IntN(10) {
+	case 0:
+		count = 4 + random.IntN(9)
+	case 1, 2:
+		count = 2 + random.IntN(2)
+	}
+	withIDs := random.IntN(2) == 0
+	events := make([]dcb.Event, count)
+	for i := range events {
+		e := dcb.Event{Type: randomType(random), Tags: someOf(random, 3, randomTag), Data: randomData(random, count)}
+		if withIDs || random.IntN(10) == 0 {
+			e.ID = randomID(random)
+		}
+		if random.IntN(5) == 0 {
+			e.Metadata = map[string]string{"trace": strconv.Itoa(random.IntN(1000)), "user": "somebody"}
+		}
+		events[i] = e
+	}
+	return events
+}
+
+// randomData returns data for one of so many events: little, and sometimes more than a segment has room for.
+func randomData(random *rand.Rand, of int) []byte {
+	size := random.IntN(300)
+	switch kind := random.IntN(20); {
+	case of > 3:
+	case kind == 0:
+		size = diskstore.MinSegmentBytes + random.IntN(5000)
+	case kind < 3:
+		size = 1200 + random.IntN(1800)
+	case kind < 8:
+		size = 300 + random.IntN(900)
+	}
+	data := make([]byte, size)
+	if random.IntN(3) > 0 { // otherwise they are zeros, which look like nothing
+		for i := range data {
+			data[i] = byte(random.Uint32())
+		}
+	}
+	return data
+}
+
+func randomQuery(random *rand.Rand) dcb.Query {
+	q := make(dcb.Query, 1+random.IntN(3)/2+random.IntN(5)/4)
+	for i := range q {
+		q[i] = dcb.QueryItem{Types: someOf(random, 2, randomType), Tags: someOf(random, 2, randomTag)}
+	}
+	return q
+}
+
+func randomOptions(random *rand.Rand, head dcb.Position) dcb.ReadOptions {
+	opts := dcb.ReadOptions{Backwards: random.IntN(2) == 0}
+	if random.IntN(2) == 0 {
+		opts.After = dcb.Position(random.IntN(int(head) + 3))
+	}
+	if random.IntN(3) == 0 {
+		opts.Before = dcb.Position(random.IntN(int(head) + 3))
+	}
+	if random.IntN(2) == 0 {
+		opts.Limit = 1 + random.IntN(4)
+	}
+	return opts
+}
+
+// checkQueries compares the answers to some queries with a scan of the log.
+func checkQueries(ctx context.Context, s *diskstore.Store, log model.Log, random *rand.Rand) error {
+	for range 6 {
+		if err := checkQuery(ctx, s, log, randomQuery(random), randomOptions(random, log.Head())); err != nil {
+			return err
+		}
+	}
+	if len(log) == 0 {
+		return nil
+	}
+	e := &log[random.IntN(len(log))]
+	return checkQuery(ctx, s, log, dcb.Query{{Types: []string{e.Type}, Tags: e.Tags}}, dcb.ReadOptions{})
+}
+
+func checkQuery(ctx context.Context, s *diskstore.Store, log model.Log, q dcb.Query, opts dcb.ReadOptions) error {
+	want, err := log.Read(q, opts)
+	if err != nil {
+		return err
+	}
+	got, err := s.Read(ctx, q, opts)
+	if err != nil {
+		return fmt.Errorf("read %+v, %+v: %w", q, opts, err)
+	}
+	if got.Head != want.Head {
+		return fmt.Errorf("read %+v, %+v: the head is %d, want %d", q, opts, got.Head, want.Head)
+	}
+	if err := sameEvents(got.Events, want.Events); err != nil {
+		return fmt.Errorf("read %+v, %+v: the store's answer and a scan of the log: %w", q, opts, err)
+	}
+	return nil
+}
+
+// caller sends random appends to a store and reads from it.
+type caller struct {
+	*oracle
+	random *rand.Rand
+	store  *diskstore.Store
+}
+
+// step makes one step. The first error is one that the store may have; the second is what the store did wrong.
+func (c *caller) step(ctx context.Context) (refused, wrong error) {
+	switch kind := c.random.IntN(20); {
+	case kind < 8:
+		return c.send(ctx, c.store, c.add(randomEvents(c.random), nil))
+	case kind < 13:
+		return c.decide(ctx, dcb.Position(0))
+	case kind < 15: // knowing too little
+		return c.decide(ctx, dcb.Position(1+c.random.IntN(20)))
+	case kind < 17: // an ID that another append has
+		events := randomEvents(c.random)
+		if other := c.pick(c.random); other != nil {
+			events[c.random.IntN(len(events))].ID = other.events[c.random.IntN(len(other.events))].ID
+		}
+		return c.send(ctx, c.store, c.add(events, nil))
+	case kind < 19:
+		if again := c.pick(c.random); again != nil && again.repeatable() {
+			return c.send(ctx, c.store, again)
+		}
+	}
+	return c.observe(ctx, c.store)
+}
+
+// decide appends under a condition made of what was read, or of what would have been read so many events before.
+func (c *caller) decide(ctx context.Context, ago dcb.Position) (refused, wrong error) {
+	q := randomQuery(c.random)
+	result, err := c.store.Read(ctx, q, dcb.ReadOptions{Limit: c.random.IntN(3)})
+	if errors.Is(err, dcb.ErrClosed) {
+		return err, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	return c.send(ctx, c.store, c.add(randomEvents(c.random), &dcb.AppendCondition{FailIfEventsMatch: q, After: result.Head - min(result.Head, ago)}))
+}
+
+// mustReopen reports whether err says that the store will not append any more.
+func mustReopen(err error) bool {
+	var unavailable *dcb.UnavailableError
+	return errors.Is(err, dcb.ErrClosed) || errors.As(err, &unavailable) && unavailable.OutcomeUnknown
+}
+
+// busy has some callers make steps at once, until each has made so many or the store must be opened again.
+func busy(ctx context.Context, s *diskstore.Store, o *oracle, seed uint64, callers, steps int) (wrong error) {
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for n := range callers {
+		group.Go(func() {
+			c := &caller{oracle: o, random: randomOf(seed, uint64(n)), store: s}
+			for range steps {
+				refused, err := c.step(ctx)
+				if err != nil {
+					mu.Lock()
+					wrong = errors.Join(wrong, err)
+					mu.Unlock()
+				}
+				if err != nil || mustReopen(refused) {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	return wrong
+}
+
+// small returns options for a store of the smallest segments on a file system.
+func small(files vfs.FS) *diskstore.Options {
+	return diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes}.On(files)
+}
