@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help speedrun check postgres build vet lint cross tidy test bench cover fmt clean
+.PHONY: help speedrun check postgres build vet lint cross tidy test crash bench cover fmt clean
 
 golangci := go tool -modfile=tools/go.mod golangci-lint
 
@@ -39,6 +39,9 @@ tidy: ## bring go.mod and generated code up to date; fails if they were not
 
 test: ## run all tests, with the race detector; one that is skipped counts as failed
 	go test -race -json ./... | go run ./internal/tidy/noskip
+
+crash: ## crash the store in a directory a hundred thousand times in memory, and kill it a thousand times
+	DCB_CRASHES=100000 DCB_KILLS=1000 go test -count 1 -v -timeout 3h -run 'Whatever' ./diskstore
 
 bench: ## run all benchmarks, six times each: for benchstat
 	go test -run '^$$' -bench . -benchmem -count 6 ./...
