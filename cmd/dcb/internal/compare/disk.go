@@ -43,20 +43,17 @@ func compareDisk(ctx context.Context, c *config) error {
 // compareDiskVolume: the speedrun on a large store in a directory against an empty one.
 func compareDiskVolume(ctx context.Context, c *config) error {
 	header(fmt.Sprintf("The speedrun with one client on a directory of %d events, against an empty one", c.memory))
-	dir, err := os.MkdirTemp(c.dir, "large-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	filled, err := diskstore.Open(dir, nil)
-	if err != nil {
-		return err
-	}
-	defer filled.Close()
-	large := side{"large", func(ctx context.Context) (float64, error) { return c.workload(ctx, filled, "speedrun", 1, c.memory) }}
-	empty := c.onDisk("speedrun", 1, 1)
-	empty.name = "empty"
-	return c.inTurns(ctx, "1 client", large, empty)
+	return c.inDir(func(dir string) error {
+		filled, err := diskstore.Open(dir, nil)
+		if err != nil {
+			return err
+		}
+		defer filled.Close()
+		large := side{"large", func(ctx context.Context) (float64, error) { return c.workload(ctx, filled, "speedrun", 1, c.memory) }}
+		empty := c.onDisk("speedrun", 1, 1)
+		empty.name = "empty"
+		return c.inTurns(ctx, "1 client", large, empty)
+	})
 }
 
 // onDisk measures a workload on a new store in a directory, in events per second.
