@@ -65,8 +65,11 @@ func (s *Store) lead() {
 	s.mu.Unlock()
 }
 
-// patience is how often the leader lets others run in vain before he takes those who wait: at most some microseconds.
-const patience = 32
+// patience is how often, and for how long, the leader lets others run in vain before he takes those who wait.
+const (
+	patience     = 32
+	patienceTime = 50 * time.Microsecond
+)
 
 // gather takes the next group. Whoever has just been answered often appends again at once. Those callers are let go first, for as long as they keep coming, so that
 // they are in this group; otherwise each would wait for the sync of this one and then for that of the next. There is no timer in it, and who is alone is not
@@ -74,13 +77,14 @@ const patience = 32
 func (s *Store) gather() []*call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for vain := 0; len(s.pending) < s.expected && vain < patience; vain++ {
+	began := time.Now()
+	for vain := 0; len(s.pending) < s.expected && vain < patience && time.Since(began) < patienceTime; vain++ {
 		waiting := len(s.pending)
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
 		if len(s.pending) > waiting {
-			vain = 0
+			vain, began = 0, time.Now()
 		}
 	}
 	return s.nextGroup()

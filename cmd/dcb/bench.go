@@ -227,7 +227,7 @@ func printResult(to io.Writer, r bench.Result) error {
 		fmt.Fprintf(&text, "  open %.3f s\n", *r.OpenSeconds)
 	}
 	if r.MemoryBytes > 0 {
-		fmt.Fprintf(&text, "  memory %s MiB\n", thousands(int64(r.MemoryBytes>>20)))
+		fmt.Fprintf(&text, "  memory %s MiB in use, %s MiB resident\n", thousands(int64(r.MemoryBytes>>20)), thousands(int64(r.ResidentBytes>>20)))
 	}
 	printDisk(&text, r)
 	_, err := io.WriteString(to, text.String())

@@ -44,6 +44,8 @@ type Result struct {
 	OpenSeconds *float64 `json:"open_seconds,omitempty"`
 	// MemoryBytes is what this process has in use at the end of one step of the volume workload, garbage not counted.
 	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
+	// ResidentBytes is what this process has in memory then, all but mapped files, which the kernel takes back when it needs the room; where the system tells.
+	ResidentBytes uint64 `json:"resident_bytes,omitempty"`
 	// BytesOnDisk is the size of a store in a directory after the run, closed; at one step of the volume workload, before it. BytesPerEvent is its share.
 	BytesOnDisk   int64   `json:"bytes_on_disk,omitempty"`
 	BytesPerEvent float64 `json:"bytes_per_event,omitempty"`

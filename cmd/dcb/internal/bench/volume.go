@@ -108,7 +108,7 @@ func (s Settings) volumeStep(ctx context.Context, store dcb.Store, result *Resul
 	result.Figures = appends.Figures()
 	decided := decisions.Figures()
 	result.Decisions = &decided
-	result.MemoryBytes = memoryInUse()
+	result.MemoryBytes, result.ResidentBytes = memoryInUse(), residentBytes()
 	result.Interrupted = ctx.Err() != nil
 	return nil
 }
