@@ -73,6 +73,18 @@ func conditionCases() []Case {
 			},
 		},
 		{
+			Name: "conditions/After may be beyond the head also of events with IDs",
+			Rule: "After beyond the head is allowed: it ignores everything recorded.",
+			Run: func(t *T) {
+				t.append(identified("T", "x"))
+				for i, after := range []dcb.Position{1, 3, 1 << 63, math.MaxUint64 - 1, math.MaxUint64} {
+					if position := t.appendIf(dcb.All(), max(after, dcb.Position(i+1)), identified("T", "x")); position != dcb.Position(i+2) {
+						t.Errorf("an append after %d returned position %d, want %d", after, position, i+2)
+					}
+				}
+			},
+		},
+		{
 			Name: "conditions/the events of the call are not considered",
 			Rule: "Condition over the events being appended: not considered, only recorded ones are.",
 			Run: func(t *T) {

@@ -3,7 +3,6 @@ package diskstore
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/google/uuid"
 
@@ -36,13 +35,14 @@ type call struct {
 	wake chan struct{} // has room for one; told when done or lead was set
 }
 
-var calls = sync.Pool{New: func() any { return &call{wake: make(chan struct{}, 1)} }}
-
 // largeDraft is from which size on the memory of a frame is not kept for the next.
 const largeDraft = 1 << 20
 
-func newCall(events []dcb.Event, condition *dcb.AppendCondition) *call {
-	c := calls.Get().(*call)
+func (s *Store) newCall(events []dcb.Event, condition *dcb.AppendCondition) *call {
+	c, ok := s.calls.Get().(*call)
+	if !ok {
+		c = &call{wake: make(chan struct{}, 1)}
+	}
 	c.keys, c.ends, c.hasIDs = c.keys[:0], c.ends[:0], false
 	c.done, c.lead, c.left, c.err, c.segment = false, false, false, nil, nil
 	c.Encode(events)
@@ -65,10 +65,10 @@ func newCall(events []dcb.Event, condition *dcb.AppendCondition) *call {
 }
 
 // free gives the call back. Nobody may have it any more.
-func (c *call) free() {
+func (s *Store) free(c *call) {
 	c.search.Of = nil
 	if cap(c.Bytes) <= largeDraft && c.walk.isSmall() {
-		calls.Put(c)
+		s.calls.Put(c)
 	}
 }
 
@@ -82,25 +82,25 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	c := newCall(events, condition)
+	c := s.newCall(events, condition)
 	judged := dcb.Position(0) // nothing at or before it stands in the way
 	for {
-		recorded, head, err := s.judge(c, events, condition, judged)
+		recorded, head, err := s.judge(ctx, c, events, condition, judged)
 		if err != nil || recorded > 0 {
-			c.free()
+			s.free(c)
 			return recorded, err
 		}
 		judged = head
-		wait, err := s.decide(c, condition, judged)
+		wait, err := s.decide(ctx, c, condition, judged)
 		if err != nil {
-			c.free()
+			s.free(c)
 			return 0, err
 		}
 		if wait == nil {
 			return s.await(ctx, c)
 		}
 		if err := wait(ctx); err != nil {
-			c.free()
+			s.free(c)
 			return 0, err
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 
 // judge looks at what is durable, after judged: it returns the position of the last of events if they are recorded already, or the error that
 // stands in the way, and otherwise how far it looked.
-func (s *Store) judge(c *call, events []dcb.Event, condition *dcb.AppendCondition, judged dcb.Position) (recorded, head dcb.Position, err error) {
+func (s *Store) judge(ctx context.Context, c *call, events []dcb.Event, condition *dcb.AppendCondition, judged dcb.Position) (recorded, head dcb.Position, err error) {
 	head, err = s.head.Load()
 	if err != nil || head <= judged || condition == nil && !c.hasIDs {
 		return 0, head, err
@@ -116,7 +116,7 @@ func (s *Store) judge(c *call, events []dcb.Event, condition *dcb.AppendConditio
 	if !c.hasIDs && condition.After >= head {
 		return 0, head, nil
 	}
-	err = s.reading(func(v *view) error {
+	err = s.reading(ctx, func(v *view) error {
 		if c.hasIDs {
 			if recorded, err = repeated(v, c, events, head); err != nil || recorded > 0 {
 				return err
@@ -126,7 +126,7 @@ func (s *Store) judge(c *call, events []dcb.Event, condition *dcb.AppendConditio
 			return nil
 		}
 		b := bounds{after: max(condition.After, judged), last: head, backwards: true} // what is new is what conflicts
-		return c.walk.each(s, v, &c.search, b, func(e *dcb.SequencedEvent) error {
+		return c.walk.each(ctx, s, v, &c.search, b, func(e *dcb.SequencedEvent) error {
 			s.count.conflicts.Add(1)
 			return &dcb.ConflictError{Position: e.Position}
 		})
@@ -173,16 +173,20 @@ func (c *call) idKey(i int) term.Key {
 
 // decide gives the call its positions and its place in the log, if nothing after judged stands in the way and there is room. Otherwise it returns what to wait
 // for before judging again.
-func (s *Store) decide(c *call, condition *dcb.AppendCondition, judged dcb.Position) (wait func(context.Context) error, err error) {
+func (s *Store) decide(ctx context.Context, c *call, condition *dcb.AppendCondition, judged dcb.Position) (wait func(context.Context) error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.refusal(); err != nil {
 		return nil, err
 	}
 	if s.decided > judged {
-		touched, err := s.touched(c, condition, judged)
+		var touched bool
+		err := guarded(func() (err error) {
+			touched, err = s.touched(ctx, c, condition, judged)
+			return err
+		})
 		if damaged, ok := asDamaged(err); ok {
-			return func(context.Context) error { return s.mend(damaged) }, nil
+			return func(ctx context.Context) error { return s.mend(ctx, damaged) }, nil
 		}
 		if err != nil {
 			return nil, err
@@ -211,7 +215,7 @@ func (s *Store) refusal() error {
 
 // touched reports whether what was decided after judged may stand in the way: an event that the condition selects, or one of the IDs. It looks at keys alone, in
 // memory, since what was decided may not be written yet; who is touched waits until it is, and judges it then.
-func (s *Store) touched(c *call, condition *dcb.AppendCondition, judged dcb.Position) (bool, error) {
+func (s *Store) touched(ctx context.Context, c *call, condition *dcb.AppendCondition, judged dcb.Position) (bool, error) {
 	v := s.view.Load()
 	if c.hasIDs {
 		for i := range c.ends {
@@ -225,7 +229,7 @@ func (s *Store) touched(c *call, condition *dcb.AppendCondition, judged dcb.Posi
 	if condition == nil || condition.After >= s.decided {
 		return false, nil
 	}
-	return c.walk.hasCandidate(v, &c.search, bounds{after: max(condition.After, judged), last: s.decided, backwards: true})
+	return c.walk.hasCandidate(ctx, v, &c.search, bounds{after: max(condition.After, judged), last: s.decided, backwards: true})
 }
 
 // untilRisen returns a wait for the head to be above judged, or for anything else to become known of it.
@@ -276,7 +280,7 @@ func (s *Store) await(ctx context.Context, c *call) (dcb.Position, error) {
 		switch {
 		case done:
 			last, err := c.last(), c.err
-			c.free()
+			s.free(c)
 			if err != nil {
 				return 0, err
 			}

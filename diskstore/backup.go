@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 
 	"github.com/dcbstore/dcb"
@@ -27,7 +28,8 @@ type BackupReport struct {
 // Backup copies the store in a directory to another directory, whether the store is open or not. What is there from an earlier backup of the same
 // store is not copied again, but for the end of the log. The result opens like any store, and has everything that an append was answered for before the backup began.
 //
-// Every frame is checked on its way: what is damaged is not copied, and the error is a [CorruptError]. If it ends early, for whatever reason, the
+// Every frame is checked on its way: what is damaged is not copied, and the error is a [CorruptError]. A directory that holds events which the store does not
+// have, or not any more, is refused. If it ends early, for whatever reason, the
 // directory holds a store as it was at some moment not before the earlier backup.
 func Backup(ctx context.Context, dir, to string, options *InspectOptions) (BackupReport, error) {
 	opts := options.complete()
@@ -47,11 +49,15 @@ func (s *Store) Backup(ctx context.Context, to string, options *InspectOptions) 
 
 func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.Position) (BackupReport, error) {
 	b := &backer{ctx: ctx, fs: opts.fs, opts: opts, from: dir, to: to, last: last}
-	found, err := listStore(b.fs, dir)
-	if err != nil {
-		return b.report, err
+	if last != endless {
+		b.answered = last
 	}
-	source, err := readChain(b.fs, dir, found)
+	var found listing
+	var source chain
+	err := guarded(func() (err error) {
+		found, source, err = b.source()
+		return err
+	})
 	if err != nil {
 		return b.report, err
 	}
@@ -73,10 +79,12 @@ func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.P
 		return b.report, fmt.Errorf("diskstore: back up to %s: %w", to, err)
 	}
 	defer lock.Close()
-	err = guarded(func() error { return b.copy(source, there) })
-	if err == nil {
-		err = b.indexes(found, source)
-	}
+	err = guarded(func() error {
+		if err := b.copy(source, there); err != nil {
+			return err
+		}
+		return b.indexes(found, source)
+	})
 	return b.report, err
 }
 
@@ -86,9 +94,24 @@ type backer struct {
 	opts     InspectOptions
 	from, to string
 	last     dcb.Position // of what is copied
+	answered dcb.Position // what an append was answered for, as far as is known
+	held     []byte       // the frames in the last segment that the directory has, without a mark at their end
 	report   BackupReport
 	done     int64
 	total    int64
+}
+
+// source returns what there is to copy. What is wrong with it is looked at again: a store that is open may have begun a segment between two looks.
+func (b *backer) source() (found listing, source chain, err error) {
+	for range 2 {
+		if found, err = listStore(b.fs, b.from); err != nil {
+			return found, source, err
+		}
+		if source, err = readChain(b.fs, b.from, found); !errors.Is(err, dcb.ErrCorrupt) {
+			break
+		}
+	}
+	return found, source, err
 }
 
 // copy copies what is missing of the log, the oldest first, so that what is there is a log at every moment.
@@ -131,40 +154,73 @@ func (b *backer) kept(source chain, there listing) (int, error) {
 	// The last one was not finished when it was copied.
 	for i := range old.segments {
 		if i >= len(source.segments) || old.headers[i] != source.headers[i] {
-			return 0, fmt.Errorf("diskstore: back up to %s: it holds what %s does not, from position %d on; name another directory", b.to, b.from, old.segments[i].first)
+			return 0, b.holdsOther(old.segments[i].first)
 		}
 	}
-	return len(old.segments) - 1, nil
+	last := len(old.segments) - 1
+	return last, b.hold(old.segments[last], old.headers[last])
+}
+
+func (b *backer) holdsOther(from dcb.Position) error {
+	return fmt.Errorf("diskstore: back up to %s: it holds what %s does not, from position %d on; name another directory", b.to, b.from, from)
+}
+
+// firstOther returns the position of the first event that the directory has otherwise than copied has it.
+func (b *backer) firstOther(copied []byte, header frame.Segment) dcb.Position {
+	same := 0
+	for same < min(len(copied), len(b.held)) && copied[same] == b.held[same] {
+		same++
+	}
+	all := newFrames(header)
+	for all.read(b.held[:same], nothing) == nil {
+		continue
+	}
+	return all.next
+}
+
+// hold reads what the directory has of its last segment, which is to be a beginning of what takes its place.
+func (b *backer) hold(g *segment, header frame.Segment) error {
+	content, err := b.reader(func(int64, int64) {}).read(g.path)
+	if err != nil {
+		return err
+	}
+	all, end := newFrames(header), uint32(frame.SegmentBytes)
+	for err == nil {
+		if err = all.read(content, nothing); err == nil && !all.marked {
+			end = all.end
+		}
+	}
+	b.held = content[:end]
+	b.last = max(b.last, all.next-1) // a backup that was begun later may have been there earlier
+	return nil
+}
+
+// reader returns what reads files.
+func (b *backer) reader(progress func(done, total int64)) *verifier {
+	v := &verifier{ctx: b.ctx, fs: b.fs, opts: b.opts}
+	v.opts.Progress = progress
+	return v
 }
 
 // segment copies the frames of a segment, up to end, or if that is 0 all that there are.
 func (b *backer) segment(g *segment, header frame.Segment, end uint32) error {
-	v := verifier{ctx: b.ctx, fs: b.fs, opts: b.opts}
-	v.opts.Progress = func(done, _ int64) { b.opts.Progress(b.done+done, max(b.total, b.done+done)) }
-	content, err := v.read(g.path)
+	var content []byte
+	var all frames
+	var err error
+	if end == 0 {
+		content, all, err = b.unfinished(g, header)
+	} else {
+		content, all, err = b.sealed(g, header, end)
+	}
 	if err != nil {
 		return err
 	}
-	all := newFrames(header)
-	for end == 0 || all.end < end {
-		before := all
-		err := all.read(content, nothing)
-		if end == 0 && errors.Is(err, frame.ErrBroken) || errors.Is(err, frame.ErrEnd) && end == 0 {
-			break // what follows is being written
-		}
-		if err != nil {
-			return &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
-		}
-		if all.next-1 > b.last {
-			all = before
-			break
-		}
-	}
-	if end != 0 && (all.end != end || all.sum != g.sum) {
-		return &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: errOtherFrames, Advice: restore}
-	}
 	copied := bytes.Clone(content[:all.end])
-	if end == 0 && !all.marked {
+	if !bytes.HasPrefix(copied, b.held) {
+		return b.holdsOther(b.firstOther(copied, header))
+	}
+	b.held = nil
+	if !all.marked && (end == 0 || all.end < end) {
 		copied = append(copied, frame.Mark(all.salt, all.next, all.recordedAt)...)
 	}
 	err = writeAside(b.fs, filepath.Join(b.to, base(g.path)), func(file writeFile) error { return writeAll(file, copied) })
@@ -175,6 +231,91 @@ func (b *backer) segment(g *segment, header frame.Segment, end uint32) error {
 	b.report.Head = all.next - 1
 	b.report.Copied++
 	b.report.CopiedBytes += int64(len(copied))
+	return nil
+}
+
+// read returns the content of a segment.
+func (b *backer) read(g *segment) ([]byte, error) {
+	return b.reader(func(done, _ int64) { b.opts.Progress(b.done+done, max(b.total, b.done+done)) }).read(g.path)
+}
+
+// frames reads the frames of a segment, up to end and to the last position that is copied. The error says why there are no more before that.
+func (b *backer) frames(content []byte, header frame.Segment, end uint32) (frames, error) {
+	all := newFrames(header)
+	for all.end < end {
+		before := all
+		if err := all.read(content, nothing); err != nil {
+			return all, err
+		}
+		if all.next-1 > b.last {
+			return before, nil
+		}
+	}
+	return all, nil
+}
+
+// sealed reads a segment that the next one vouches for. If the log has gone on meanwhile, its end may lie beyond the last position that is copied.
+func (b *backer) sealed(g *segment, header frame.Segment, end uint32) ([]byte, frames, error) {
+	content, err := b.read(g)
+	if err != nil {
+		return nil, frames{}, err
+	}
+	all, err := b.frames(content, header, end)
+	if err == nil && all.end != end && all.next-1 == b.last {
+		return content, all, nil
+	}
+	if err == nil && (all.end != end || all.sum != g.sum) {
+		err = errOtherFrames
+	}
+	if err != nil {
+		return nil, all, &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+	}
+	return content, all, nil
+}
+
+// unfinished reads the segment that is appended to. What is behind its last whole frame may just be being written, and is looked at again before it is damage.
+func (b *backer) unfinished(g *segment, header frame.Segment) ([]byte, frames, error) {
+	for stopped := uint32(0); ; {
+		content, err := b.read(g)
+		if err == nil {
+			err = syncFile(b.fs, g.path) // what was read and is not durable yet would otherwise be in the backup, and after a crash not in the store
+		}
+		if err != nil {
+			return nil, frames{}, err
+		}
+		all, err := b.frames(content, header, math.MaxUint32)
+		if err == nil {
+			return content, all, nil
+		}
+		broken := damaged(g, content, all, err)
+		if broken == nil && all.next-1 < b.answered {
+			broken = &CorruptError{
+				File: g.path, Offset: int64(all.end), Position: all.next,
+				Problem: fmt.Errorf("%w, although an append was answered for up to position %d", err, b.answered), Advice: restore,
+			}
+		}
+		if broken == nil || all.end == stopped {
+			return content, all, broken
+		}
+		stopped = all.end
+	}
+}
+
+// syncFile makes durable what is in a file, as far as whoever wants it may do so.
+func syncFile(files vfs.FS, path string) error {
+	var err error
+	for _, open := range []func(string) (vfs.File, error){files.Open, files.OpenWrite} {
+		var file vfs.File
+		if file, err = open(path); err == nil {
+			err = errors.Join(file.Sync(), file.Close())
+		}
+		if !errors.Is(err, fs.ErrPermission) { // somewhere a file that was opened for reading cannot be synced
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("diskstore: make %s durable: %w", base(path), err)
+	}
 	return nil
 }
 
@@ -230,9 +371,7 @@ func (b *backer) index(name string) error {
 	if err != nil {
 		return err
 	}
-	v := verifier{ctx: b.ctx, fs: b.fs, opts: b.opts}
-	v.opts.Progress = func(int64, int64) {}
-	content, err := v.read(path)
+	content, err := b.reader(func(int64, int64) {}).read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

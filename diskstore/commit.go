@@ -43,18 +43,20 @@ func (s *Store) lead() {
 	began := time.Now()
 	before := s.log
 	err := s.write(group)
-	if err == nil {
-		s.head.Raise(last.last())
-		s.count.committed(group, time.Since(began))
-	}
 
 	s.mu.Lock()
-	switch {
-	case err != nil:
+	if err == nil && s.failed != nil {
+		err = &syncError{s.failed}
+	}
+	if err != nil {
 		s.fail(group, err)
-	case s.log.active != before.active:
-		s.actives = s.actives[1:]
-		s.seal(before.active, before.frames)
+	} else {
+		s.head.Raise(last.last())
+		s.count.committed(group, time.Since(began))
+		if s.log.active != before.active {
+			s.actives = s.actives[1:]
+			s.seal(before.active, before.frames)
+		}
 	}
 	for _, c := range group {
 		s.answer(c, c.err)
@@ -281,7 +283,11 @@ func (s *Store) undo(group []*call) error {
 			return err
 		}
 	}
-	index, err := s.indexOf(a.segment, a.header, l.end)
+	var index *tail.Index
+	err := guarded(func() (err error) {
+		index, err = s.indexOf(a.segment, a.header, l.end)
+		return err
+	})
 	if err != nil {
 		return err
 	}

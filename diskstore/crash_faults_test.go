@@ -19,7 +19,7 @@ import (
 func TestWhateverFailsTheStoreGoesOnOrAsksToBeOpenedAgain(t *testing.T) {
 	t.Parallel()
 	var c crashes
-	most := int64(number(t, crashesVariable, 12_000)) / 8
+	most := int64(number(t, crashesVariable, 10_500)) / 10
 	var f faults
 	eachSeed(t, func() bool { return f.points.Load() >= most }, func(ctx context.Context, seed uint64) error {
 		return f.failOnce(ctx, &c, seed)
@@ -65,7 +65,7 @@ func (f *fault) hook(op vfs.Op) error {
 	f.began = true
 	switch f.random.IntN(4) {
 	case 0:
-		return vfs.Partial{Bytes: f.random.IntN(op.Bytes + 1), Err: errInjected}
+		return vfs.Partial{Bytes: op.Bytes, Err: errInjected}
 	case 1:
 		return vfs.Partial{Bytes: f.random.IntN(op.Bytes + 1), Err: syscall.ENOSPC}
 	default:
@@ -199,6 +199,11 @@ func (w *failing) use(ctx context.Context, c *caller, failed *alarm) error {
 	if wrong != nil || !errors.Is(refused, dcb.ErrUnavailable) || c.random.IntN(2) == 0 {
 		return wrong
 	}
+	if c.random.IntN(4) == 0 {
+		if err := w.killed(ctx, c.random); err != nil {
+			return fmt.Errorf("killed after an append was refused: %w", err)
+		}
+	}
 	if mustReopen(refused) && !failed.rung.Load() {
 		return fmt.Errorf("the outcome of an append is unknown, and the store goes on: %w", refused)
 	}
@@ -214,4 +219,13 @@ func (w *failing) use(ctx context.Context, c *caller, failed *alarm) error {
 		}
 	}
 	return fmt.Errorf("the store neither goes on nor says that it has failed: %w", err)
+}
+
+// killed sees what the next process would find if this one was killed now.
+func (w *failing) killed(ctx context.Context, random *rand.Rand) error {
+	before := w.snapshot()
+	mem := w.mem.KillClone()
+	known := around(before, w.snapshot())
+	after := &crashing{crashes: w.crashes, seed: w.seed, opts: small(mem)}
+	return after.survive(ctx, mem, known, random, false)
 }

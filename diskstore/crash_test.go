@@ -68,7 +68,7 @@ func eachSeed(t *testing.T, enough func() bool, try func(ctx context.Context, se
 func TestWhateverACrashLeavesWhatWasAnsweredIsThere(t *testing.T) {
 	t.Parallel()
 	var c crashes
-	most := int64(number(t, crashesVariable, 12_000))
+	most := int64(number(t, crashesVariable, 10_500))
 	eachSeed(t, func() bool { return c.points.Load() >= most }, c.crashEverywhere)
 	c.log(t)
 }
@@ -165,11 +165,11 @@ func (w *crashing) survive(ctx context.Context, mem *vfs.Mem, known *oracle, ran
 	var again *vfs.Mem
 	var knownAgain *oracle
 	if mayCrash && random.IntN(5) == 0 {
-		at, kill := int64(1+random.IntN(30)), random.IntN(3) == 0
+		at, kill, own := int64(1+random.IntN(30)), random.IntN(3) == 0, randomOf(random.Uint64(), 0)
 		mem.Inject(func(op vfs.Op) error {
 			if op.N == at {
 				before := known.snapshot()
-				if again = mem.Crash(random); kill {
+				if again = mem.Crash(own); kill {
 					again = mem.KillClone()
 				}
 				knownAgain = around(before, known.snapshot())
@@ -178,8 +178,11 @@ func (w *crashing) survive(ctx context.Context, mem *vfs.Mem, known *oracle, ran
 			return nil
 		})
 	}
-	for life := range 2 {
-		if err := w.liveOn(ctx, mem, known, random, 3*(1-life)); err != nil {
+	for life, steps := range []int{1 + random.IntN(3), 0} {
+		if life > 0 && random.IntN(2) == 0 {
+			break
+		}
+		if err := w.liveOn(ctx, mem, known, random, steps); err != nil {
 			return fmt.Errorf("life %d after it: %w", life, err)
 		}
 	}

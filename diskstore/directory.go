@@ -20,7 +20,8 @@ type listing struct {
 	unfinished []string
 }
 
-// list returns what the directory of a store holds. What is not a store's is ignored, unless there is nothing else.
+// list returns what the directory of a store holds. What is not a store's is ignored, unless there is nothing else. What is hidden, and what a file system keeps
+// at its own root, is nothing: a volume may hold a store there.
 func list(files vfs.FS, dir string) (listing, error) {
 	infos, err := files.List(dir)
 	if err != nil {
@@ -32,6 +33,7 @@ func list(files vfs.FS, dir string) (listing, error) {
 		_, isSegment := parseSegmentName(info.Name)
 		_, _, isIndex := parseIndexName(info.Name)
 		switch {
+		case strings.HasPrefix(info.Name, ".") || info.Dir && info.Name == "lost+found":
 		case info.Dir:
 			other = info.Name
 		case isSegment:
@@ -40,7 +42,7 @@ func list(files vfs.FS, dir string) (listing, error) {
 			found.indexes = append(found.indexes, info.Name)
 		case isUnfinished(info.Name):
 			found.unfinished = append(found.unfinished, info.Name)
-		case info.Name != lockName && !strings.HasPrefix(info.Name, "."):
+		case info.Name != lockName:
 			other = info.Name
 		}
 	}
@@ -72,8 +74,7 @@ type chain struct {
 // readChain reads the headers of the segments that were found, and checks that they are one log and that none is missing.
 func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 	var c chain
-	var broken error // of the first that was never used, if it was used after all
-	for _, info := range found.segments {
+	for i, info := range found.segments {
 		first, _ := parseSegmentName(info.Name)
 		g := newSegment(files, dir, first, info.Size)
 		header, err := readHeader(files, g.path)
@@ -81,22 +82,15 @@ func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 		case errors.Is(err, frame.ErrVersion):
 			return c, fmt.Errorf("%w: %s: %w", ErrVersion, g.path, err)
 		case errors.Is(err, frame.ErrBroken):
-			corrupt := &CorruptError{File: g.path, Position: first, Problem: err, Advice: restore}
-			if len(c.segments) == 0 {
-				return c, corrupt
+			if i == 0 {
+				return c, brokenHeader(g, err)
 			}
-			if err := neverUsed(g, c.segments[0].salt, corrupt); err != nil {
-				return c, err
+			for _, unused := range found.segments[i:] {
+				c.unused = append(c.unused, unused.Name)
 			}
-			if broken == nil {
-				broken = corrupt
-			}
-			c.unused = append(c.unused, info.Name)
-			continue
+			return c, neverUsed(files, dir, found.segments[i:], c.segments[0].salt)
 		case err != nil:
 			return c, fmt.Errorf("diskstore: read %s: %w", info.Name, err)
-		case broken != nil: // segments are written in their order, each when the one before is durable
-			return c, broken
 		}
 		if err := c.add(g, header, dir); err != nil {
 			return c, err
@@ -105,18 +99,47 @@ func readChain(files vfs.FS, dir string, found listing) (chain, error) {
 	return c, nil
 }
 
-// neverUsed returns nil if the segment, whose header is broken, holds nothing that an append was answered for, and corrupt otherwise. The salt is that of the
-// segments before it.
-func neverUsed(g *segment, salt frame.Salt, corrupt *CorruptError) error {
-	content, err := g.content()
-	if err != nil {
-		return err
-	}
-	defer g.unmap()
-	if _, found := frame.FindProof(salt, content, g.first); found {
-		return corrupt
+// brokenHeader returns the error of a segment that does not say what it is.
+func brokenHeader(g *segment, err error) error {
+	return &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: restore}
+}
+
+// neverUsed returns nil if the last segments of a log, the first of which has a broken header, hold nothing that an append was answered for. Segments are written
+// in their order, each when the one before is durable: so the others have no header either. The salt is that of the segments before them.
+func neverUsed(files vfs.FS, dir string, last []vfs.Info, salt frame.Salt) error {
+	var first error
+	for _, info := range last {
+		g := newSegment(files, dir, firstOf(info), info.Size)
+		_, err := readHeader(files, g.path)
+		switch {
+		case err == nil:
+			return first
+		case errors.Is(err, frame.ErrVersion):
+			return fmt.Errorf("%w: %s: %w", ErrVersion, g.path, err)
+		case !errors.Is(err, frame.ErrBroken):
+			return fmt.Errorf("diskstore: read %s: %w", info.Name, err)
+		}
+		if first == nil {
+			first = brokenHeader(g, err)
+		}
+		if proven, err2 := g.isProven(salt); err2 != nil {
+			return err2
+		} else if proven {
+			return brokenHeader(g, err)
+		}
 	}
 	return nil
+}
+
+// isProven reports whether a segment whose header is broken has a frame that proves that the first event was durable.
+func (g *segment) isProven(salt frame.Salt) (bool, error) {
+	content, err := g.content()
+	if err != nil {
+		return false, err
+	}
+	defer g.unmap()
+	_, found := frame.FindProof(salt, content, g.first)
+	return found, nil
 }
 
 // add adds a segment that comes behind the others.
@@ -155,52 +178,79 @@ func (c *chain) add(g *segment, header frame.Segment, dir string) error {
 	return nil
 }
 
-// openIndexes opens the index files of the sealed segments, the largest that there are, and makes those that are missing or do not belong to the log. All others
-// are removed.
-func (s *Store) openIndexes(found listing, c chain) ([]part, error) {
-	var parts []part
-	release := func() {
-		for _, p := range parts {
-			if p.file != nil {
-				_ = p.file.Close()
-			}
-		}
-	}
-	kept := make(map[string]bool)
+// openIndexes opens the index files of the sealed segments, the largest that there are. A segment of which there is none that belongs to the log has a part without an
+// index; its frames are checked.
+func (s *Store) openIndexes(found listing, c chain) (parts []part, err error) {
 	sealed := c.segments[:len(c.segments)-1]
-	rebuilt := 0
-	progress := newProgress(s.opts.Log, "making indexes again from the log", len(sealed))
 	for from := 0; from < len(sealed); {
 		file, segments := s.openWidest(found.indexes, sealed[from:], c.segments[len(sealed)].first)
 		if file != nil {
-			kept[base(file.path)] = true
 			parts = append(parts, file.part())
 			from += segments
 			continue
 		}
-		remade, err := s.indexAnew(sealed[from], c.headers[from], c.segments[from+1].first-1)
-		if err != nil {
-			release()
-			return nil, err
+		next := c.segments[from+1].first
+		if err := checkSealed(sealed[from], c.headers[from], next); err != nil {
+			return parts, err
 		}
-		if remade.file != nil {
-			kept[base(remade.file.path)] = true
-		}
-		parts = append(parts, remade)
+		parts = append(parts, part{first: sealed[from].first, last: next - 1})
 		from++
-		rebuilt++
-		progress.tell(from)
+	}
+	return parts, nil
+}
+
+// checkSealed checks the frames of a segment that the next one vouches for.
+func checkSealed(g *segment, header frame.Segment, next dcb.Position) error {
+	content, err := g.content()
+	if err != nil {
+		return err
+	}
+	defer g.unmap() // somewhere it could not be trimmed otherwise
+	all := newFrames(header)
+	for err == nil && all.end < g.end {
+		err = all.read(content[:g.end], nothing)
+	}
+	if err == nil && (all.sum != g.sum || all.next != next) {
+		err = errOtherFrames
+	}
+	if err != nil {
+		return &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+	}
+	return nil
+}
+
+// makeIndexes makes the indexes that parts are without, and removes the index files that are in none.
+func (s *Store) makeIndexes(found listing, c chain, parts []part) error {
+	kept := make(map[string]bool)
+	rebuilt, segment := 0, 0
+	progress := newProgress(s.opts.Log, "making indexes again from the log", len(c.segments)-1)
+	for i := range parts {
+		p := &parts[i]
+		for c.segments[segment].first < p.first {
+			segment++
+		}
+		if p.index == nil {
+			remade, err := s.indexAnew(c.segments[segment], c.headers[segment], p.last)
+			if err != nil {
+				return err
+			}
+			*p = remade
+			rebuilt++
+			progress.tell(segment + 1)
+		}
+		if p.file != nil {
+			kept[base(p.file.path)] = true
+		}
 	}
 	progress.end(rebuilt)
 	for _, name := range found.indexes {
 		if !kept[name] {
 			if err := s.fs.Remove(s.path(name)); err != nil {
-				release()
-				return nil, fmt.Errorf("diskstore: remove an index that is out of date: %w", err)
+				return fmt.Errorf("diskstore: remove an index that is out of date: %w", err)
 			}
 		}
 	}
-	return parts, nil
+	return nil
 }
 
 // indexAnew makes the index of a sealed segment, up to the position last. Where the file cannot be written, for lack of room perhaps, the index is

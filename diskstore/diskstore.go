@@ -109,6 +109,8 @@ type Store struct {
 	head  head.Watch
 	count metrics
 
+	calls sync.Pool // of the package it cannot be: where a test has its own time, a channel belongs to that test
+
 	view  atomic.Pointer[view] // nil when the store is closed
 	views sync.WaitGroup       // the views that somebody holds
 
@@ -162,11 +164,11 @@ func (s *Store) Close() error {
 	}
 	preparing := s.preparing
 	s.mu.Unlock()
+	s.head.Close()
+	s.sealer.stop()
 	if preparing != nil {
 		<-preparing.done
 	}
-	s.head.Close()
-	s.sealer.stop()
 	err := s.finish()
 	s.mu.Lock()
 	v := s.view.Swap(nil)

@@ -3,6 +3,7 @@ package diskstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"runtime/debug"
 
@@ -55,6 +56,15 @@ const restore = "restore the directory from a backup; dcb verify tells what else
 // unavailable returns the error of an append that could not be carried out now.
 func unavailable(unknown bool, format string, args ...any) error {
 	return &dcb.UnavailableError{OutcomeUnknown: unknown, Cause: fmt.Errorf("diskstore: "+format, args...)}
+}
+
+// classified returns the error of a read as the contract has it: what is nothing else is something that the system cannot do now.
+func classified(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && !errors.Is(err, dcb.ErrCorrupt) {
+		return unavailable(false, "read: %w", err)
+	}
+	return err
 }
 
 // inUse returns the error of opening a directory that is open.

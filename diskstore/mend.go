@@ -1,6 +1,7 @@
 package diskstore
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -23,13 +24,16 @@ func openIndex(files vfs.FS, path string) (*indexFile, error) {
 }
 
 // mend makes the index of a file that was found damaged again, from the log.
-func (s *Store) mend(d *damagedIndex) error {
+func (s *Store) mend(ctx context.Context, d *damagedIndex) error {
+	defer s.maintain() // what was not begun meanwhile
+	done := s.sealer.beforeMerges()
+	defer done()
 	s.sealer.maintaining.Lock()
 	defer s.sealer.maintaining.Unlock()
-	return s.mendHeld(d)
+	return s.mendHeld(ctx, d)
 }
 
-func (s *Store) mendHeld(d *damagedIndex) error {
+func (s *Store) mendHeld(ctx context.Context, d *damagedIndex) error {
 	v, err := s.hold()
 	if err != nil {
 		return err
@@ -50,7 +54,11 @@ func (s *Store) mendHeld(d *damagedIndex) error {
 	}
 	progress := newProgress(s.opts.Log, "making an index again from the log", len(covered))
 	for i, g := range covered {
-		file, err := s.remake(g)
+		err := ctx.Err()
+		var file *indexFile
+		if err == nil {
+			file, err = s.remake(g)
+		}
 		if err != nil {
 			for _, made := range files {
 				_ = made.Close()
@@ -101,18 +109,19 @@ func (s *Store) remake(g *segment) (file *indexFile, err error) {
 	return file, err
 }
 
-// mendAny mends those files of parts that are damaged. The caller holds maintaining.
-func (s *Store) mendAny(parts []part) error {
+// mendAny mends those files of parts that are damaged, and returns how many. The caller holds maintaining.
+func (s *Store) mendAny(parts []part) (mended int, err error) {
 	for _, p := range parts {
 		broken := guarded(func() error { return p.file.Verify(s.sealer.ending) })
-		if !errors.Is(broken, indexfile.ErrBroken) {
+		if !errors.Is(broken, indexfile.ErrBroken) && !errors.Is(broken, dcb.ErrCorrupt) {
 			continue
 		}
-		if err := s.mendHeld(&damagedIndex{p.file, broken}); err != nil {
-			return err
+		if err := s.mendHeld(s.sealer.ending, &damagedIndex{p.file, broken}); err != nil {
+			return mended, err
 		}
+		mended++
 	}
-	return nil
+	return mended, nil
 }
 
 // progress tells how far something got that takes long.

@@ -2,10 +2,12 @@ package diskstore
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"math"
 	"math/bits"
 
+	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 )
 
@@ -52,14 +54,25 @@ func (s *Store) mergeOnce() (merged bool, err error) {
 			segments = append(segments, g)
 		}
 	}
+	ctx, done := s.sealer.interruptible()
+	if done == nil {
+		return false, nil
+	}
+	defer done()
 	var file *indexFile
 	err = guarded(func() error {
-		file, err = s.writeIndex(s.sealer.ending, segments, sources...)
+		file, err = s.writeIndex(ctx, segments, sources...)
 		return err
 	})
-	if errors.Is(err, indexfile.ErrBroken) {
-		err = s.mendAny(run)
-		return err == nil, err
+	if errors.Is(err, indexfile.ErrBroken) || errors.Is(err, dcb.ErrCorrupt) {
+		mended, failed := s.mendAny(run)
+		if mended == 0 {
+			return false, errors.Join(err, failed) // so that it is not tried for ever
+		}
+		return failed == nil, failed
+	}
+	if ctx.Err() != nil && s.sealer.ending.Err() == nil {
+		return false, nil // somebody has something to mend, and then it is begun again
 	}
 	if err != nil {
 		return false, err
@@ -73,6 +86,23 @@ func (s *Store) mergeOnce() (merged bool, err error) {
 		_ = s.fs.Remove(p.file.path)
 	}
 	return true, nil
+}
+
+// interruptible returns the context of a merge, and what to call at its end; nothing, if somebody has something to mend first.
+func (l *sealer) interruptible() (ctx context.Context, done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mending > 0 {
+		return nil, nil
+	}
+	ctx, interrupt := context.WithCancel(l.ending)
+	l.interrupt = interrupt
+	return ctx, func() {
+		l.mu.Lock()
+		l.interrupt = nil
+		l.mu.Unlock()
+		interrupt()
+	}
 }
 
 // mergeable returns neighbours that are to become one file, if there are any.

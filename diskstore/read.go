@@ -37,7 +37,10 @@ func (w *walk) isSmall() bool { return w.search.Size() < 256 && cap(w.event.Tags
 
 // each calls found with every event within the bounds that the query selects, each once and in order, until it returns an error, which each returns. The event
 // is a view, valid until found returns.
-func (w *walk) each(s *Store, v *view, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
+func (w *walk) each(ctx context.Context, s *Store, v *view, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
+	if b.after >= b.last {
+		return nil
+	}
 	lookups := int64(0)
 	defer func() { s.count.lookups.Add(lookups) }()
 	for n := range v.parts {
@@ -50,8 +53,8 @@ func (w *walk) each(s *Store, v *view, q *search.Query, b bounds, found func(e *
 			continue
 		}
 		lookups++
-		w.search.Start(p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, false)
-		if err := w.part(v, p, q, found); err != nil {
+		w.search.Start(ctx, p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, false)
+		if err := w.part(ctx, v, p, q, found); err != nil {
 			return p.explain(err)
 		}
 	}
@@ -59,11 +62,11 @@ func (w *walk) each(s *Store, v *view, q *search.Query, b bounds, found func(e *
 }
 
 // part calls found with what the search of one part finds.
-func (w *walk) part(v *view, p *part, q *search.Query, found func(e *dcb.SequencedEvent) error) error {
+func (w *walk) part(ctx context.Context, v *view, p *part, q *search.Query, found func(e *dcb.SequencedEvent) error) error {
 	var at cursor
 	seen := dcb.Position(0)
 	for {
-		c, ok, err := w.search.Next()
+		c, ok, err := w.search.Next(ctx)
 		if err != nil || !ok {
 			return err
 		}
@@ -173,6 +176,9 @@ func (w *walk) same(v *view, events []dcb.Event, first, last dcb.Position) (bool
 
 // hasTerm reports whether an event after after and up to last has a term, as far as keys tell.
 func (w *walk) hasTerm(v *view, key term.Key, after, last dcb.Position) (bool, error) {
+	if after >= last {
+		return false, nil
+	}
 	for i := range v.parts {
 		p := &v.parts[len(v.parts)-1-i]
 		from, to := max(after+1, p.first), min(last, p.last)
@@ -195,15 +201,18 @@ func (w *walk) hasTerm(v *view, key term.Key, after, last dcb.Position) (bool, e
 }
 
 // hasCandidate reports whether the query selects an event within the bounds, as far as keys tell.
-func (w *walk) hasCandidate(v *view, q *search.Query, b bounds) (bool, error) {
+func (w *walk) hasCandidate(ctx context.Context, v *view, q *search.Query, b bounds) (bool, error) {
+	if b.after >= b.last {
+		return false, nil
+	}
 	for i := range v.parts {
 		p := &v.parts[len(v.parts)-1-i]
 		from, to := max(b.after+1, p.first), min(b.last, p.last)
 		if from > to {
 			continue
 		}
-		w.search.Start(p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, true)
-		if _, ok, err := w.search.Next(); ok || err != nil {
+		w.search.Start(ctx, p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, true)
+		if _, ok, err := w.search.Next(ctx); ok || err != nil {
 			return ok, p.explain(err)
 		}
 	}
@@ -211,7 +220,7 @@ func (w *walk) hasCandidate(v *view, q *search.Query, b bounds) (bool, error) {
 }
 
 // reading calls f with a view. If f finds an index file damaged, that is made again from the log, and f is called again.
-func (s *Store) reading(f func(v *view) error) error {
+func (s *Store) reading(ctx context.Context, f func(v *view) error) error {
 	for {
 		v, err := s.hold()
 		if err != nil {
@@ -221,9 +230,9 @@ func (s *Store) reading(f func(v *view) error) error {
 		v.release()
 		damaged, ok := asDamaged(err)
 		if !ok {
-			return err
+			return classified(err)
 		}
-		if err := s.mend(damaged); err != nil {
+		if err := s.mend(ctx, damaged); err != nil {
 			return err
 		}
 	}
@@ -268,9 +277,9 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	defer r.free()
 	r.query.Translate(q)
 	result := dcb.ReadResult{Head: head}
-	err = s.reading(func(v *view) error {
+	err = s.reading(ctx, func(v *view) error {
 		result.Events = nil
-		return r.walk.each(s, v, &r.query, b, func(e *dcb.SequencedEvent) error {
+		return r.walk.each(ctx, s, v, &r.query, b, func(e *dcb.SequencedEvent) error {
 			if opts.Limit > 0 && len(result.Events) == opts.Limit {
 				if !opts.Backwards {
 					result.Head = result.Events[len(result.Events)-1].Position

@@ -73,24 +73,19 @@ func (s *Store) recover() error {
 	if err := chain.isWhole(found.indexes); err != nil {
 		return err
 	}
-	for _, name := range append(found.unfinished, chain.unused...) {
-		if err := s.fs.Remove(s.path(name)); err != nil {
-			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
-		}
-	}
-	if err := s.trim(found, chain); err != nil {
-		return err
-	}
-	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
-	if err := s.fs.SyncDir(s.dir); err != nil {
-		return fmt.Errorf("diskstore: open %s: %w", s.dir, err)
-	}
+	var parts []part
 	opened := false
 	defer func() {
-		for _, g := range chain.segments {
-			if !opened {
-				g.unmap()
+		if opened {
+			return
+		}
+		for _, p := range parts {
+			if p.file != nil {
+				_ = p.file.Close()
 			}
+		}
+		for _, g := range chain.segments {
+			g.unmap()
 		}
 	}()
 	s.id = chain.headers[0].StoreID
@@ -100,21 +95,48 @@ func (s *Store) recover() error {
 		return fmt.Errorf("diskstore: open %s: %w", base(a.segment.path), err)
 	}
 	s.actives, s.active = []*active{a}, a
-	all, err := s.recoverActive(a)
+	// All is judged before anything is changed.
+	read, err := s.readActive(a)
+	if err != nil {
+		return err
+	}
+	if parts, err = s.openIndexes(found, chain); err != nil {
+		return err
+	}
+	if err := s.clear(found, chain); err != nil {
+		return err
+	}
+	all, err := s.settle(a, read)
 	if err != nil {
 		return err
 	}
 	a.end = all.end
 	s.log = written{active: a, frames: all, durable: all.next - 1}
 	s.decided, s.lastRecorded = all.next-1, all.recordedAt
-	parts, err := s.openIndexes(found, chain)
-	if err != nil {
+	if err := s.makeIndexes(found, chain, parts); err != nil {
 		return err
 	}
 	parts = append(parts, part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
 	s.publish(chain.segments, parts)
 	s.head.Raise(s.decided)
 	opened = true
+	return nil
+}
+
+// clear removes what was not finished and what was never used.
+func (s *Store) clear(found listing, c chain) error {
+	for _, name := range append(found.unfinished, c.unused...) {
+		if err := s.fs.Remove(s.path(name)); err != nil {
+			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
+		}
+	}
+	if err := s.trim(found, c); err != nil {
+		return err
+	}
+	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		return fmt.Errorf("diskstore: open %s: %w", s.dir, err)
+	}
 	return nil
 }
 
@@ -149,12 +171,18 @@ func (s *Store) begin() error {
 	})
 }
 
-// recoverActive reads the segment that was appended to into its index, up to the last whole frame, and sees to it that what was read is durable and
-// nothing is behind it.
-func (s *Store) recoverActive(a *active) (frames, error) {
+// recovered is what the segment holds that was appended to.
+type recovered struct {
+	content []byte
+	all     frames
+	known   uint32 // up to where it is known to be durable
+}
+
+// readActive reads the segment that was appended to into its index, up to the last whole frame.
+func (s *Store) readActive(a *active) (recovered, error) {
 	content, err := a.segment.content()
 	if err != nil {
-		return frames{}, err
+		return recovered{}, err
 	}
 	all := newFrames(a.header)
 	add := addTo(a.tail)
@@ -164,10 +192,13 @@ func (s *Store) recoverActive(a *active) (frames, error) {
 			known.add(all)
 		}
 	}
+	return recovered{content, all, known.end}, damaged(a.segment, content, all, err)
+}
+
+// settle sees to it that what was read of the segment is durable and nothing is behind it.
+func (s *Store) settle(a *active, r recovered) (frames, error) {
+	content, all := r.content, r.all
 	rest := bytes.TrimRight(content[all.end:], "\x00")
-	if corrupt := damaged(a.segment, content, all, err); corrupt != nil {
-		return all, corrupt
-	}
 	if len(rest) > 0 {
 		s.opts.Log.Info("dropped what a crash had left unfinished; no append was answered for it",
 			"file", a.segment.path, "offset", all.end, "bytes", len(rest), "position", all.next)
@@ -175,7 +206,7 @@ func (s *Store) recoverActive(a *active) (frames, error) {
 			return all, fmt.Errorf("diskstore: drop what was not finished in %s: %w", base(a.segment.path), err)
 		}
 	}
-	if err := rewrite(a.file, content[known.end:all.end], int64(known.end)); err != nil {
+	if err := rewrite(a.file, content[r.known:all.end], int64(r.known)); err != nil {
 		return all, fmt.Errorf("diskstore: write what may not be durable in %s again: %w", base(a.segment.path), err)
 	}
 	if all.marked && len(rest) == 0 {

@@ -83,13 +83,29 @@ func (s *Store) grow(least int64) (p *preparation, own bool) {
 	a, take := s.active, s.preallocate()
 	size := max(min(a.segment.size.Load()+s.chunk, int64(s.opts.SegmentBytes)), least)
 	return s.prepare(a, func() error {
-		size, err := take(a.file, size, least)
-		if err != nil {
-			return err
+		size, err := growAside(s.fs, a.segment.path, func(file vfs.File) (int64, error) { return take(file, size, least) })
+		if err == nil {
+			a.segment.size.Store(size)
+			return nil
 		}
-		a.segment.size.Store(size)
-		return nil
+		if !vfs.IsFull(err) {
+			s.mu.Lock()
+			s.poison(err) // what was appended meanwhile may have been lost with it
+			s.mu.Unlock()
+		}
+		return err
 	})
+}
+
+// growAside makes a file larger that is being appended to. It opens the file for itself: an error of the disk is told once to each who has it open, and is not to
+// be told here instead of to the one who syncs what was appended.
+func growAside(files vfs.FS, path string, grow func(file vfs.File) (int64, error)) (size int64, err error) {
+	file, err := files.OpenWrite(path)
+	if err != nil {
+		return 0, err
+	}
+	size, err = grow(file)
+	return size, errors.Join(err, file.Close())
 }
 
 // largeWrite is from which size of a group on the room is not written with zeros before: the sync of one takes so long anyway that what it adds in

@@ -13,20 +13,30 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
 
-// sealer makes index files in the background: of the segments that the log has left, and larger ones of smaller ones.
+// sealer makes index files in the background: in one goroutine of the segments that the log has left, and in another larger ones of smaller ones, so that
+// nobody waits for those who waits for these. Each is there while it has something to do.
 type sealer struct {
-	// maintaining is held by whoever makes index files. It comes before the store's mu.
+	// maintaining is held by whoever makes index files of index files, or makes one again. It comes before the store's mu.
 	maintaining sync.Mutex
 	// ending ends with the store.
-	ending context.Context //nolint:containedctx // of a goroutine that lives as long as the store, not of a call
+	ending context.Context //nolint:containedctx // of goroutines that live as long as the store, not of a call
 	end    context.CancelFunc
 	work   sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	waiting []*active  // segments that have no index file yet
+	mu        sync.Mutex // guards what follows
+	waiting   []*active  // segments that have no index file yet
+	sealing   job
+	merging   job
+	interrupt context.CancelFunc // of the merge that is under way, if one is
+	mending   int                // how many want to mend something, before whom no merge is begun
+	changed   chan struct{}      // closed, and then replaced, when fewer wait or sealing has ended
+}
+
+// job is what one goroutine at a time does.
+type job struct {
 	running bool
-	ran     chan struct{} // closed when the goroutine ends, and then replaced
-	failed  error         // why the goroutine ended before its work was done
+	again   bool  // it was asked for while it was running
+	failed  error // why it ended last time before its work was done
 }
 
 // backlog bounds how many segments may wait for an index file, each with an index in memory, before the log goes on in a further one.
@@ -34,7 +44,7 @@ const backlog = 3
 
 func (l *sealer) init() {
 	l.ending, l.end = context.WithCancel(context.Background())
-	l.ran = make(chan struct{})
+	l.changed = make(chan struct{})
 }
 
 // stop ends the work in the background. What is not done is done after the next opening.
@@ -49,7 +59,7 @@ func (l *sealer) stop() {
 func (l *sealer) waitForBacklog() error {
 	for {
 		l.mu.Lock()
-		few, running, ran, failed := len(l.waiting) < backlog, l.running, l.ran, l.failed
+		few, running, changed, failed := len(l.waiting) < backlog, l.sealing.running, l.changed, l.sealing.failed
 		l.mu.Unlock()
 		switch {
 		case few:
@@ -57,7 +67,28 @@ func (l *sealer) waitForBacklog() error {
 		case !running:
 			return failed
 		}
-		<-ran
+		<-changed
+	}
+}
+
+// tell wakes who waits for a change. The caller holds mu.
+func (l *sealer) tell() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// beforeMerges ends the merge that is under way, and lets none begin until done is called.
+func (l *sealer) beforeMerges() (done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mending++
+	if l.interrupt != nil {
+		l.interrupt()
+	}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.mending--
 	}
 }
 
@@ -70,42 +101,40 @@ func (s *Store) seal(a *active, all frames) {
 	s.maintain()
 }
 
-// maintain has the work in the background done, unless it is being done.
+// maintain has the work in the background done, as far as there is any.
 func (s *Store) maintain() {
+	s.start(&s.sealer.sealing, s.sealWaiting)
+	s.start(&s.sealer.merging, s.merge)
+}
+
+// start has a job done, again if it is just being done.
+func (s *Store) start(j *job, do func() error) {
 	l := &s.sealer
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.running || l.ending.Err() != nil {
+	if j.running || l.ending.Err() != nil {
+		j.again = true
 		return
 	}
-	l.running, l.failed = true, nil
-	l.work.Go(s.work)
-}
-
-func (s *Store) work() {
-	l := &s.sealer
-	err := s.sealWaiting()
-	if err == nil {
-		err = s.merge()
-	}
-	if err != nil && l.ending.Err() == nil {
-		s.opts.Log.Warn("an index file could not be made; it will be tried again", "dir", s.dir, "cause", err)
-	}
-	l.mu.Lock()
-	more := err == nil && len(l.waiting) > 0
-	l.running, l.failed = false, err
-	close(l.ran)
-	l.ran = make(chan struct{})
-	l.mu.Unlock()
-	if more {
-		s.maintain()
-	}
+	j.running, j.again, j.failed = true, false, nil
+	l.work.Go(func() {
+		err := do()
+		if err != nil && l.ending.Err() == nil {
+			s.opts.Log.Warn("an index file could not be made; it will be tried again", "dir", s.dir, "cause", err)
+		}
+		l.mu.Lock()
+		j.running, j.failed = false, err
+		again := j.again && err == nil
+		l.tell()
+		l.mu.Unlock()
+		if again {
+			s.start(j, do)
+		}
+	})
 }
 
 // sealWaiting makes an index file of each segment that waits.
 func (s *Store) sealWaiting() error {
-	s.sealer.maintaining.Lock()
-	defer s.sealer.maintaining.Unlock()
 	for {
 		s.sealer.mu.Lock()
 		var a *active
@@ -121,7 +150,9 @@ func (s *Store) sealWaiting() error {
 		}
 		s.sealer.mu.Lock()
 		s.sealer.waiting = s.sealer.waiting[1:]
+		s.sealer.tell()
 		s.sealer.mu.Unlock()
+		s.start(&s.sealer.merging, s.merge)
 	}
 }
 

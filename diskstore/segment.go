@@ -97,7 +97,7 @@ func (g *segment) content() ([]byte, error) {
 		return nil, err
 	}
 	b := m.Bytes()
-	if size := g.size.Load(); int64(len(b)) < size {
+	if size := min(size, g.size.Load()); int64(len(b)) < size { // it may have grown meanwhile, or been sealed
 		_ = m.Close() // of what was only read
 		return nil, &CorruptError{File: g.path, Offset: int64(len(b)), Problem: fmt.Errorf("it has had %d bytes before", size), Advice: restore}
 	}

@@ -44,14 +44,14 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return stats, err
 	}
-	stats.Events, stats.Segments, stats.IndexFiles = uint64(head), len(found.segments), len(found.indexes)
+	stats.Segments, stats.IndexFiles = len(found.segments), len(found.indexes)
 	for _, info := range found.segments {
 		stats.LogBytes += info.Size
 	}
 	if stats.IndexBytes, err = s.sizeOf(found.indexes); err != nil {
 		return stats, err
 	}
-	err = s.reading(func(v *view) error { return v.blame(ctx, s.countTerms(ctx, v, &stats)) })
+	err = s.reading(ctx, func(v *view) error { return v.blame(ctx, s.countTerms(ctx, v, head, &stats)) })
 	return stats, err
 }
 
@@ -91,10 +91,20 @@ func (s *Store) sizeOf(names []string) (bytes int64, err error) {
 	return bytes, nil
 }
 
-func (s *Store) countTerms(ctx context.Context, v *view, stats *Stats) error {
-	sources, err := s.sources(v)
+func (s *Store) countTerms(ctx context.Context, v *view, head dcb.Position, stats *Stats) error {
+	v, err := s.upTo(v, head)
 	if err != nil {
 		return err
+	}
+	var sources []indexfile.Source
+	stats.Events = 0
+	for _, p := range v.parts {
+		stats.Events = uint64(p.last)
+		if p.file != nil {
+			sources = append(sources, p.file)
+		} else {
+			sources = append(sources, p.tail)
+		}
 	}
 	if stats.Tags, err = indexfile.CountTerms(ctx, term.Tag, nil, sources...); err != nil {
 		return err
@@ -121,33 +131,35 @@ func (s *Store) countTerms(ctx context.Context, v *view, stats *Stats) error {
 	return nil
 }
 
-// sources returns the indexes of a view, and for that of the segment that is appended to, which grows, one of what it holds now.
-func (s *Store) sources(v *view) ([]indexfile.Source, error) {
-	var sources []indexfile.Source
+// upTo returns a view of what v has up to the head, which was loaded before. Indexes in memory are made for it: those of v are added to while they are looked at, and hold what
+// is decided and not durable yet. What is in an index file is durable, and part of it even if it was not when the head was loaded.
+func (s *Store) upTo(v *view, head dcb.Position) (*view, error) {
 	for _, p := range v.parts {
-		switch {
-		case p.file != nil:
-			sources = append(sources, p.file)
-		case p.last != endless:
-			sources = append(sources, p.tail)
-		default:
-			index, err := s.indexOfActive(v.segments[len(v.segments)-1])
+		if p.file != nil {
+			head = max(head, p.last)
+		}
+	}
+	bounded := &view{segments: v.segments}
+	for _, p := range v.parts {
+		if p.first > head {
+			break
+		}
+		if p.file == nil {
+			p.last = min(p.last, head)
+			g, _ := v.segmentOf(p.first)
+			index, err := s.indexUpTo(g, p.last)
 			if err != nil {
 				return nil, err
 			}
-			sources = append(sources, index)
+			p.index, p.tail = index, index
 		}
+		bounded.parts = append(bounded.parts, p)
 	}
-	return sources, nil
+	return bounded, nil
 }
 
-// indexOfActive makes an index in memory of what the segment holds that is appended to, up to the head.
-func (s *Store) indexOfActive(g *segment) (*tail.Index, error) {
-	index := tail.New()
-	head, err := s.head.Load()
-	if err != nil || head < g.first {
-		return index, err
-	}
+// indexUpTo makes an index in memory of what a segment holds up to a position, which is durable and in it.
+func (s *Store) indexUpTo(g *segment, last dcb.Position) (*tail.Index, error) {
 	header, err := readHeader(s.fs, g.path)
 	if err != nil {
 		return nil, &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: restore}
@@ -156,8 +168,9 @@ func (s *Store) indexOfActive(g *segment) (*tail.Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, add := newFrames(header), addTo(index)
-	for all.next <= head {
+	index, all := tail.New(), newFrames(header)
+	add := addTo(index)
+	for all.next <= last {
 		if err := all.read(content, add); err != nil {
 			return nil, &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
 		}
@@ -165,7 +178,7 @@ func (s *Store) indexOfActive(g *segment) (*tail.Index, error) {
 	return index, nil
 }
 
-// typeName returns the type that has a key.
+// typeName returns the type that has a key. All parts of the view have an end.
 func (w *walk) typeName(v *view, key term.Key) (string, error) {
 	for i := range v.parts {
 		p := &v.parts[i]
@@ -174,7 +187,7 @@ func (w *walk) typeName(v *view, key term.Key) (string, error) {
 			return "", p.explain(err)
 		}
 		var c postings.Cursor
-		c.Reset(list, 0, uint32(min(p.last-p.first, dcb.Position(1<<32-1))), false)
+		c.Reset(list, 0, uint32(p.last-p.first), false)
 		offset, ok := c.Current()
 		if err := c.Err(); err != nil {
 			return "", p.explain(err)

@@ -46,7 +46,7 @@ type Report struct {
 	Segments   int
 	IndexFiles int
 	Bytes      int64
-	// InUse says that a store had the directory open. What it was writing meanwhile was not judged.
+	// InUse says that a store had the directory open, or opened it meanwhile. What it was writing meanwhile was not judged.
 	InUse bool
 	// Unfinished is how many bytes a crash left behind the end of the log. No append was answered for them; the next opening drops them.
 	Unfinished int64
@@ -58,29 +58,41 @@ type Report struct {
 }
 
 // Verify checks every frame, every event and every position of the store in a directory, and every index file against the log, whether the store is open
-// or not. It changes nothing. The error says that it could not be done; what is wrong with the store is in the report.
+// or not; it may be opened meanwhile, and what seems wrong then is looked at again. It changes nothing. The error says that it could not be done; what is wrong with the store is in the report.
 func Verify(ctx context.Context, dir string, options *InspectOptions) (Report, error) {
 	opts := options.complete()
-	v := &verifier{ctx: ctx, fs: opts.fs, dir: dir, opts: opts}
-	found, err := listStore(v.fs, dir)
+	found, err := listStore(opts.fs, dir)
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
-		v.report.Problems = append(v.report.Problems, err)
-		return v.report, nil
+		return Report{Problems: []error{err}}, nil
 	}
 	if err != nil {
-		return v.report, err
+		return Report{}, err
 	}
-	lock, inUse, err := lockIfOpen(v.fs, dir)
+	inUse, err := isOpen(opts.fs, dir)
 	if err != nil {
-		return v.report, err
+		return Report{}, err
 	}
-	defer lock.Close()
+	report, err := verify(ctx, opts, dir, found, inUse)
+	if inUse || err == nil && len(report.Problems) == 0 && report.Unfinished == 0 {
+		return report, err
+	}
+	// What is wrong may be what a store was just writing that was opened meanwhile.
+	changed, failed := listStore(opts.fs, dir)
+	if failed != nil {
+		return report, err
+	}
+	if inUse, failed = isOpen(opts.fs, dir); failed != nil || !inUse && slices.Equal(found.segments, changed.segments) {
+		return report, err
+	}
+	return verify(ctx, opts, dir, changed, true)
+}
+
+// verify verifies what was found in a directory. What was just being written is not judged if the store is, or was, in use.
+func verify(ctx context.Context, opts InspectOptions, dir string, found listing, inUse bool) (Report, error) {
+	v := &verifier{ctx: ctx, fs: opts.fs, dir: dir, opts: opts}
 	v.report.InUse = inUse
-	if beyond := lastIndexed(found.indexes); !inUse && beyond >= firstOf(found.segments[len(found.segments)-1]) {
-		v.problem(missingAfter(filepath.Join(dir, found.segments[len(found.segments)-1].Name), beyond))
-	}
-	err = guarded(func() error { return v.verify(found) })
+	err := guarded(func() error { return v.verify(found) })
 	for _, x := range v.indexes {
 		_ = x.Close()
 	}
@@ -96,26 +108,30 @@ func listStore(files vfs.FS, dir string) (listing, error) {
 	return found, err
 }
 
-// lockIfOpen takes the lock of a store, so that nobody opens it meanwhile, if that can be done without changing anything; or it tells that somebody has it.
-func lockIfOpen(files vfs.FS, dir string) (lock io.Closer, inUse bool, err error) {
+// isOpen reports whether somebody has the lock of a store, as far as that can be found out without changing anything. It is not kept, so that nobody who
+// opens the store has to wait for whoever inspects it.
+func isOpen(files vfs.FS, dir string) (bool, error) {
 	path := filepath.Join(dir, lockName)
 	file, err := files.Open(path)
 	if err != nil {
-		return io.NopCloser(nil), false, nil //nolint:nilerr // it was never opened here, or it may only be read
+		return false, nil //nolint:nilerr // it was never opened here, or it may only be read
 	}
 	if err := file.Close(); err != nil {
-		return nil, false, fmt.Errorf("diskstore: %w", err)
+		return false, fmt.Errorf("diskstore: %w", err)
 	}
-	lock, err = files.Lock(path)
+	lock, err := files.Lock(path)
 	switch {
+	case err == nil:
+		err = lock.Close()
 	case errors.Is(err, vfs.ErrLocked):
-		return io.NopCloser(nil), true, nil
+		return true, nil
 	case errors.Is(err, fs.ErrPermission): // what one may only read one may verify
-		return io.NopCloser(nil), false, nil
-	case err != nil:
-		return nil, false, fmt.Errorf("diskstore: lock %s: %w", dir, err)
+		return false, nil
 	}
-	return lock, false, nil
+	if err != nil {
+		return false, fmt.Errorf("diskstore: lock %s: %w", dir, err)
+	}
+	return false, nil
 }
 
 type verifier struct {
@@ -145,18 +161,75 @@ func (v *verifier) verify(found listing) error {
 	for _, info := range found.segments {
 		v.total += info.Size
 	}
+	used, err := v.used(found.segments)
+	if err != nil {
+		return err
+	}
+	last := used[len(used)-1]
+	if beyond := lastIndexed(found.indexes); !v.report.InUse && beyond >= firstOf(last) {
+		v.problem(missingAfter(filepath.Join(v.dir, last.Name), beyond))
+	}
 	if err := v.openIndexes(found.indexes); err != nil {
 		return err
 	}
 	w := segmentWalk{next: 1}
-	for i, info := range found.segments {
-		if err := v.segment(&w, found.segments[i:], filepath.Join(v.dir, info.Name)); err != nil {
+	for i, info := range used {
+		if err := v.segment(&w, used[i:], filepath.Join(v.dir, info.Name)); err != nil {
 			return err
 		}
 	}
 	v.report.Events = uint64(w.next) - 1
 	for _, x := range v.indexes {
 		v.finishIndex(x, w.next)
+	}
+	return nil
+}
+
+// used returns the segments without those at the end that nothing was written to yet, which are no damage: the next opening removes them.
+func (v *verifier) used(segments []vfs.Info) ([]vfs.Info, error) {
+	first, err := readHeader(v.fs, filepath.Join(v.dir, segments[0].Name))
+	if err != nil {
+		return segments, nil //nolint:nilerr // it is told when it is its turn
+	}
+	n := len(segments)
+	for ; n > 1; n-- {
+		_, err := readHeader(v.fs, filepath.Join(v.dir, segments[n-1].Name))
+		isGone := v.report.InUse && errors.Is(err, fs.ErrNotExist)
+		if !errors.Is(err, frame.ErrBroken) && !isGone {
+			break
+		}
+	}
+	used, unused := segments[:n], segments[n:]
+	if !v.report.InUse {
+		err := neverUsed(v.fs, v.dir, unused, first.Salt())
+		if errors.Is(err, dcb.ErrCorrupt) {
+			return segments, nil // it is told when it is its turn
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, info := range unused {
+		if err := v.unused(filepath.Join(v.dir, info.Name)); err != nil {
+			return nil, err
+		}
+	}
+	return used, nil
+}
+
+// unused counts a segment that nothing was written to, or nothing that counts.
+func (v *verifier) unused(path string) error {
+	b, err := v.read(path)
+	if v.report.InUse && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v.report.Segments++
+	v.report.Bytes += int64(len(b))
+	if !v.report.InUse {
+		v.report.Unfinished += int64(len(bytes.TrimRight(b, "\x00")))
 	}
 	return nil
 }
@@ -214,13 +287,6 @@ func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 	switch {
 	case errors.Is(err, frame.ErrVersion):
 		return fmt.Errorf("%w: %s: %w", ErrVersion, path, err)
-	case err != nil && isLast && first > 1:
-		if _, proof := frame.FindProof(frame.Segment{StoreID: w.storeID}.Salt(), b, first); proof {
-			corrupt(first, "%w", err)
-		} else {
-			v.report.Unfinished += int64(len(bytes.TrimRight(b, "\x00")))
-		}
-		return nil
 	case err != nil:
 		corrupt(first, "%w", err)
 		return nil

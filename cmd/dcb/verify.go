@@ -18,7 +18,7 @@ func (p *program) verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Check every byte of a store in a directory",
 		Long: `Check the store in a directory: every frame, event and position of the log, and every index file against the log. Nothing is
-changed, and the store may be in use meanwhile.
+changed, and the store may be in use meanwhile, or be opened.
 
 The exit code is 0 if all is well and 5 if something is damaged, which is then told with its file, offset and position. What is
 damaged in an index file is no loss: the file is made again from the log when it is used.`,

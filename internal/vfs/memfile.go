@@ -208,6 +208,12 @@ func (f *memFile) change(kind Kind, bytes int, do func(part int) error) error {
 	case kind == Sync:
 		f.inode.failSync()
 		err = injected
+	case kind == Preallocate && !IsFull(injected): // it ends with a sync, and what that was told nobody is told again
+		if errors.As(injected, &partial) {
+			_ = do(min(max(partial.Bytes, 0), bytes)) // it fails anyway
+		}
+		f.inode.failSync()
+		err = injected
 	case errors.As(injected, &partial) && (kind == Write || kind == Preallocate):
 		if err = do(min(max(partial.Bytes, 0), bytes)); err == nil {
 			err = injected

@@ -1,6 +1,8 @@
 package search
 
 import (
+	"slices"
+
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
@@ -13,7 +15,7 @@ type Query struct {
 	keys  []term.Key // of all items
 }
 
-// item is one item of a query: without types any will do, and all tags must be there.
+// item is one item of a query: without types any will do, and all tags must be there. None is there twice.
 type item struct{ types, tags []term.Key }
 
 // Translate sets q to a query, which must not be changed while q is used.
@@ -31,11 +33,18 @@ func (q *Query) Translate(query dcb.Query) {
 		for _, eventType := range query[i].Types {
 			q.keys = append(q.keys, term.OfType(eventType))
 		}
-		types := q.keys[from:]
+		types := q.once(from)
 		from = len(q.keys)
 		for _, tag := range query[i].Tags {
 			q.keys = append(q.keys, term.OfTag(tag))
 		}
-		q.items = append(q.items, item{types: types, tags: q.keys[from:]})
+		q.items = append(q.items, item{types: types, tags: q.once(from)})
 	}
+}
+
+// once returns the keys from a place on, each once.
+func (q *Query) once(from int) []term.Key {
+	slices.Sort(q.keys[from:])
+	q.keys = q.keys[:from+len(slices.Compact(q.keys[from:]))]
+	return q.keys[from:]
 }

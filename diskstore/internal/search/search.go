@@ -10,8 +10,10 @@ package search
 import (
 	"cmp"
 	"container/heap"
+	"context"
 	"slices"
 
+	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/postings"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
@@ -25,6 +27,9 @@ type Index interface {
 	// Event returns where the record of an event lies in its segment, and the ID of its type.
 	Event(offset uint32) (place, typeID uint32, err error)
 }
+
+// stepsUnasked is after how many steps that led to no candidate the context is asked whether anybody still waits.
+const stepsUnasked = 4096
 
 // few candidates are judged sooner than their types are looked up.
 const few = 32
@@ -50,13 +55,17 @@ type Candidate struct {
 
 // Start begins to evaluate q on the events of an index from an offset to another, inclusive. Candidates of the wrong type may come out where that is cheaper than
 // looking, unless the search is to be exact. Errors come from Next.
-func (s *Search) Start(index Index, q *Query, from, to uint32, backwards, exact bool) {
+func (s *Search) Start(ctx context.Context, index Index, q *Query, from, to uint32, backwards, exact bool) {
 	s.index, s.from, s.to, s.backwards, s.exact = index, from, to, backwards, exact
 	s.spare = append(s.spare, s.streams...)
 	s.streams, s.used, s.err = s.streams[:0], 0, nil
 	for i := range q.items {
-		if s.err = s.addItem(i, &q.items[i]); s.err != nil {
+		streams, used := len(s.streams), s.used
+		if s.err = s.addItem(ctx, i, &q.items[i]); s.err != nil {
 			return
+		}
+		if len(s.streams) == streams {
+			s.used = used // it selects nothing, and needs no lists
 		}
 	}
 	if len(s.streams) > 1 {
@@ -65,13 +74,13 @@ func (s *Search) Start(index Index, q *Query, from, to uint32, backwards, exact 
 }
 
 // Next returns the next candidate in the order of the search, or false if there is none. An event comes as often as items select it.
-func (s *Search) Next() (c Candidate, ok bool, err error) {
+func (s *Search) Next(ctx context.Context) (c Candidate, ok bool, err error) {
 	if s.err != nil || len(s.streams) == 0 {
 		return Candidate{}, false, s.err
 	}
 	first := s.streams[0]
 	c = Candidate{first.offset, first.item}
-	more, err := s.advance(first)
+	more, err := s.advance(ctx, first)
 	switch {
 	case err != nil:
 		s.err = err
@@ -114,7 +123,10 @@ type stream struct {
 }
 
 // addItem adds the streams that together have every event that the item selects.
-func (s *Search) addItem(number int, it *item) error {
+func (s *Search) addItem(ctx context.Context, number int, it *item) error {
+	if len(it.tags) > dcb.MaxTags {
+		return nil // no event has so many
+	}
 	if len(it.tags) == 0 && len(it.types) == 0 {
 		st := s.stream(number)
 		st.offset = s.from
@@ -138,7 +150,7 @@ func (s *Search) addItem(number int, it *item) error {
 	}
 	if len(it.tags) == 0 {
 		s.spare = append(s.spare, st)
-		return s.addTypes(number, it)
+		return s.addTypes(ctx, number, it)
 	}
 	slices.SortFunc(st.filters, func(a, b *postings.Cursor) int { return cmp.Compare(a.Remaining(), b.Remaining()) })
 	if len(it.types) > 0 && (s.exact || st.filters[0].Remaining() > few) {
@@ -148,11 +160,11 @@ func (s *Search) addItem(number int, it *item) error {
 		}
 		if len(st.types) == 0 || rarer {
 			s.spare = append(s.spare, st)
-			return s.addTypes(number, it)
+			return s.addTypes(ctx, number, it)
 		}
 	}
 	st.room, st.driver, st.filters = st.filters, st.filters[0], st.filters[1:]
-	return s.begin(st)
+	return s.begin(ctx, st)
 }
 
 // typesOf sets the IDs of the types that events of st may have, and reports whether their events are rarer than those of its rarest tag.
@@ -176,15 +188,22 @@ func (s *Search) typesOf(st *stream, it *item) (rarer bool, err error) {
 			s.used-- // it was only asked how long it is
 		}
 	}
+	slices.Sort(st.types)
 	return bound > few && events < bound, nil
 }
 
+// has reports whether a type is among types, which ascend.
+func has(types []uint32, typeID uint32) bool {
+	if len(types) > few {
+		_, found := slices.BinarySearch(types, typeID)
+		return found
+	}
+	return slices.Contains(types, typeID)
+}
+
 // addTypes adds a stream for each type of the item.
-func (s *Search) addTypes(number int, it *item) error {
-	for i, key := range it.types {
-		if slices.Contains(it.types[:i], key) {
-			continue
-		}
+func (s *Search) addTypes(ctx context.Context, number int, it *item) error {
+	for _, key := range it.types {
 		driver, err := s.cursor(key)
 		if err != nil {
 			return err
@@ -204,7 +223,7 @@ func (s *Search) addTypes(number int, it *item) error {
 			}
 			st.filters = append(st.filters, cursor)
 		}
-		if err := s.begin(st); err != nil {
+		if err := s.begin(ctx, st); err != nil {
 			return err
 		}
 	}
@@ -212,8 +231,8 @@ func (s *Search) addTypes(number int, it *item) error {
 }
 
 // begin adds a stream if it has any candidate.
-func (s *Search) begin(st *stream) error {
-	ok, err := s.settle(st)
+func (s *Search) begin(ctx context.Context, st *stream) error {
+	ok, err := s.settle(ctx, st)
 	if ok {
 		s.streams = append(s.streams, st)
 	} else {
@@ -223,10 +242,10 @@ func (s *Search) begin(st *stream) error {
 }
 
 // advance moves on to the next candidate of st.
-func (s *Search) advance(st *stream) (ok bool, err error) {
+func (s *Search) advance(ctx context.Context, st *stream) (ok bool, err error) {
 	if st.driver != nil {
 		st.driver.Next()
-		return s.settle(st)
+		return s.settle(ctx, st)
 	}
 	if s.backwards {
 		st.offset--
@@ -237,8 +256,13 @@ func (s *Search) advance(st *stream) (ok bool, err error) {
 }
 
 // settle sets st's candidate to the next one that all of its lists have, from where its driver is.
-func (s *Search) settle(st *stream) (ok bool, err error) {
-	for {
+func (s *Search) settle(ctx context.Context, st *stream) (ok bool, err error) {
+	for steps := 1; ; steps++ {
+		if steps%stepsUnasked == 0 {
+			if err := ctx.Err(); err != nil {
+				return false, err
+			}
+		}
 		offset, ok := st.driver.Current()
 		if !ok {
 			return false, st.driver.Err()
@@ -254,7 +278,7 @@ func (s *Search) settle(st *stream) (ok bool, err error) {
 			if err != nil {
 				return false, err
 			}
-			if !slices.Contains(st.types, typeID) {
+			if !has(st.types, typeID) {
 				st.driver.Next()
 				continue
 			}

@@ -128,11 +128,11 @@ func check(t *testing.T, s *search.Search, index search.Index, events []dcb.Even
 		slices.Reverse(want)
 	}
 	for _, exact := range []bool{true, false} {
-		s.Start(index, &q, from, to, backwards, exact)
+		s.Start(t.Context(), index, &q, from, to, backwards, exact)
 		most := s.AtMost()
 		var got []uint32
 		for {
-			c, ok, err := s.Next()
+			c, ok, err := s.Next(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,9 +166,9 @@ func TestASearchDoesNotAllocate(t *testing.T) {
 	var s search.Search
 	allocs := testing.AllocsPerRun(100, func() {
 		q.Translate(query)
-		s.Start(index, &q, 0, 4999, false, false)
+		s.Start(t.Context(), index, &q, 0, 4999, false, false)
 		for {
-			if _, ok, err := s.Next(); err != nil || !ok {
+			if _, ok, err := s.Next(t.Context()); err != nil || !ok {
 				return
 			}
 		}
