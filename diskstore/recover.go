@@ -7,12 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
+
+// Exists reports whether a directory holds a store. It changes nothing.
+func Exists(dir string) (bool, error) {
+	found, err := list(vfs.OS(), dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoStore) {
+		return false, nil
+	}
+	return len(found.segments) > 0, err
+}
 
 // Open opens the store in a directory, which is made if it is missing, with a new store if it is empty. What a crash left unfinished is
 // dropped, indexes that are missing are made again. Options may be nil.

@@ -9,6 +9,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/cmd/dcb/internal/eventline"
 	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/internal/vfs"
 	"github.com/dcbstore/dcb/stores"
 )
 
@@ -96,6 +97,8 @@ func explain(err error) (code int, hint string) {
 		return exitCorrupt, ""
 	case errors.Is(err, diskstore.ErrLocked):
 		return exitUnavailable, "end the process that has it open, or let it do the work; dcb verify and dcb backup need not wait for it"
+	case vfs.IsFull(err):
+		return exitUnavailable, "make room on the disk, and try again; nothing that was recorded is lost"
 	case errors.As(err, &unavailable) && unavailable.OutcomeUnknown:
 		return exitUnavailable, "look whether it was recorded; if every event has an id, simply append it again"
 	case errors.Is(err, dcb.ErrUnavailable):

@@ -79,7 +79,7 @@ func (p *program) queried(ctx context.Context, items []string) (dcb.Query, store
 	if err != nil {
 		return nil, nil, err
 	}
-	store, err := p.openLasting(ctx)
+	store, err := p.openExisting(ctx)
 	return query, store, err
 }
 
@@ -133,7 +133,7 @@ func (p *program) headCommand() *cobra.Command {
 		Example: `  after=$(dcb head)`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, err := p.openLasting(cmd.Context())
+			store, err := p.openExisting(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/stores"
 )
 
@@ -133,6 +134,20 @@ func (p *program) openLasting(ctx context.Context) (stores.Store, error) {
 			"a store in memory is empty and forgets everything when the command ends")
 	}
 	return store, err
+}
+
+// openExisting opens the store for a command that only looks. It makes none where there is none.
+func (p *program) openExisting(ctx context.Context) (stores.Store, error) {
+	if dir, err := stores.Dir(p.named()); err == nil {
+		exists, err := diskstore.Exists(dir)
+		if err != nil {
+			return nil, err
+		}
+		if !exists {
+			return nil, usagef("name the directory of a store as --store disk:PATH; dcb append makes a new one", "there is no store in %s", dir)
+		}
+	}
+	return p.openLasting(ctx)
 }
 
 // printJSON prints value on one line.

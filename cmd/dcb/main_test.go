@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/pgtest"
 )
 
@@ -44,7 +45,17 @@ func TestScriptsDoWhatTheySay(t *testing.T) {
 // The scripts in lasting are run on every kind of store that outlives a process, those in shared on those that several processes may have open.
 func TestScriptsOnStoresThatLast(t *testing.T) {
 	t.Parallel()
-	disk := func(t testing.TB) string { return "disk:" + t.TempDir() }
+	disk := func(t testing.TB) string {
+		dir := t.TempDir()
+		store, err := diskstore.Open(dir, nil)
+		if err == nil {
+			err = store.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "disk:" + dir
+	}
 	tags := func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tags" }
 	tsvector := func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tsvector" }
 	for name, c := range map[string]struct {

@@ -32,7 +32,7 @@ func (p *program) stats(ctx context.Context, asJSON bool) error {
 	if _, err := p.directory(); err != nil {
 		return err
 	}
-	store, err := p.openLasting(ctx)
+	store, err := p.openExisting(ctx)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -116,8 +115,8 @@ func (p *program) directory() (string, error) {
 	if err != nil {
 		return "", usage{err, "this command is for stores in a directory; name one as --store disk:PATH"}
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", usagef("name the directory of a store as --store disk:PATH", "there is no store: %v", err)
+	if exists, err := diskstore.Exists(dir); err == nil && !exists {
+		return "", usagef("name the directory of a store as --store disk:PATH", "there is no store in %s", dir)
 	}
 	return dir, nil
 }
