@@ -156,11 +156,20 @@ func (c cloner) names(files map[string]*inode) map[string]*inode {
 	return twins
 }
 
+func clonePages(pages map[int64]*page) map[int64]*page {
+	twins := make(map[int64]*page, len(pages))
+	for n, p := range pages {
+		twin := *p
+		twins[n] = &twin
+	}
+	return twins
+}
+
 func (c cloner) inode(i *inode) *inode {
 	if i == nil || c[i] != nil {
 		return c[i]
 	}
-	twin := &inode{data: append([]byte{}, i.data...), synced: i.synced, dirty: maps.Clone(i.dirty), doubt: maps.Clone(i.doubt)}
+	twin := &inode{data: append([]byte{}, i.data...), synced: i.synced, dirty: clonePages(i.dirty), doubt: clonePages(i.doubt)}
 	c[i] = twin
 	return twin
 }

@@ -409,3 +409,17 @@ func TestACrashLeavesNothingImpossible(t *testing.T) {
 		})
 	})
 }
+
+func TestAFlipInACloneLeavesTheOriginalAlone(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	f := m.create("a", "abcdef")
+	m.must(f.Sync())
+	m.write(f, "xyz", 0) // not synced: the disk has the old
+	m.must(m.SyncDir(m.dir))
+	clone := m.mem.Clone()
+	clone.Flip(m.path("a"), 1, 0xff)
+	m.in(m.mem.Crash(nil)).wantsFile("a", "abcdef")
+	m.wantsFile("a", "xyzdef")
+	m.must(f.Close())
+}
