@@ -193,7 +193,7 @@ func TestWhatIsDamagedIsNotBackedUp(t *testing.T) {
 	t.Parallel()
 	files := holding(t, 100)
 	backup(t, files, "copy")
-	damaged := names(t, files, ".log")[2]
+	damaged := filesOf(t, files, ".log")[2]
 	files.Flip(damaged, 300, 1)
 	var corrupt *diskstore.CorruptError
 	if _, err := diskstore.Backup(t.Context(), dir, "new", diskstore.InspectOptions{}.On(files)); !errors.As(err, &corrupt) || corrupt.File != damaged {
@@ -219,7 +219,7 @@ func TestStatsCountWhatIsThere(t *testing.T) {
 		}
 		events, more := uint64(head), uint64(head)-300
 		want := diskstore.Stats{
-			Events: events, Segments: len(names(t, files, ".log")), LogBytes: stats.LogBytes,
+			Events: events, Segments: len(filesOf(t, files, ".log")), LogBytes: stats.LogBytes,
 			IndexFiles: stats.IndexFiles, IndexBytes: stats.IndexBytes,
 			Tags: 17 + 300 + int(more), IDs: 300,
 			Types: []diskstore.TypeStats{{Type: "T0", Events: 60}, {Type: "T1", Events: 60}, {Type: "T2", Events: 60}, {Type: "T3", Events: 60}, {Type: "T4", Events: 60}},

@@ -62,7 +62,7 @@ func TestTheOnlySegmentDamagedIsNotBackedUp(t *testing.T) {
 	t.Parallel()
 	files := oneSegment(t, 1000)
 	backup(t, files, "copy")
-	name := names(t, files, ".log")[0]
+	name := filesOf(t, files, ".log")[0]
 	files.Flip(name, int64(len(files.ReadFile(name))/2), 1)
 	var corrupt *diskstore.CorruptError
 	if _, err := diskstore.Backup(t.Context(), dir, "copy", diskstore.InspectOptions{}.On(files)); !errors.As(err, &corrupt) || corrupt.File != name {
@@ -76,7 +76,7 @@ func TestTheOnlySegmentDamagedIsNotBackedUp(t *testing.T) {
 func TestABackupIsNotMadeShorter(t *testing.T) {
 	t.Parallel()
 	files := oneSegment(t, 500)
-	name := names(t, files, ".log")[0]
+	name := filesOf(t, files, ".log")[0]
 	older := files.ReadFile(name)
 	s := open(t, dir, diskstore.Options{}.On(files))
 	further(t, s, 500)
@@ -177,7 +177,7 @@ func TestSegmentsThatNothingWasWrittenToAreUnfinished(t *testing.T) {
 		t.Errorf("the store that is opened has %d events", len(events))
 	}
 	// What is before them is the end of the log, and damage to that is noticed.
-	logs := names(t, files, ".log")
+	logs := filesOf(t, files, ".log")
 	last := logs[len(logs)-4]
 	content := files.ReadFile(last)
 	files.Flip(last, int64(len(content)-40), 1)
@@ -257,7 +257,7 @@ func TestTheRootOfAVolumeIsEmpty(t *testing.T) {
 func TestNothingIsChangedInAStoreThatIsDamaged(t *testing.T) {
 	t.Parallel()
 	whole := holding(t, 100)
-	logs := names(t, whole, ".log")
+	logs := filesOf(t, whole, ".log")
 	for name, damage := range map[string]func(mem *vfs.Mem) (file string){
 		"the end of the log": func(mem *vfs.Mem) string {
 			last := logs[len(logs)-1]
@@ -265,7 +265,7 @@ func TestNothingIsChangedInAStoreThatIsDamaged(t *testing.T) {
 			return last
 		},
 		"a segment without an index": func(mem *vfs.Mem) string {
-			for _, index := range names(t, mem, ".index") {
+			for _, index := range filesOf(t, mem, ".index") {
 				if err := mem.Remove(index); err != nil {
 					t.Fatal(err)
 				}

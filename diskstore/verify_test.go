@@ -68,27 +68,12 @@ func verify(t *testing.T, files vfs.FS, dir string) diskstore.Report {
 	return report
 }
 
-// names returns the files of a store that end in suffix, ascending.
-func names(t *testing.T, files vfs.FS, suffix string) (names []string) {
-	t.Helper()
-	infos, err := files.List(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, info := range infos {
-		if strings.HasSuffix(info.Name, suffix) {
-			names = append(names, filepath.Join(dir, info.Name))
-		}
-	}
-	return names
-}
-
 func TestASoundStoreIsVerified(t *testing.T) {
 	t.Parallel()
 	files := holding(t, 400)
 	before := files.Clone()
 	report := verify(t, files, dir)
-	logs, indexes := names(t, files, ".log"), names(t, files, ".index")
+	logs, indexes := filesOf(t, files, ".log"), filesOf(t, files, ".index")
 	if len(report.Problems) > 0 || report.Events != 400 || report.Segments != len(logs) || report.IndexFiles != len(indexes) || report.InUse || report.Unfinished > 0 {
 		t.Errorf("%d segments, %d index files: the report is %+v", len(logs), len(indexes), report)
 	}
@@ -138,7 +123,7 @@ func appendMore(ctx context.Context, s *diskstore.Store, n int) error {
 func TestWhatIsLeftOfACrashIsNoDamage(t *testing.T) {
 	t.Parallel()
 	files := holding(t, 50)
-	logs := names(t, files, ".log")
+	logs := filesOf(t, files, ".log")
 	last := logs[len(logs)-1]
 	content := files.ReadFile(last)
 	files.WriteFile(last, append(content, content[64:90]...)) // the beginning of a frame
@@ -193,7 +178,7 @@ func TestAnIndexThatLiesIsFound(t *testing.T) {
 // forge writes the first index file anew, with the last event of the first segment as lie has it.
 func forge(t *testing.T, files *vfs.Mem, lie func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int)) {
 	t.Helper()
-	name := names(t, files, ".index")[0]
+	name := filesOf(t, files, ".index")[0]
 	old, err := indexfile.Open(files, name)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +213,7 @@ func forge(t *testing.T, files *vfs.Mem, lie func(x *tail.Index, place uint32, t
 func TestWhatIsMissingIsFound(t *testing.T) {
 	t.Parallel()
 	whole := holding(t, 100)
-	logs := names(t, whole, ".log")
+	logs := filesOf(t, whole, ".log")
 	for name, remove := range map[string]string{"the first segment": logs[0], "one in the middle": logs[3], "the last one": logs[len(logs)-1]} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -246,7 +231,7 @@ func TestWhatIsMissingIsFound(t *testing.T) {
 func TestANewerVersionIsNotVerified(t *testing.T) {
 	t.Parallel()
 	files := holding(t, 5)
-	name := names(t, files, ".log")[0]
+	name := filesOf(t, files, ".log")[0]
 	content := files.ReadFile(name)
 	binary.LittleEndian.PutUint32(content[8:], 2)
 	binary.LittleEndian.PutUint32(content[12:], 0)
