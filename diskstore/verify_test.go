@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/dcbstore/dcb"
