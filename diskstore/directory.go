@@ -3,6 +3,7 @@ package diskstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -131,14 +132,20 @@ func neverUsed(files vfs.FS, dir string, last []vfs.Info, salt frame.Salt) error
 	return nil
 }
 
-// isProven reports whether a segment whose header is broken has a frame that proves that the first event was durable.
+// isProven reports whether a segment whose header is broken has a frame that proves that the first event was durable. It looks at a copy, because a store that
+// is open may just be writing to it.
 func (g *segment) isProven(salt frame.Salt) (bool, error) {
-	content, err := g.content()
+	file, err := g.fs.Open(g.path)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("diskstore: %w", err)
 	}
-	defer g.unmap()
-	_, found := frame.FindProof(salt, content, g.first)
+	defer file.Close()
+	content := make([]byte, g.size.Load())
+	n, err := file.ReadAt(content, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("diskstore: read %s: %w", base(g.path), err)
+	}
+	_, found := frame.FindProof(salt, content[:n], g.first)
 	return found, nil
 }
 
