@@ -223,7 +223,7 @@ func (b *backer) segment(g *segment, header frame.Segment, end uint32) error {
 	if !all.marked && (end == 0 || all.end < end) {
 		copied = append(copied, frame.Mark(all.salt, all.next, all.recordedAt)...)
 	}
-	err = writeAside(b.fs, filepath.Join(b.to, base(g.path)), func(file writeFile) error { return writeAll(file, copied) })
+	err = writeAside(b.fs, filepath.Join(b.to, base(g.path)), func(file vfs.File) error { return writeAll(file, copied) })
 	if err != nil {
 		return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 	}
@@ -321,7 +321,7 @@ func syncFile(files vfs.FS, path string) error {
 
 func nothing(uint32, *dcb.SequencedEvent) error { return nil }
 
-func writeAll(file writeFile, content []byte) error {
+func writeAll(file vfs.File, content []byte) error {
 	if _, err := file.WriteAt(content, 0); err != nil {
 		return err
 	}
@@ -378,7 +378,7 @@ func (b *backer) index(name string) error {
 	if err != nil {
 		return err
 	}
-	err = writeAside(b.fs, filepath.Join(b.to, name), func(file writeFile) error { return writeAll(file, content) })
+	err = writeAside(b.fs, filepath.Join(b.to, name), func(file vfs.File) error { return writeAll(file, content) })
 	if err != nil {
 		return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 	}

@@ -31,8 +31,8 @@ type written struct {
 	durable dcb.Position
 }
 
-// groupBytes bounds what is written at once, so that the first of many need not wait for all.
-const groupBytes = 8 << 20
+// maxGroupBytes bounds what is written at once, so that the first of many need not wait for all.
+const maxGroupBytes = 8 << 20
 
 // lead writes the next group of those who wait, answers them, and hands the lead to the first who came meanwhile. The caller was told to.
 func (s *Store) lead() {
@@ -97,7 +97,7 @@ func (s *Store) nextGroup() []*call {
 	group, size := s.log.group[:0], 0
 	for _, c := range s.pending {
 		c.lead = false
-		if c.segment != s.pending[0].segment || len(group) > 0 && size+len(c.Bytes) > groupBytes {
+		if c.segment != s.pending[0].segment || len(group) > 0 && size+len(c.Bytes) > maxGroupBytes {
 			break
 		}
 		size += len(c.Bytes)
@@ -181,7 +181,7 @@ func (s *Store) write(group []*call) error {
 	if len(b) == 0 {
 		all = last.Bytes // alone: it need not be copied
 	}
-	if cap(b) <= groupBytes {
+	if cap(b) <= maxGroupBytes {
 		l.buffer = b
 	}
 	if _, err := a.file.WriteAt(all, int64(place)); err != nil {

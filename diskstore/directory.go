@@ -1,6 +1,7 @@
 package diskstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -320,7 +321,7 @@ func (s *Store) openWidest(names []string, segments []*segment, next dcb.Positio
 	slices.Reverse(fitting) // the names are sorted, and so the widest is the last
 	for _, name := range fitting {
 		_, last, _ := parseIndexName(name)
-		covered, _ = slices.BinarySearchFunc(segments, last+1, func(g *segment, p dcb.Position) int { return comparePositions(g.first, p) })
+		covered, _ = slices.BinarySearchFunc(segments, last+1, func(g *segment, p dcb.Position) int { return cmp.Compare(g.first, p) })
 		ends := next
 		if covered < len(segments) {
 			ends = segments[covered].first

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -159,5 +158,3 @@ func idKey(id uuid.UUID) term.Key {
 	}
 	return term.OfID(id)
 }
-
-func dirOf(path string) string { return filepath.Dir(path) }

@@ -1,7 +1,6 @@
 package diskstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -126,5 +125,3 @@ func mergeable(parts []part) []part {
 	}
 	return nil
 }
-
-func comparePositions[T cmp.Ordered](a, b T) int { return cmp.Compare(a, b) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"github.com/dcbstore/dcb/diskstore/internal/frame"
@@ -173,7 +174,7 @@ func (s *Store) begin() error {
 	if _, err := rand.Read(header.StoreID[:]); err != nil {
 		return err
 	}
-	return writeAside(s.fs, s.path(segmentName(1)), func(file writeFile) error {
+	return writeAside(s.fs, s.path(segmentName(1)), func(file vfs.File) error {
 		if _, err := file.WriteAt(header.Encode(), 0); err != nil {
 			return err
 		}
@@ -326,11 +327,8 @@ func (s *Store) finish() error {
 	return err
 }
 
-// writeFile is a file that is being written.
-type writeFile = vfs.File
-
 // writeAside makes a file that is there as a whole, durable and under its name, or not at all. Write writes it and syncs it.
-func writeAside(files vfs.FS, path string, write func(file writeFile) error) error {
+func writeAside(files vfs.FS, path string, write func(file vfs.File) error) error {
 	tmp := path + tmpSuffix
 	file, err := createAnew(files, tmp)
 	if err != nil {
@@ -344,7 +342,7 @@ func writeAside(files vfs.FS, path string, write func(file writeFile) error) err
 		_ = files.Remove(tmp) // it is removed at the next opening otherwise
 		return err
 	}
-	return files.SyncDir(dirOf(path))
+	return files.SyncDir(filepath.Dir(path))
 }
 
 // readHeader returns what a segment says of itself.

@@ -1,6 +1,7 @@
 package diskstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
+	"github.com/dcbstore/dcb/internal/vfs"
 )
 
 // sealer makes index files in the background: in one goroutine of the segments that the log has left, and in another larger ones of smaller ones, so that
@@ -191,7 +193,7 @@ func (s *Store) writeIndex(ctx context.Context, segments []*segment, sources ...
 		meta.Count += source.Count()
 	}
 	path := s.path(indexName(meta.First, meta.First+dcb.Position(meta.Count)-1))
-	if err := writeAside(s.fs, path, func(file writeFile) error { return indexfile.Write(ctx, file, meta, sources...) }); err != nil {
+	if err := writeAside(s.fs, path, func(file vfs.File) error { return indexfile.Write(ctx, file, meta, sources...) }); err != nil {
 		return nil, fmt.Errorf("make index file %s: %w", base(path), err)
 	}
 	return openIndex(s.fs, path)
@@ -227,7 +229,7 @@ func (s *Store) replace(files ...*indexFile) {
 	for _, f := range files {
 		parts = append(parts, f.part())
 	}
-	slices.SortFunc(parts, func(a, b part) int { return comparePositions(a.first, b.first) })
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.first, b.first) })
 	s.publish(v.segments, parts)
 }
 
