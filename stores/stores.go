@@ -4,10 +4,16 @@
 //	disk:PATH                           in a directory, which is made if it is missing
 //	mem:                                in memory, forgotten with the process
 //	postgres://user@host:5432/database  in PostgreSQL
+//	dcb://host:50051                    kept by a server (dcb serve)
+//	dcb+umadb://host:50051              kept by a server that speaks UmaDB's protocol: dcb's, or UmaDB's own
 //
 // A PostgreSQL URL is whatever pgx and libpq understand, and may name two things more: dcb_schema=NAME, the schema that
 // the events are in (default dcb), and dcb_index=tags or dcb_index=tsvector, how they are indexed (default: as the
 // schema is already, tags for a new one).
+//
+// A server's URL may have a key, as dcb://:KEY@host, which is otherwise taken from the environment variable DCB_KEY, and these
+// parameters: tls=on encrypts the connection, ca=FILE trusts those certificates instead of the system's, cert=FILE and certkey=FILE
+// are the client's own.
 //
 // No password ever shows in an error of this package; [Redact] is for those who print a URL themselves.
 package stores
@@ -49,6 +55,8 @@ func schemes() []scheme {
 	return []scheme{
 		{"disk", "disk:PATH", openDisk},
 		{"mem", "mem:", openMemory},
+		{"dcb", "dcb://host:50051", openServer},
+		{"dcb+umadb", "dcb+umadb://host:50051", openUmaDB},
 		{"postgres", "postgres://user@host:5432/database", openPostgres},
 		{"postgresql", "", openPostgres}, // the same, by its other name
 	}

@@ -14,6 +14,7 @@ type room struct {
 	dir     string
 	rooms   []string // further rooms; every means all of them
 	modules []string // modules that are not ours
+	tests   []string // further rooms for its tests: the stores that a wire is tried on
 	forTest bool     // only tests and other such rooms may import it; in exchange it may import testing
 }
 
@@ -31,14 +32,18 @@ var rooms = []room{
 	{dir: "memstore", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "diskstore", rooms: []string{internal}, modules: []string{uuid, "github.com/cespare/xxhash/v2"}},
 	{dir: "pgstore", rooms: []string{internal}, modules: []string{uuid, pgx}},
-	{dir: "dcbgrpc", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/grpc", "google.golang.org/protobuf"}},
-	{dir: "dcbhttp", rooms: []string{internal}, modules: []string{uuid}},
+	{dir: "edge", rooms: []string{internal}},
+	{dir: "dcbgrpc", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{
+		uuid, "google.golang.org/grpc", "google.golang.org/protobuf",
+	}},
+	{dir: "dcbhttp", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
 	{dir: "decide", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "decide/decidetest", rooms: []string{"decide", "memstore"}, forTest: true},
 	// The kit is for everybody's stores, and brings nothing along.
 	{dir: "dcbtest", rooms: []string{"internal/model"}, modules: []string{uuid}, forTest: true},
 	{dir: "stores", rooms: []string{every}, modules: []string{uuid, pgx}},
 	{dir: "examples", rooms: []string{every}, modules: []string{uuid}},
+	{dir: "examples/internal", rooms: []string{every}, forTest: true},
 	{dir: "cmd", rooms: []string{every}, modules: []string{
 		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
@@ -119,7 +124,7 @@ func (r room) mayImport(target string, test bool) bool {
 		return false
 	}
 	return there.dir == r.dir || there.dir == "." || r.enters(there) && (test || r.forTest || !there.forTest) ||
-		test && forTests.enters(there)
+		test && (forTests.enters(there) || slices.Contains(r.tests, there.dir))
 }
 
 func (r room) knows(target string) bool {

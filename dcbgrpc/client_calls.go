@@ -1,0 +1,209 @@
+package dcbgrpc
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+)
+
+// Append records events, as [dcb.Store] says.
+func (c *Client) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := dcb.ValidateAppend(events, condition); err != nil {
+		return 0, err
+	}
+	canRepeat := true
+	for i := range events {
+		canRepeat = canRepeat && events[i].ID != uuid.Nil
+	}
+	r := &request{kind: fieldAppend, events: events, condition: condition}
+	return c.call(ctx, r, canRepeat)
+}
+
+// Head returns the position of the last event, as [dcb.Store] says.
+func (c *Client) Head(ctx context.Context) (dcb.Position, error) {
+	return c.call(ctx, &request{kind: fieldHead}, true)
+}
+
+// Wait returns the head when it is greater than after, as [dcb.Store] says.
+func (c *Client) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	return c.call(ctx, &request{kind: fieldWait, opts: dcb.ReadOptions{After: after}}, true)
+}
+
+// call has a request answered that is answered by a position. If canRepeat it is sent again when the answer is lost.
+func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Position, error) {
+	t := c.newRetry()
+	mayBeDone := false // by the server, without our knowing
+	for {
+		a, isLost, err := c.try(ctx, r)
+		if err == nil {
+			return a.position, nil
+		}
+		mayBeDone = mayBeDone || isLost && r.kind == fieldAppend
+		if isLost && !canRepeat {
+			return 0, outcomeUnknown(err)
+		}
+		if isLost || errors.Is(err, edge.ErrStopping) || errors.Is(err, errUnreached) {
+			err = c.again(ctx, &t, err)
+			if err == nil {
+				continue
+			}
+		}
+		if mayBeDone && dcb.Retryable(err) {
+			return 0, outcomeUnknown(err)
+		}
+		return 0, err
+	}
+}
+
+// try sends a request once and returns the first answer to it.
+func (c *Client) try(ctx context.Context, r *request) (a answer, isLost bool, err error) {
+	l, p, err := c.start(ctx, r)
+	if err != nil {
+		return answer{}, false, err
+	}
+	return l.wait(ctx, c.closed, p)
+}
+
+// Read returns the events that q selects, as [dcb.Store] says.
+func (c *Client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if err := dcb.ValidateRead(q, opts); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	var result dcb.ReadResult
+	r := &request{kind: fieldRead, query: q, opts: opts}
+	err := c.pieces(ctx, r, func(a *answer) bool {
+		if result.Events == nil {
+			result.Events = a.events
+		} else {
+			result.Events = append(result.Events, a.events...)
+		}
+		result.Head = a.position
+		return true
+	})
+	if err != nil {
+		return dcb.ReadResult{}, err
+	}
+	return result, nil
+}
+
+// Stream yields the events that q selects, as [dcb.Stream] says.
+func (c *Client) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
+	return func(yield func(dcb.SequencedEvent, error) bool) {
+		if err := dcb.ValidateRead(q, opts); err != nil {
+			yield(dcb.SequencedEvent{}, err)
+			return
+		}
+		more := true
+		r := &request{kind: fieldRead, query: q, opts: opts}
+		err := c.pieces(ctx, r, func(a *answer) bool {
+			for i := range a.events {
+				if ctx.Err() != nil {
+					return false
+				}
+				if more = yield(a.events[i], nil); !more {
+					return false
+				}
+			}
+			return true
+		})
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil && more {
+			yield(dcb.SequencedEvent{}, err)
+		}
+	}
+}
+
+// Follow yields the events that q selects after a position, for ever, as [dcb.Follow] says.
+func (c *Client) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
+	return func(yield func(dcb.ReadResult, error) bool) {
+		if err := dcb.ValidateRead(q, dcb.ReadOptions{}); err != nil {
+			yield(dcb.ReadResult{}, err)
+			return
+		}
+		more := true
+		r := &request{kind: fieldSubscribe, query: q, opts: dcb.ReadOptions{After: after}}
+		err := c.pieces(ctx, r, func(a *answer) bool {
+			head := a.position
+			if head == 0 && len(a.events) > 0 { // more of the same moment follow
+				head = a.events[len(a.events)-1].Position
+			}
+			more = yield(dcb.ReadResult{Events: a.events, Head: head}, nil)
+			return more
+		})
+		if err != nil && more {
+			yield(dcb.ReadResult{}, err)
+		}
+	}
+}
+
+// pieces calls found with each piece that answers a Read or a Subscribe, until the last, or until found has enough. After a
+// lost connection it goes on behind the last event.
+func (c *Client) pieces(ctx context.Context, r *request, found func(a *answer) bool) error {
+	r.window = clientWindow
+	t := c.newRetry()
+	for {
+		isDone, err := c.somePieces(ctx, r, func(a *answer) bool {
+			t = c.newRetry() // it gets on
+			goOnBehind(r, a)
+			return found(a)
+		})
+		if isDone {
+			return err
+		}
+		if err := c.again(ctx, &t, err); err != nil {
+			return err
+		}
+	}
+}
+
+// goOnBehind makes r ask for what comes after a.
+func goOnBehind(r *request, a *answer) {
+	if len(a.events) == 0 {
+		r.opts.After = max(r.opts.After, a.position)
+		return
+	}
+	last := a.events[len(a.events)-1].Position
+	switch {
+	case r.opts.Backwards:
+		r.opts.Before = last
+	default:
+		r.opts.After = max(last, a.position)
+	}
+	if r.opts.Limit > 0 {
+		r.opts.Limit -= len(a.events)
+	}
+}
+
+// somePieces is pieces as long as one link lasts. It is done unless trying again may help.
+func (c *Client) somePieces(ctx context.Context, r *request, found func(a *answer) bool) (isDone bool, err error) {
+	l, p, err := c.start(ctx, r)
+	if err != nil {
+		return !errors.Is(err, errUnreached), err
+	}
+	consumed := int64(0)
+	for {
+		a, isLost, err := l.wait(ctx, c.closed, p)
+		if err != nil {
+			return !isLost && !errors.Is(err, edge.ErrStopping), err
+		}
+		if !found(&a) {
+			l.giveUp(p)
+			return true, nil
+		}
+		if a.last {
+			return true, nil
+		}
+		consumed += pieceCost(a.bytes)
+		if consumed >= clientWindow/4 {
+			l.grant(p, consumed)
+			consumed = 0
+		}
+	}
+}

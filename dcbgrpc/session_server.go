@@ -1,0 +1,384 @@
+package dcbgrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/proto/dcbv1"
+)
+
+// sessionVersion is the version of the session's protocol.
+const sessionVersion = 1
+
+// helloTime is how long a client has for its first request.
+const helloTime = 20 * time.Second
+
+type sessionServer struct {
+	dcbv1.UnimplementedStoreServer
+	server *Server
+}
+
+// session is one conversation with a client. One goroutine receives; each call has one of its own, and sends its answer by itself.
+type session struct {
+	server *Server
+	stream grpc.ServerStream
+	out    *outbox
+
+	secret string // the client's key
+	key    string // its name
+	rights atomic.Uint32
+
+	mu       sync.Mutex // guards what follows
+	calls    map[uint64]*serving
+	stopping bool
+	working  sync.WaitGroup // the calls that use the store; added to only while not stopping
+	all      sync.WaitGroup // those that are not answered yet; likewise
+}
+
+// serving is a call under way.
+type serving struct {
+	cancel context.CancelFunc
+	window *window // of one that sends events
+	stands bool    // it waits or follows, and does so for ever
+}
+
+// Session serves one session.
+func (s *sessionServer) Session(stream grpc.BidiStreamingServer[dcbv1.Requests, dcbv1.Answers]) error {
+	c := &session{server: s.server, stream: stream, calls: make(map[uint64]*serving)}
+	c.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) })
+	err := c.run(stream.Context())
+	if err == nil {
+		return nil
+	}
+	stream.SetTrailer(detailOf(err))
+	return toStatus(err)
+}
+
+// run returns when the client is done, or the server is stopping and every call is answered, or with what went wrong.
+func (c *session) run(ctx context.Context) error {
+	// What ends the calls when this returns. The stream's own context ends only then.
+	calls, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		c.refuseNew()
+		c.out.fail(context.Canceled) // a goroutine that is just sending gets away when the stream ends
+		c.working.Wait()
+	}()
+
+	greeted := make(chan struct{})
+	received := make(chan error, 2)
+	go func() {
+		err := c.receive(calls, greeted)
+		if err == nil {
+			err = c.finish(ctx)
+		}
+		received <- err
+	}()
+	patience := time.NewTimer(helloTime)
+	defer patience.Stop()
+	stopping := c.server.stopping
+	for {
+		changed := c.server.opts.Keys.Changed()
+		select {
+		case err := <-received:
+			return err
+		case <-greeted:
+			greeted = nil
+			patience.Stop()
+			if err := c.setRights(); err != nil { // they may have changed since
+				return err
+			}
+		case <-patience.C:
+			return fmt.Errorf("%w: no Hello within %v", edge.ErrLimit, helloTime)
+		case <-changed:
+			if greeted == nil {
+				if err := c.setRights(); err != nil {
+					return err
+				}
+			}
+		case <-stopping:
+			stopping = nil
+			go func() {
+				c.answer(&answer{kind: fieldFarewell})
+				received <- c.finish(ctx)
+			}()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// receive starts the calls that come in. It returns nil when the client has no more.
+func (c *session) receive(ctx context.Context, greeted chan<- struct{}) error {
+	isFirst := true
+	for {
+		var f frame
+		if err := c.stream.RecvMsg(&f); err != nil {
+			return endOf(err)
+		}
+		err := readRequests(&f, func(r *request) error {
+			if isFirst {
+				isFirst = false
+				defer close(greeted)
+				return c.greet(r)
+			}
+			return c.start(ctx, r)
+		})
+		if err != nil {
+			return malformed(err)
+		}
+	}
+}
+
+// greet answers the first request of a session.
+func (c *session) greet(r *request) error {
+	switch {
+	case r.kind != fieldHello:
+		return invalid("call", "is no Hello; a session begins with one")
+	case r.hello.version != sessionVersion:
+		return invalid("version", fmt.Sprintf("is %d; this server speaks %d", r.hello.version, sessionVersion))
+	case r.hello.store != "":
+		return invalid("store", "names a store; this server keeps one, which has no name")
+	}
+	c.secret = strings.Clone(r.hello.key)
+	if err := c.setRights(); err != nil {
+		return err
+	}
+	limits := c.server.opts.Limits
+	c.answer(&answer{id: r.id, kind: fieldWelcome, welcome: welcome{uint64(limits.Calls), uint64(limits.MessageBytes)}})
+	return nil
+}
+
+// setRights finds out what the client's key allows now.
+func (c *session) setRights() error {
+	name, rights, err := c.server.opts.Keys.Find(c.secret)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.key = name
+	c.mu.Unlock()
+	before := edge.Right(c.rights.Swap(uint32(rights)))
+	if before&edge.Read != 0 && rights&edge.Read == 0 {
+		c.endStanding()
+	}
+	return nil
+}
+
+// start has a request answered.
+func (c *session) start(ctx context.Context, r *request) error {
+	switch r.kind {
+	case fieldAppend, fieldRead, fieldHead, fieldWait, fieldSubscribe:
+	case fieldCancel, fieldGrant:
+		c.adjust(r)
+		return nil
+	case fieldHello:
+		return invalid("call", "is a second Hello; a session has one")
+	default:
+		c.fail(r.id, invalid("call", "is unknown to this server"))
+		return nil
+	}
+	call := &serving{stands: r.kind == fieldWait || r.kind == fieldSubscribe}
+	if call.stands {
+		r.keep()
+	}
+	if r.kind == fieldRead || r.kind == fieldSubscribe {
+		call.window = newWindow(r.window)
+	}
+	if call.stands {
+		ctx, call.cancel = context.WithCancel(ctx)
+	} else {
+		ctx, call.cancel = context.WithTimeout(ctx, c.server.opts.Limits.CallTime)
+	}
+	err := c.add(r.id, call)
+	if err != nil {
+		call.cancel()
+		if errors.Is(err, dcb.ErrInvalid) {
+			return err // of the session
+		}
+		c.fail(r.id, err)
+		return nil
+	}
+	go c.serve(ctx, r, call)
+	return nil
+}
+
+// add notes a call that begins.
+func (c *session) add(id uint64, call *serving) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.stopping:
+		return edge.ErrStopping
+	case c.calls[id] != nil:
+		return invalid("id", fmt.Sprintf("is %d, which another request under way has", id))
+	case len(c.calls) >= c.server.opts.Limits.Calls:
+		return fmt.Errorf("%w: %d calls are under way in this session", edge.ErrLimit, len(c.calls))
+	}
+	c.calls[id] = call
+	c.all.Add(1)
+	c.working.Add(1)
+	return nil
+}
+
+// remove forgets a call that is answered.
+func (c *session) remove(id uint64, call *serving) {
+	call.cancel()
+	c.mu.Lock()
+	delete(c.calls, id)
+	c.mu.Unlock()
+}
+
+// adjust carries out Cancel and Grant. A request that is answered already needs neither.
+func (c *session) adjust(r *request) {
+	c.mu.Lock()
+	call := c.calls[r.id]
+	c.mu.Unlock()
+	switch {
+	case call == nil:
+	case r.kind == fieldCancel:
+		call.cancel()
+	case call.window != nil:
+		call.window.grant(r.window)
+	}
+}
+
+// serve carries out a call and answers it.
+func (c *session) serve(ctx context.Context, r *request, call *serving) {
+	defer c.all.Done()
+	began := time.Now()
+	if put := c.server.opts.Traceparent; put != nil && r.traceparent != "" {
+		ctx = put(ctx, r.traceparent)
+	}
+	a, err := c.carryOut(ctx, r, call)
+	c.working.Done()
+	if err != nil {
+		err = c.explain(ctx, r, err)
+	}
+	// Before it is answered: who has the answer may use the id again.
+	c.remove(r.id, call)
+	if err != nil {
+		c.fail(r.id, err)
+	} else {
+		c.answer(&a)
+	}
+	c.server.opts.Observe(ctx, edge.Call{Wire: "session", Method: methodName(r.kind), Key: c.keyName(), Duration: time.Since(began), Err: err})
+}
+
+func methodName(kind protowire.Number) string {
+	switch kind {
+	case fieldAppend:
+		return "Append"
+	case fieldRead:
+		return "Read"
+	case fieldHead:
+		return "Head"
+	case fieldWait:
+		return "Wait"
+	case fieldSubscribe:
+		return "Subscribe"
+	}
+	return "unknown"
+}
+
+func (c *session) carryOut(ctx context.Context, r *request, call *serving) (answer, error) {
+	needed := edge.Read
+	if r.kind == fieldAppend {
+		needed = edge.Append
+	}
+	if edge.Right(c.rights.Load())&needed == 0 {
+		return answer{}, edge.ErrRight
+	}
+	store := c.server.store
+	a := answer{id: r.id, kind: fieldPosition}
+	var err error
+	switch r.kind {
+	case fieldAppend:
+		if r.condition != nil {
+			err = c.server.opts.Limits.CheckQuery(r.condition.FailIfEventsMatch)
+		}
+		if err == nil {
+			a.position, err = store.Append(ctx, r.events, r.condition)
+		}
+	case fieldHead:
+		a.position, err = store.Head(ctx)
+	case fieldWait:
+		a.position, err = store.Wait(ctx, r.opts.After)
+	case fieldRead:
+		return c.read(ctx, r, call.window)
+	case fieldSubscribe:
+		return a, c.subscribe(ctx, r, call.window)
+	}
+	return a, err
+}
+
+// explain says err as it is seen from outside: a call that this server broke off was not broken off by its caller.
+func (c *session) explain(ctx context.Context, r *request, err error) error {
+	c.mu.Lock()
+	stopping := c.stopping
+	c.mu.Unlock()
+	stands := r.kind == fieldWait || r.kind == fieldSubscribe
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.Is(err, context.DeadlineExceeded) && r.kind == fieldAppend:
+		return outcomeUnknown(fmt.Errorf("the call took longer than the %v that the server gives it", c.server.opts.Limits.CallTime))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: the call took longer than %v", edge.ErrLimit, c.server.opts.Limits.CallTime)
+	case errors.Is(err, context.Canceled) && stands && edge.Right(c.rights.Load())&edge.Read == 0:
+		return edge.ErrRight
+	case errors.Is(err, context.Canceled) && stands && stopping:
+		return edge.ErrStopping
+	}
+	return err
+}
+
+func (c *session) keyName() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.key
+}
+
+func (c *session) answer(a *answer) {
+	// An error is the stream's: the client is gone, and run finds out.
+	_ = c.out.put(a.append)
+}
+
+func (c *session) fail(id uint64, err error) {
+	c.answer(&answer{id: id, kind: fieldError, err: toMessage(err)})
+}
+
+// refuseNew makes add refuse whatever still comes in.
+func (c *session) refuseNew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopping = true
+}
+
+func (c *session) endStanding() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, call := range c.calls {
+		if call.stands {
+			call.cancel()
+		}
+	}
+}
+
+// finish ends a session in good order: who waits and follows is sent away, and it returns when all calls are answered.
+func (c *session) finish(ctx context.Context) error {
+	c.refuseNew()
+	c.endStanding()
+	c.all.Wait()
+	return c.out.drain(ctx)
+}

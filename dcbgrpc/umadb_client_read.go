@@ -1,0 +1,228 @@
+package dcbgrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+)
+
+// Read returns the events that q selects, as [dcb.Store] says.
+func (c *UmaDBClient) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	var result dcb.ReadResult
+	head, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool {
+		result.Events = append(result.Events, *e)
+		return true
+	})
+	if err != nil {
+		return dcb.ReadResult{}, err
+	}
+	result.Head = head
+	return result, nil
+}
+
+// Stream yields the events that q selects, as [dcb.Stream] says. They come in one call, as fast as they are taken.
+func (c *UmaDBClient) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
+	return func(yield func(dcb.SequencedEvent, error) bool) {
+		_, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool { return yield(*e, nil) })
+		if err != nil {
+			yield(dcb.SequencedEvent{}, err)
+		}
+	}
+}
+
+// umadbScan is a read that may take several calls, when connections are lost.
+type umadbScan struct {
+	query *umadbv1.Query
+	opts  dcb.ReadOptions
+	found func(e *dcb.SequencedEvent) bool // false: enough
+
+	begun bool         // the server has said its head
+	head  dcb.Position // then
+	last  dcb.Position // of the last event found
+	count int
+	isCut bool // there is one event more than the limit
+}
+
+// scan calls found with each event, and returns the head to go on with. It returns no error when found has enough.
+func (c *UmaDBClient) scan(
+	ctx context.Context, q dcb.Query, opts dcb.ReadOptions, found func(e *dcb.SequencedEvent) bool,
+) (dcb.Position, error) {
+	if err := dcb.ValidateRead(q, opts); err != nil {
+		return 0, err
+	}
+	s := &umadbScan{query: queryToUmaDB(q), opts: opts, found: found}
+	t := newRetry(c.opts.RetryFor)
+	for {
+		before := s.count
+		err := s.once(ctx, c)
+		if err == nil {
+			break
+		}
+		if s.count > before {
+			t = newRetry(c.opts.RetryFor) // it gets on
+		}
+		// A server may limit how long one call takes, and a consumer may take longer.
+		if !dcb.Retryable(err) && (s.count == before || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+			return 0, err
+		}
+		if err := t.again(ctx, c.closed, err); err != nil {
+			return 0, err
+		}
+	}
+	if s.isCut && !opts.Backwards {
+		return s.last, nil
+	}
+	return s.head, nil
+}
+
+// request asks for what is left. The limit is not the server's business: with one it would not say its head. So it is told by the size of a message
+// how much is wanted, and the call is given up when enough has come.
+func (s *umadbScan) request() *umadbv1.ReadRequest {
+	request := &umadbv1.ReadRequest{Query: s.query}
+	if s.opts.Limit > 0 {
+		size := uint32(min(s.opts.Limit-s.count+1, maxBatch))
+		request.BatchSize = &size
+	}
+	if s.opts.Backwards {
+		request.Backwards = &s.opts.Backwards
+	}
+	after, before := s.bounds()
+	switch start := uint64(0); {
+	case s.opts.Backwards && before > 0:
+		start = uint64(before) - 1
+		request.Start = &start
+	case !s.opts.Backwards && after > 0:
+		start = max(uint64(after), uint64(after)+1) // after the last position that there can be comes nothing, and it is left out below
+		request.Start = &start
+	}
+	return request
+}
+
+// bounds returns between which positions, exclusively, what is left is. 0 is none.
+func (s *umadbScan) bounds() (after, before dcb.Position) {
+	after, before = s.opts.After, s.opts.Before
+	if s.begun && !s.opts.Backwards && s.head < math.MaxUint64 && (before == 0 || before > s.head) {
+		before = s.head + 1
+	}
+	if s.last > 0 && s.opts.Backwards {
+		before = s.last
+	} else if s.last > 0 {
+		after = s.last
+	}
+	return after, before
+}
+
+// once makes a call, and returns nil when the scan is done.
+func (s *umadbScan) once(ctx context.Context, c *UmaDBClient) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	options, trailer := c.options()
+	stream, err := c.rpc.Read(ctx, s.request(), options...)
+	for err == nil {
+		var f frame
+		if err = stream.RecvMsg(&f); err != nil {
+			*trailer = stream.Trailer()
+			break
+		}
+		var isDone bool
+		if isDone, err = s.take(ctx, newMessage(*f.bytes)); err != nil || isDone {
+			return err
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	err, _ = c.failure(ctx, err, *trailer)
+	return err
+}
+
+// take looks at a message, and reports whether that is enough.
+func (s *umadbScan) take(ctx context.Context, m message) (isDone bool, err error) {
+	if !s.begun {
+		if err := s.begin(m); err != nil {
+			return false, err
+		}
+	}
+	after, before := s.bounds()
+	err = m.each(func(f field) error {
+		if isDone || !f.is(1, protowire.BytesType) {
+			return nil
+		}
+		var e dcb.SequencedEvent
+		if err := f.part.readUmaDBSequenced(&e); err != nil {
+			return err
+		}
+		isBefore, isAfter := after >= e.Position, before > 0 && e.Position >= before
+		switch {
+		case isBefore && !s.opts.Backwards, isAfter && s.opts.Backwards:
+			return nil
+		case isBefore, isAfter:
+			isDone = true
+		case s.opts.Limit > 0 && s.count == s.opts.Limit:
+			isDone, s.isCut = true, true
+		case ctx.Err() != nil: // what has come already does not matter any more
+			return ctx.Err()
+		default:
+			s.last = e.Position
+			s.count++
+			isDone = !s.found(&e) || s.opts.Backwards && s.count == s.opts.Limit
+		}
+		return nil
+	})
+	return isDone, err
+}
+
+// begin takes the head from the first message.
+func (s *umadbScan) begin(m message) error {
+	s.begun = true
+	return m.each(func(f field) error {
+		if f.is(2, protowire.VarintType) {
+			s.head = dcb.Position(f.varint)
+		}
+		return nil
+	})
+}
+
+// readUmaDBSequenced reads a SequencedEvent of UmaDB's protocol into e.
+func (m message) readUmaDBSequenced(e *dcb.SequencedEvent) error {
+	return m.each(func(f field) error {
+		switch {
+		case f.is(1, protowire.VarintType):
+			e.Position = dcb.Position(f.varint)
+		case f.is(2, protowire.BytesType):
+			return f.part.readUmaDBEvent(&e.Event)
+		case f.is(1000, protowire.VarintType):
+			e.RecordedAt = time.UnixMicro(int64(f.varint)).UTC()
+		}
+		return nil
+	})
+}
+
+func (m message) readUmaDBEvent(e *dcb.Event) error {
+	return m.each(func(f field) (err error) {
+		switch {
+		case f.is(1, protowire.BytesType):
+			e.Type = f.part.text
+		case f.is(2, protowire.BytesType):
+			e.Tags = append(e.Tags, f.part.text)
+		case f.is(3, protowire.BytesType):
+			e.Data = f.part.bytes
+		case f.is(4, protowire.BytesType):
+			if f.part.text != "" {
+				e.ID, err = uuid.Parse(f.part.text)
+			}
+		case f.is(5, protowire.BytesType):
+			err = f.part.readEntry(e)
+		}
+		return err
+	})
+}

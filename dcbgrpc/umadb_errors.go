@@ -1,0 +1,56 @@
+package dcbgrpc
+
+import (
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/proto/dcbv1"
+	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+)
+
+// fromDetail returns the error that a server of UmaDB's protocol said. Dcb's says it as a session does; of others there is the kind. Their words are
+// left out where they quote events.
+func fromDetail(detail *umadbv1.ErrorResponse) error {
+	if detail.GetDcb() != nil {
+		return fromMessage(detail.GetDcb())
+	}
+	code := edge.Internal
+	switch detail.GetErrorType() {
+	case umadbv1.ErrorResponse_IO:
+		code = edge.Unavailable
+	case umadbv1.ErrorResponse_INTEGRITY:
+		code = edge.Conflict
+	case umadbv1.ErrorResponse_CORRUPTION:
+		code = edge.Corrupt
+	case umadbv1.ErrorResponse_AUTHENTICATION:
+		code = edge.NoKey
+	case umadbv1.ErrorResponse_SERIALIZATION, umadbv1.ErrorResponse_INVALID_ARGUMENT:
+		code = edge.Invalid
+	case umadbv1.ErrorResponse_INTERNAL:
+	}
+	return fromForeign(code, detail.GetMessage())
+}
+
+// fromUmaDBStatus returns the error of a call that gRPC says something about and the server nothing.
+func fromUmaDBStatus(err error) error {
+	said := status.Convert(err)
+	switch code := said.Code(); code {
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.Aborted:
+		return unavailable(errors.New(said.Message()))
+	case codes.OK, codes.Unknown, codes.Internal, codes.NotFound, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
+	default:
+		for _, c := range wireCodes {
+			if c.grpc == code {
+				return fromForeign(c.code, said.Message())
+			}
+		}
+	}
+	return fromForeign(edge.Internal, said.Message())
+}
+
+func fromForeign(code edge.Code, text string) error {
+	return fromMessage(&dcbv1.Error{Code: string(code), Text: text, Field: "request", Problem: text})
+}

@@ -1,0 +1,234 @@
+package dcbgrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/pgtest"
+	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/memstore"
+	"github.com/dcbstore/dcb/pgstore"
+)
+
+// umadbKinds are the stores that a server of the tests may keep events in.
+var umadbKinds = map[string]func(t testing.TB) dcb.Store{
+	"memory": func(testing.TB) dcb.Store { return memstore.New(nil) },
+	"disk": func(t testing.TB) dcb.Store {
+		s, err := diskstore.Open(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	},
+	"PostgreSQL": func(t testing.TB) dcb.Store {
+		s, err := pgstore.Open(t.Context(), pgtest.DSN(t), &pgstore.Options{Schema: pgtest.Schema(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	},
+}
+
+// onEachKind runs a test on each kind of store, in parallel.
+func onEachKind(t *testing.T, test func(t *testing.T, store dcb.Store)) {
+	t.Helper()
+	for kind, open := range umadbKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+// umadbServing is a server under test.
+type umadbServing struct {
+	server  *Server
+	store   dcb.Store
+	address string
+	dial    func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
+
+	mu    sync.Mutex // guards calls
+	calls []edge.Call
+}
+
+// serveUmaDB serves store until the end of the test, on a listener in memory.
+func serveUmaDB(t testing.TB, store dcb.Store, options ServerOptions) *umadbServing {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	s := serveUmaDBOn(t, store, options, listener)
+	s.dial = func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
+	return s
+}
+
+// serveUmaDBByLoopback serves store until the end of the test, on a port.
+func serveUmaDBByLoopback(t testing.TB, store dcb.Store, options ServerOptions) *umadbServing {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveUmaDBOn(t, store, options, listener)
+}
+
+func serveUmaDBOn(t testing.TB, store dcb.Store, options ServerOptions, listener net.Listener) *umadbServing {
+	t.Helper()
+	s := &umadbServing{store: store, address: listener.Addr().String()}
+	if options.Observe == nil {
+		options.Observe = s.observe
+	}
+	options.Log = slog.New(slog.DiscardHandler)
+	var err error
+	if s.server, err = NewServer(store, &options); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.server.Serve(listener) }()
+	t.Cleanup(func() {
+		s.server.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *umadbServing) observe(_ context.Context, call edge.Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, call)
+}
+
+// observed waits until n calls were told of, and returns them.
+func (s *umadbServing) observed(t testing.TB, n int) []edge.Call {
+	t.Helper()
+	var calls []edge.Call
+	eventually(t, "the calls are told of", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		calls = slices.Clone(s.calls)
+		return len(calls) >= n
+	})
+	return calls
+}
+
+// client returns our client of s, which is closed at the end of the test.
+func (s *umadbServing) client(t testing.TB, options ClientOptions) *UmaDBClient {
+	t.Helper()
+	options.Dial = s.dial
+	c, err := DialUmaDB(t.Context(), s.address, &options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// raw returns a client of s as it is generated, which shows what is on the wire.
+func (s *umadbServing) raw(t testing.TB) umadbv1.DCBClient {
+	t.Helper()
+	return umadbv1.NewDCBClient(s.conn(t))
+}
+
+func (s *umadbServing) conn(t testing.TB) *grpc.ClientConn {
+	t.Helper()
+	opts, err := (&ClientOptions{Dial: s.dial}).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := connect(s.address, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// eventually waits for something that nobody tells.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); {
+		if time.Now().After(end) {
+			t.Fatalf("in 20 s it did not come about that %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// wantWire expects a call to have failed with what UmaDB's clients look at: the detail's kind.
+func wantWire(t testing.TB, err error, trailer metadata.MD, code codes.Code, kind umadbv1.ErrorResponse_ErrorType) *umadbv1.ErrorResponse {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want %v %v", code, kind)
+	}
+	details := trailer.Get(errorDetails)
+	if len(details) != 1 {
+		t.Fatalf("%d details with %v, want one", len(details), err)
+	}
+	detail := &umadbv1.ErrorResponse{}
+	if err := proto.Unmarshal([]byte(details[0]), detail); err != nil {
+		t.Fatal(err)
+	}
+	if detail.GetErrorType() != kind {
+		t.Fatalf("the kind is %v, want %v (%s)", detail.GetErrorType(), kind, detail.GetMessage())
+	}
+	if detail.GetMessage() == "" {
+		t.Error("the detail says nothing")
+	}
+	return detail
+}
+
+// messages reads a stream of a read to its end.
+func messages(t testing.TB, stream grpc.ServerStreamingClient[umadbv1.ReadResponse], err error) []*umadbv1.ReadResponse {
+	t.Helper()
+	var all []*umadbv1.ReadResponse
+	for err == nil {
+		var message *umadbv1.ReadResponse
+		if message, err = stream.Recv(); err == nil {
+			all = append(all, message)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// shape is a read as positions and heads; 0 for a head that is absent.
+type shape struct {
+	Positions []uint64
+	Head      uint64
+}
+
+func shapes(all []*umadbv1.ReadResponse) []shape {
+	var found []shape
+	for _, m := range all {
+		s := shape{Head: m.GetHead()}
+		for _, e := range m.GetEvents() {
+			s.Positions = append(s.Positions, e.GetPosition())
+		}
+		found = append(found, s)
+	}
+	return found
+}
+
+func wireEvent(eventType string, tags ...string) *umadbv1.Event {
+	return &umadbv1.Event{EventType: eventType, Tags: tags, Data: []byte("data")}
+}
