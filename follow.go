@@ -6,7 +6,8 @@ import (
 )
 
 // The pages that the helpers read grow and shrink between these bounds so that each holds about pageBytes, whatever the
-// size of the events: a reader's memory stays bounded, and small events do not cost a call each.
+// size of the events: a reader's memory stays bounded, and small events do not cost a call each. Where small events are followed by
+// large ones, only a [Pager] keeps that page to its bytes.
 const (
 	firstPage = 64
 	maxPage   = 8192
@@ -23,6 +24,23 @@ type Streamer interface {
 type Follower interface {
 	// Follow is as the function [Follow] says.
 	Follow(ctx context.Context, q Query, after Position) iter.Seq2[ReadResult, error]
+}
+
+// Pager is implemented by a store that can bound a read by its bytes; [ReadPage] uses it.
+type Pager interface {
+	// ReadPage is as the function [ReadPage] says.
+	ReadPage(ctx context.Context, q Query, opts ReadOptions, bytes int) (page ReadResult, more bool, err error)
+}
+
+// ReadPage is Read for who wants a little at a time: the page also ends with the event by which its types, tags and data have that many
+// bytes. More says that it ended so, or by opts.Limit, and that there may be more events within the bounds; the Head of a
+// page is then, if it is not Backwards, the position of its last event. A store that is no [Pager] does not count bytes.
+func ReadPage(ctx context.Context, s Store, q Query, opts ReadOptions, bytes int) (page ReadResult, more bool, err error) {
+	if pager, ok := s.(Pager); ok {
+		return pager.ReadPage(ctx, q, opts, bytes)
+	}
+	page, err = s.Read(ctx, q, opts)
+	return page, opts.Limit > 0 && len(page.Events) == opts.Limit, err
 }
 
 // Stream yields what one Read with q and opts would return, without holding it all in memory: the selected events up to the head at
@@ -57,7 +75,7 @@ func streamPages(ctx context.Context, s Store, q Query, opts ReadOptions, yield 
 		if left > 0 {
 			opts.Limit = min(page, left)
 		}
-		result, err := readPage(ctx, s, q, opts)
+		result, more, err := readPage(ctx, s, q, opts)
 		if err != nil {
 			return err
 		}
@@ -67,7 +85,7 @@ func streamPages(ctx context.Context, s Store, q Query, opts ReadOptions, yield 
 			}
 		}
 		read := len(result.Events)
-		if read < opts.Limit || left == read {
+		if !more || left == read {
 			return nil
 		}
 		if left > 0 {
@@ -94,7 +112,7 @@ func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[Rea
 	}
 	return func(yield func(ReadResult, error) bool) {
 		for page := firstPage; ; {
-			result, err := readPage(ctx, s, q, ReadOptions{After: after, Limit: page})
+			result, more, err := readPage(ctx, s, q, ReadOptions{After: after, Limit: page})
 			if err != nil {
 				yield(ReadResult{}, err)
 				return
@@ -105,7 +123,7 @@ func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[Rea
 			if !yield(result, nil) {
 				return
 			}
-			if len(result.Events) == page {
+			if more {
 				page = nextPage(page, result.Events)
 				continue
 			}
@@ -134,11 +152,11 @@ func Subscribe(ctx context.Context, s Store, q Query, after Position) iter.Seq2[
 	}
 }
 
-func readPage(ctx context.Context, s Store, q Query, opts ReadOptions) (ReadResult, error) {
+func readPage(ctx context.Context, s Store, q Query, opts ReadOptions) (page ReadResult, more bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return ReadResult{}, err
+		return ReadResult{}, false, err
 	}
-	return s.Read(ctx, q, opts)
+	return ReadPage(ctx, s, q, opts, pageBytes)
 }
 
 // nextPage returns how many events to ask for after a full page.

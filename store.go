@@ -12,7 +12,7 @@ import "context"
 // recorded as a whole or not at all, and if its events have IDs it can simply be sent again.
 //
 // Growth: the interface keeps these four methods. What a store can do beyond them, or better than the helpers of this
-// package, it offers by an optional interface ([Streamer], [Follower]) that a helper looks for.
+// package, it offers by an optional interface ([Streamer], [Follower], [Pager]) that a helper looks for.
 //
 // The concrete stores also have Close. After it every call fails with [ErrClosed].
 type Store interface {

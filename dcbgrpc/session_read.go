@@ -6,19 +6,20 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// The pages that a store is asked for, in events: what is small is one call of the store and one answer, and what is
-// large takes a page of memory at a time.
+// firstPage and maxPage bound the pages that a store is asked for, in events, and pageBytes in bytes, if the store can count them: what is
+// small is one call of the store and one answer, and what is large takes a page of memory at a time.
 const (
 	firstPage = 64
 	maxPage   = 4096
+	pageBytes = 2 * pieceBytes
 )
 
-// page returns how many events to ask for after a page with that many bytes an event.
-func page(events, bytes int) int {
+// nextPage returns how many events to ask for after a page of events that have so many bytes.
+func nextPage(events, bytes int) int {
 	if events == 0 {
 		return firstPage
 	}
-	return max(1, min(maxPage, 4*pieceBytes/max(1, bytes/events)))
+	return max(1, min(maxPage, pageBytes/max(1, bytes/events)))
 }
 
 // read sends what a Read selects in pieces, and returns the last.
@@ -34,20 +35,15 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 		if left > 0 {
 			opts.Limit = min(opts.Limit, left)
 		}
-		result, err := c.server.store.Read(ctx, r.query, opts)
+		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, pageBytes)
 		if err != nil {
 			return answer{}, err
 		}
-		read := len(result.Events)
-		isLast := read < opts.Limit || read == left
+		read := len(page.Events)
+		isCut := read == left // or has, by chance, as many as there are
 		switch {
-		case isLast && (head == 0 || !opts.Backwards && read == left):
-			// The result says it itself: it is the only one, or cut short. If not cut, there may be events after head by now.
-			if head == 0 || result.Head < head {
-				head = result.Head
-			}
-		case head == 0 && opts.Backwards:
-			head = result.Head
+		case head == 0 && (isCut || !more || opts.Backwards):
+			head = page.Head
 		case head == 0:
 			// What was read is the beginning also of what can be read now.
 			if head, err = c.server.store.Head(ctx); err != nil {
@@ -56,26 +52,28 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 			if opts.Before == 0 || opts.Before > head+1 {
 				opts.Before = head + 1
 			}
+		case isCut && !opts.Backwards:
+			head = min(head, page.Head) // there may be events after head by now
 		}
-		rest, bytes, err := c.sendPieces(ctx, r.id, result.Events, w, 0)
+		rest, bytes, err := c.sendPieces(ctx, r.id, page.Events, w, 0)
 		if err != nil {
 			return answer{}, err
 		}
-		if isLast {
+		if isCut || !more {
 			return answer{id: r.id, kind: fieldEvents, events: rest, position: head, last: true}, c.wait(ctx, w)
-		}
-		if left > 0 {
-			left -= read
 		}
 		if err := c.sendPiece(ctx, r.id, rest, w, 0); err != nil {
 			return answer{}, err
 		}
-		if last := result.Events[read-1].Position; opts.Backwards {
+		if left > 0 {
+			left -= read
+		}
+		if last := page.Events[read-1].Position; opts.Backwards {
 			opts.Before = last
 		} else {
 			opts.After = last
 		}
-		opts.Limit = page(read, bytes)
+		opts.Limit = nextPage(read, bytes)
 	}
 }
 
@@ -86,24 +84,21 @@ func (c *session) subscribe(ctx context.Context, r *request, w *window) error {
 	}
 	opts := dcb.ReadOptions{After: r.opts.After, Limit: firstPage}
 	for {
-		result, err := c.server.store.Read(ctx, r.query, opts)
+		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, pageBytes)
 		if err != nil {
 			return err
 		}
 		// A caller may start beyond the head, and must not be sent back.
-		opts.After = max(opts.After, result.Head)
-		rest, bytes, err := c.sendPieces(ctx, r.id, result.Events, w, 0)
+		opts.After = max(opts.After, page.Head)
+		rest, bytes, err := c.sendPieces(ctx, r.id, page.Events, w, 0)
 		if err == nil {
 			err = c.sendPiece(ctx, r.id, rest, w, opts.After)
 		}
 		if err != nil {
 			return err
 		}
-		isFull := len(result.Events) == opts.Limit
-		if len(result.Events) > 0 {
-			opts.Limit = page(len(result.Events), bytes)
-		}
-		if isFull {
+		opts.Limit = nextPage(len(page.Events), bytes)
+		if more {
 			continue
 		}
 		if _, err := c.server.store.Wait(ctx, opts.After); err != nil {

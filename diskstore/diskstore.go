@@ -135,7 +135,10 @@ type Store struct {
 	sealer sealer
 }
 
-var _ dcb.Store = (*Store)(nil)
+var (
+	_ dcb.Store = (*Store)(nil)
+	_ dcb.Pager = (*Store)(nil)
+)
 
 // Head implements dcb.Store.
 func (s *Store) Head(ctx context.Context) (dcb.Position, error) {

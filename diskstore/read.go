@@ -3,6 +3,7 @@ package diskstore
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"unsafe"
@@ -255,15 +256,21 @@ func (r *reader) free() {
 
 // Read implements dcb.Store.
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, _, err := s.ReadPage(ctx, q, opts, math.MaxInt)
+	return result, err
+}
+
+// ReadPage implements dcb.Pager.
+func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (result dcb.ReadResult, more bool, err error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
-		return dcb.ReadResult{}, err
+		return dcb.ReadResult{}, false, err
 	}
 	if err := ctx.Err(); err != nil {
-		return dcb.ReadResult{}, err
+		return dcb.ReadResult{}, false, err
 	}
 	head, err := s.head.Load()
 	if err != nil {
-		return dcb.ReadResult{}, err
+		return dcb.ReadResult{}, false, err
 	}
 	b := bounds{after: opts.After, last: head, backwards: opts.Backwards}
 	if opts.Before > 0 {
@@ -271,38 +278,45 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	}
 	s.count.reads.Add(1)
 	if b.after >= b.last {
-		return dcb.ReadResult{Head: head}, nil
+		return dcb.ReadResult{Head: head}, false, nil
 	}
 	r := readers.Get().(*reader)
 	defer r.free()
 	r.query.Translate(q)
-	result := dcb.ReadResult{Head: head}
 	err = s.reading(ctx, func(v *view) error {
-		result.Events = nil
-		return r.walk.each(ctx, s, v, &r.query, b, func(e *dcb.SequencedEvent) error {
-			if opts.Limit > 0 && len(result.Events) == opts.Limit {
-				if !opts.Backwards {
-					result.Head = result.Events[len(result.Events)-1].Position
-				}
-				return errEnough
-			}
-			if len(result.Events)%1024 == 1023 {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-			}
-			if len(result.Events) == cap(result.Events) {
-				result.Events = slices.Grow(result.Events, r.walk.room(opts.Limit-len(result.Events), len(result.Events)))
-			}
-			result.Events = append(result.Events, keep(e))
-			return nil
-		})
+		result = dcb.ReadResult{Head: head}
+		return r.page(ctx, s, v, b, opts, bytes, &result)
 	})
 	if err != nil && !errors.Is(err, errEnough) {
-		return dcb.ReadResult{}, err
+		return dcb.ReadResult{}, false, err
 	}
 	s.count.eventsRead.Add(int64(len(result.Events)))
-	return result, nil
+	return result, err != nil, nil
+}
+
+// page adds what it finds to result, until that is all, or as much as was asked for, and there is more: errEnough.
+func (r *reader) page(ctx context.Context, s *Store, v *view, b bounds, opts dcb.ReadOptions, bytes int, result *dcb.ReadResult) error {
+	return r.walk.each(ctx, s, v, &r.query, b, func(e *dcb.SequencedEvent) error {
+		read := len(result.Events)
+		if bytes <= 0 && read > 0 || opts.Limit > 0 && read == opts.Limit {
+			if !opts.Backwards {
+				result.Head = result.Events[read-1].Position
+			}
+			return errEnough
+		}
+		if read%1024 == 1023 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if read == cap(result.Events) {
+			result.Events = slices.Grow(result.Events, r.walk.room(opts.Limit-read, read))
+		}
+		event, size := keep(e)
+		result.Events = append(result.Events, event)
+		bytes -= size
+		return nil
+	})
 }
 
 // mostRoom bounds for how many events room is made before they are found.
@@ -317,13 +331,14 @@ func (w *walk) room(limit, found int) int {
 	return max(room, 1)
 }
 
-// keep returns a copy of an event that is a view. Its text and its data are one piece of memory, which no other event shares.
-func keep(e *dcb.SequencedEvent) dcb.SequencedEvent {
-	size := len(e.Type) + len(e.Data)
+// keep returns a copy of an event that is a view, and its bytes. Its text and its data are one piece of memory, which no other event shares.
+func keep(e *dcb.SequencedEvent) (kept dcb.SequencedEvent, size int) {
+	size = len(e.Type) + len(e.Data)
 	for _, tag := range e.Tags {
 		size += len(tag)
 	}
-	kept, room := *e, append(make([]byte, 0, size), e.Data...)
+	kept = *e
+	room := append(make([]byte, 0, size), e.Data...)
 	kept.Data = slices.Clip(room)
 	kept.Type, room = keepText(room, e.Type)
 	kept.Tags = nil
@@ -333,7 +348,7 @@ func keep(e *dcb.SequencedEvent) dcb.SequencedEvent {
 	for i, tag := range e.Tags {
 		kept.Tags[i], room = keepText(room, tag)
 	}
-	return kept
+	return kept, size
 }
 
 // keepText puts text behind what is in room, which has the capacity for it and is never written again there.

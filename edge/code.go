@@ -88,6 +88,7 @@ func Text(err error) string {
 		return dcb.ErrCorrupt.Error()
 	case Internal:
 		return "dcb: a fault of the server; its log says more"
+	default:
+		return err.Error()
 	}
-	return err.Error()
 }
