@@ -33,6 +33,7 @@ func comparisons() []comparison {
 		{"memstore", compareMemory},
 		{"disk", compareDisk},
 		{"diskvolume", compareDiskVolume},
+		{"servers", compareServers},
 	}
 }
 
@@ -44,19 +45,25 @@ type config struct {
 	memory   int    // that the large stores in memory and in a directory have
 	dir      string // where directories are made; the temporary one if empty
 	tephra   string // a script that measures Tephra's embedded engine
+	peers    string // where the peers' servers are installed
+	wire     string // which of the wires to measure; both if empty
+	served   int    // events that the large stores of servers have
 	python   string // an interpreter that has the library eventsourcing
 	speedrun string // the peer's script
 }
 
 func main() {
 	var c config
-	only := flag.String("only", "", "which `comparisons` to make: append, speedrun, volume, memstore, disk, diskvolume (default all)")
+	only := flag.String("only", "", "which `comparisons` to make: append, speedrun, volume, memstore, disk, diskvolume, servers (default all)")
 	flag.IntVar(&c.seconds, "seconds", 5, "how long each measurement takes")
 	flag.IntVar(&c.rounds, "rounds", 3, "how often each side is measured, in turns; the median counts")
 	flag.IntVar(&c.events, "events", 2_000_000, "how many events the large PostgreSQL stores have")
 	flag.IntVar(&c.memory, "memory", 5_000_000, "how many events the large stores in memory and in a directory have")
 	flag.StringVar(&c.dir, "dir", "", "the `directory` in which stores are made, on the disk to be measured (default the temporary one)")
 	flag.StringVar(&c.tephra, "tephra", "", "a `script` that is called with writers, seconds and a directory, and prints the appends per second of Tephra embedded last")
+	flag.StringVar(&c.peers, "peers", "", "the `directory` that the peers' servers are installed in")
+	flag.StringVar(&c.wire, "wire", "", "the `wire` to measure: dcb (UmaDB's protocol) or session (default both)")
+	flag.IntVar(&c.served, "served", 1_000_000, "how many events the large stores of servers have")
 	flag.StringVar(&c.python, "python", "", "a Python `interpreter` that has eventsourcing and psycopg, for the comparison with its recorder")
 	flag.StringVar(&c.speedrun, "speedrun", "", "the `script` that drives that recorder (speedrun.py)")
 	flag.Parse()
