@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,5 +179,58 @@ func TestStreamCountsTagsAndMetadataToo(t *testing.T) {
 		if asked.Limit > 64 {
 			t.Errorf("asked for %d events of 16 KiB each", asked.Limit)
 		}
+	}
+}
+
+// paged is a store that counts bytes, and keeps how many the largest page had.
+type paged struct {
+	*memstore.Store
+	largest int
+}
+
+// ReadPage takes events one by one until there are enough bytes.
+func (p *paged) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (page dcb.ReadResult, more bool, err error) {
+	all, err := p.Read(ctx, q, opts)
+	if err != nil {
+		return dcb.ReadResult{}, false, err
+	}
+	size := 0
+	for i, event := range all.Events {
+		if size >= bytes {
+			p.largest = max(p.largest, size)
+			return dcb.ReadResult{Events: all.Events[:i], Head: all.Events[i-1].Position}, true, nil
+		}
+		size += len(event.Data)
+	}
+	p.largest = max(p.largest, size)
+	return all, opts.Limit > 0 && len(all.Events) == opts.Limit, nil
+}
+
+func TestAPagerBoundsPagesWhenLargeEventsFollowSmallOnes(t *testing.T) {
+	const large = 1 << 20
+	p := &paged{Store: memstore.New(nil)}
+	small := make([]dcb.Event, 1000)
+	for i := range small {
+		small[i] = dcb.Event{Type: "T"}
+	}
+	for _, batch := range [][]dcb.Event{small, slices.Repeat([]dcb.Event{{Type: "T", Data: make([]byte, large)}}, 30)} {
+		if _, err := p.Append(t.Context(), batch, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := count(t, dcb.Stream(t.Context(), p, dcb.All(), dcb.ReadOptions{})); n != 1030 || err != nil {
+		t.Errorf("streamed %d events and error %v", n, err)
+	}
+	followed := 0
+	for batch, err := range dcb.Follow(t.Context(), p, dcb.All(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if followed += len(batch.Events); followed == 1030 {
+			break
+		}
+	}
+	if p.largest > 4<<20 {
+		t.Errorf("a page has %d bytes", p.largest)
 	}
 }
