@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help speedrun check postgres build vet lint cross tidy test crash bench cover fmt clean
+.PHONY: help speedrun check postgres python build vet lint cross tidy test crash bench cover dist fmt clean
 
 golangci := go tool -modfile=tools/go.mod golangci-lint
 
@@ -14,10 +14,13 @@ help: ## list these targets
 speedrun: ## run the course-subscription speedrun and print its report (ARGS="--duration 10s …")
 	@go run ./cmd/dcb speedrun $(ARGS)
 
-check: postgres build vet lint cross tidy test ## everything that CI checks
+check: postgres python build vet lint cross tidy test ## everything that CI checks
 
 postgres: ## install PostgreSQL and PgBouncer if they are missing and may be installed
 	@bash .ci/install $$(go run ./internal/pgtest/pgtest missing)
+
+python: ## make the virtual environment of the clients in Python that our servers are tested with
+	@bash .ci/python >/dev/null || { bash .ci/install python3 python3-venv && bash .ci/python >/dev/null; }
 
 build: ## compile everything
 	go build ./...
@@ -50,8 +53,24 @@ cover: ## run all tests and print how much of the code they cover
 	go test -coverpkg ./... -coverprofile cover.out ./...
 	@go tool cover -func cover.out | tail -n 1
 
+# The version is the tag, or what is behind the last one; the date is that of the commit, so that the same commit gives the same bytes.
+platforms := linux/amd64 linux/arm64 darwin/arm64 darwin/amd64 windows/amd64
+
+dist: ## build static binaries of the command for all systems into dist/, with the version stamped and checksums
+	@version=$$(git describe --tags --always --dirty --match 'v*'); commit=$$(git rev-parse HEAD); \
+	date=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ); \
+	rm -rf dist; mkdir dist; \
+	for platform in $(platforms); do \
+		name=dcb-$$version-$${platform/\//-}; [ $${platform%/*} != windows ] || name+=.exe; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} GOFLAGS= go build -trimpath -buildvcs=false \
+			-ldflags "-s -w -buildid= -X main.stampedVersion=$$version -X main.stampedCommit=$$commit -X main.stampedDate=$$date" \
+			-o dist/$$name ./cmd/dcb; \
+		echo dist/$$name; \
+	done; \
+	cd dist; sha256sum dcb-* >SHA256SUMS
+
 fmt: ## format everything
 	$(golangci) fmt
 
 clean: ## remove what the other targets made
-	rm -rf bin dcb-data cover.out
+	rm -rf bin dist dcb-data cover.out

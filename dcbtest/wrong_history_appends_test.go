@@ -289,8 +289,7 @@ type namesTheHead struct{ *plain }
 
 func (s namesTheHead) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	position, err := s.plain.Append(ctx, events, condition)
-	var conflict *dcb.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*dcb.ConflictError](err); ok {
 		yield()
 		conflict.Position, _ = s.Head(context.WithoutCancel(ctx))
 	}

@@ -13,6 +13,7 @@ type Metrics struct {
 	Conflicts  int64 // appends that an event stood in the way of
 	Groups     int64 // appends written together: one write each
 	GroupTime  Histogram
+	GroupSizes Sizes // of the groups, in appends
 	Syncs      int64
 	SyncTime   Histogram
 	Reads      int64
@@ -28,11 +29,15 @@ type Histogram struct {
 	Sum    time.Duration
 }
 
+// Sizes counts numbers: [i] are those up to 2^i that no count before it has; the last has all the rest.
+type Sizes [16]int64
+
 // metrics are counted where they happen.
 type metrics struct {
 	appends, events, conflicts, groups, syncs, reads, eventsRead, lookups, merges, rebuilds atomic.Int64
 
 	groupTime, syncTime histogram
+	groupSizes          [len(Sizes{})]atomic.Int64
 }
 
 type histogram struct {
@@ -56,6 +61,7 @@ func (h *histogram) load() (loaded Histogram) {
 func (m *metrics) committed(group []*call, took time.Duration) {
 	m.groups.Add(1)
 	m.groupTime.observe(took)
+	m.groupSizes[min(bits.Len(uint(len(group)-1)), len(m.groupSizes)-1)].Add(1)
 	m.appends.Add(int64(len(group)))
 	m.events.Add(int64(group[len(group)-1].last() - group[0].first + 1))
 }
@@ -68,9 +74,13 @@ func (m *metrics) synced(took time.Duration) {
 // Metrics returns what the store has done since it was opened. It may be called at any time, also when the store is closed.
 func (s *Store) Metrics() Metrics {
 	m := &s.count
+	var sizes Sizes
+	for i := range sizes {
+		sizes[i] = m.groupSizes[i].Load()
+	}
 	return Metrics{
 		Appends: m.appends.Load(), Events: m.events.Load(), Conflicts: m.conflicts.Load(),
-		Groups: m.groups.Load(), GroupTime: m.groupTime.load(),
+		Groups: m.groups.Load(), GroupTime: m.groupTime.load(), GroupSizes: sizes,
 		Syncs: m.syncs.Load(), SyncTime: m.syncTime.load(),
 		Reads: m.reads.Load(), EventsRead: m.eventsRead.Load(), Lookups: m.lookups.Load(),
 		Merges: m.merges.Load(), Rebuilds: m.rebuilds.Load(),

@@ -62,8 +62,7 @@ type Report struct {
 func Verify(ctx context.Context, dir string, options *InspectOptions) (Report, error) {
 	opts := options.complete()
 	found, err := listStore(opts.fs, dir)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
+	if _, ok := errors.AsType[*CorruptError](err); ok {
 		return Report{Problems: []error{err}}, nil
 	}
 	if err != nil {

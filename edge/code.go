@@ -44,6 +44,8 @@ func CodeOf(err error) Code {
 	switch {
 	case err == nil:
 		return OK
+	case errors.As(err, &unavailable) && unavailable.OutcomeUnknown: // whatever the cause: it is not as if nothing was done
+		return Unknown
 	case errors.Is(err, ErrLimit):
 		return Limit
 	case errors.Is(err, ErrStopping):
@@ -58,8 +60,6 @@ func CodeOf(err error) Code {
 		return Invalid
 	case errors.Is(err, dcb.ErrDuplicateID):
 		return DuplicateID
-	case errors.As(err, &unavailable) && unavailable.OutcomeUnknown:
-		return Unknown
 	case errors.Is(err, dcb.ErrUnavailable), errors.Is(err, dcb.ErrClosed):
 		return Unavailable
 	case errors.Is(err, dcb.ErrCorrupt):
@@ -88,6 +88,10 @@ func Text(err error) string {
 		return dcb.ErrCorrupt.Error()
 	case Internal:
 		return "dcb: a fault of the server; its log says more"
+	case Canceled: // and not what was being done meanwhile, such as connecting to a database
+		return context.Canceled.Error()
+	case Deadline:
+		return context.DeadlineExceeded.Error()
 	default:
 		return err.Error()
 	}

@@ -123,7 +123,8 @@ func Bearer(authorization string) string {
 func ParseKeys(from io.Reader) ([]Key, error) {
 	var keys []Key
 	lines := bufio.NewScanner(from)
-	for number := 1; lines.Scan(); number++ {
+	number := 1
+	for ; lines.Scan(); number++ {
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
@@ -140,7 +141,7 @@ func ParseKeys(from io.Reader) ([]Key, error) {
 		keys = append(keys, key)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("edge: keys: %w", err)
+		return nil, fmt.Errorf("edge: keys: line %d: %w", number, err)
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("edge: keys: there is none; a line is: name read,append key")
@@ -177,7 +178,8 @@ func parseRights(text string) (rights Right, err error) {
 		case "append":
 			rights |= Append
 		default:
-			return 0, fmt.Errorf("the right %q is unknown; there are read, append, and read,append", word)
+			// It is not quoted, for it may be the key, in the wrong place.
+			return 0, errors.New("the second word is no right; there are read, append, and read,append")
 		}
 	}
 	return rights, nil

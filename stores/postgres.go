@@ -19,8 +19,7 @@ func openPostgres(ctx context.Context, address string) (Store, error) {
 		return nil, err
 	}
 	store, err := pgstore.Open(ctx, address, opts)
-	var unparsable *pgconn.ParseConfigError
-	if errors.As(err, &unparsable) {
+	if unparsable, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		// Not wrapped, and only what comes after the URL: pgx leaves the password of ?password= in it.
 		_, reason, _ := strings.Cut(unparsable.Error(), "`: ")
 		return nil, wrong("%q: %s", Redact(address), reason)

@@ -60,8 +60,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 
 // plainly leaves out what Go calls the function that could not read a number.
 func plainly(err error) error {
-	var number *strconv.NumError
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
 		return errors.New(strings.Replace(err.Error(), number.Error(), number.Err.Error(), 1))
 	}
 	return err
@@ -111,7 +110,7 @@ The store is named by --store or by the environment variable DCB_STORE, and is t
 	// The default is shown in words: a password in the environment must not show up in a help text.
 	root.PersistentFlags().Lookup("store").DefValue = ""
 	root.AddCommand(p.speedrunCommand(), p.benchCommand(), p.appendCommand(), p.readCommand(), p.followCommand(),
-		p.headCommand(), p.statsCommand(), p.verifyCommand(), p.backupCommand(), p.versionCommand())
+		p.headCommand(), p.statsCommand(), p.verifyCommand(), p.backupCommand(), p.serveCommand(), p.versionCommand())
 	root.AddCommand(helpTopics()...)
 	root.SetHelpCommand(helpCommand())
 	return root

@@ -91,6 +91,10 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"jsonfields":     jsonFields,
 		"appendinfollow": appendInFollow,
 		"damage":         damageFile,
+		"serve":          serveInBackground,
+		"hangup":         hangUp,
+		"stop":           stopServer,
+		"get":            getURL,
 	}
 }
 
@@ -116,9 +120,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	err = ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
 	got := 0
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		got = exit.ExitCode()
 	} else {
 		ts.Check(err)

@@ -8,29 +8,65 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// What make dist puts in with -ldflags -X. The date is that of the commit, so that the same commit gives the same bytes.
+var stampedVersion, stampedCommit, stampedDate string
+
 func (p *program) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of dcb",
+		Long:  `Print the version of dcb, the commit that it was built from and that commit's date, as far as they are known, Go's version, and the system.`,
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.out, "dcb %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			built := stamp()
+			if asJSON {
+				return p.printJSON(built)
+			}
+			from := ""
+			if built.Commit != "" {
+				from = fmt.Sprintf(" (commit %.12s of %s)", built.Commit, built.Date)
+			}
+			_, err := fmt.Fprintf(p.out, "dcb %s%s %s %s/%s\n", built.Version, from, built.Go, built.OS, built.Arch)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object instead")
+	return cmd
 }
 
-// version returns the version that Go put into the binary: that of the module, or the commit.
-func version() string {
+// built says what this program was built from.
+type built struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Date    string `json:"date"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+// stamp returns what make dist put into the binary, and otherwise what Go did.
+func stamp() built {
+	b := built{
+		Version: stampedVersion, Commit: stampedCommit, Date: stampedDate,
+		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+	}
+	if b.Version != "" {
+		return b
+	}
+	b.Version = "(unknown)"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "(unknown)"
+		return b
 	}
-	version := info.Main.Version
+	b.Version = info.Main.Version
 	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" && version == "(devel)" {
-			version = setting.Value
+		switch setting.Key {
+		case "vcs.revision":
+			b.Commit = setting.Value
+		case "vcs.time":
+			b.Date = setting.Value
 		}
 	}
-	return version
+	return b
 }

@@ -129,8 +129,7 @@ func (m *machine) sameAppend(r *rapid.T, events []dcb.Event, condition *dcb.Appe
 	if !errors.Is(err, kind(wantErr)) || err == nil && got != want {
 		r.Fatalf("Append(%+v, %+v) returned %d, %v, want %d, %v", events, condition, got, err, want, wantErr)
 	}
-	var conflict *dcb.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*dcb.ConflictError](err); ok {
 		at := conflict.Position
 		if at <= condition.After || at > before || !condition.FailIfEventsMatch.Matches(matching[at-1].Event) {
 			r.Fatalf("the conflict is said to be with position %d, which does not match %+v", at, condition)

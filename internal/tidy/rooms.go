@@ -47,10 +47,13 @@ var rooms = []room{
 	{dir: "cmd", rooms: []string{every}, modules: []string{
 		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
+		// The handlers that make a span of each call, and what they are handed to.
+		"go.opentelemetry.io/contrib/instrumentation", "google.golang.org/grpc",
 	}},
 	// A program of ours that measures dcb beside others, on a server of its own.
 	{dir: "cmd/dcb/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
-	{dir: "internal", rooms: []string{internal}, modules: []string{uuid, "google.golang.org/protobuf"}},
+	{dir: "internal", rooms: []string{internal}, modules: []string{uuid}},
+	{dir: "internal/proto", modules: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
 	{dir: "internal/vfs", modules: []string{"golang.org/x/sys"}},
 	{dir: "internal/model", modules: []string{uuid}},
 	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{

@@ -110,7 +110,7 @@ func read(repo fs.FS) (*house, error) {
 
 // notOurs reports whether a name is not part of what is committed; compare .gitignore. In a work tree .git is a file.
 func notOurs(name string) bool {
-	return slices.Contains([]string{".git", "bin", "dcb-data"}, path.Base(name))
+	return slices.Contains([]string{".git", "bin", "dcb-data", "dist"}, path.Base(name))
 }
 
 func (h *house) add(repo fs.FS, name string) error {

@@ -1019,10 +1019,12 @@ func (x *Position) GetPosition() uint64 {
 
 // Events is a piece of what a Read or a Subscribe selects.
 type Events struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Events        []*SequencedEvent      `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	Head          uint64                 `protobuf:"varint,2,opt,name=head,proto3" json:"head,omitempty"` // up to where everything selected has been sent, with this piece; of a Read, only in the last
-	Last          bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"` // the Read is answered
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Events []*SequencedEvent      `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Of a Subscribe: up to where everything selected has been sent, with this piece. Of a Read: what its head is, in every piece; where
+	// the limit cuts it short that is known only with the last.
+	Head          uint64 `protobuf:"varint,2,opt,name=head,proto3" json:"head,omitempty"`
+	Last          bool   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"` // the Read is answered
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -33,7 +33,7 @@ func compareServers(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(build)
+	defer func() { _ = os.RemoveAll(build) }()
 	dcb := filepath.Join(build, "dcb")
 	if _, err := output(exec.CommandContext(ctx, "go", "build", "-o", dcb, "./cmd/dcb")); err != nil {
 		return err

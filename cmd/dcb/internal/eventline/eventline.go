@@ -155,8 +155,7 @@ func parse(text []byte) (dcb.Event, error) {
 	}
 	// What the store would refuse is refused here, where the line is known.
 	if err := dcb.ValidateAppend([]dcb.Event{event}, nil); err != nil {
-		var invalid *dcb.InvalidError
-		if errors.As(err, &invalid) {
+		if invalid, ok := errors.AsType[*dcb.InvalidError](err); ok {
 			return dcb.Event{}, fmt.Errorf("%s %s", strings.TrimPrefix(invalid.Field, "events[0]."), invalid.Problem)
 		}
 		return dcb.Event{}, err
@@ -200,15 +199,13 @@ func escaped(text []byte) rune {
 
 // plainly says what is wrong without the names of Go.
 func plainly(err error) error {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
+	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if wrongType.Field == "" {
 			return fmt.Errorf("it is a JSON %s, and not an event {…}", wrongType.Value)
 		}
 		return fmt.Errorf("%s cannot be a JSON %s", wrongType.Field, wrongType.Value)
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("it is not JSON: %w at byte %d", err, syntax.Offset)
 	}
 	return err

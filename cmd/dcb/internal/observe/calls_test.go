@@ -1,0 +1,152 @@
+package observe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+)
+
+func TestCallsAreCountedByWhatCameOfThem(t *testing.T) {
+	t.Parallel()
+	m := New(Build{})
+	c := m.Calls(slog.New(slog.DiscardHandler), nil)
+	for _, err := range []error{nil, nil, &dcb.ConflictError{}, edge.ErrKey, errors.New("oh")} {
+		c.Done(t.Context(), edge.Call{Wire: "http", Method: "/append", Duration: time.Second, Err: err})
+	}
+	want(t, m, map[string]float64{
+		"dcb_calls_total,ok,/append,http": 2, "dcb_calls_total,conflict,/append,http": 1, "dcb_calls_total,no-key,/append,http": 1,
+		"dcb_calls_total,internal,/append,http": 1, "dcb_calls_total,corrupt,/append,http": 0, "dcb_call_duration_seconds,/append,http": 5,
+	})
+}
+
+func TestHoweverManyMethodsThereAreTheSeriesAreBounded(t *testing.T) {
+	t.Parallel()
+	m := New(Build{})
+	c := m.Calls(slog.New(slog.DiscardHandler), nil)
+	for i := range 10 * mostMethods {
+		c.Done(t.Context(), edge.Call{Wire: "http", Method: fmt.Sprint("/", i)})
+	}
+	if got := len(*c.series.Load()); got > mostMethods+1 {
+		t.Errorf("%d methods have series", got)
+	}
+	want(t, m, map[string]float64{"dcb_calls_total,ok,other,other": 9 * mostMethods})
+}
+
+// lines returns a logger, and what it was told.
+func lines(level slog.Level) (*slog.Logger, *bytes.Buffer) {
+	var told bytes.Buffer
+	return slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: level})), &told
+}
+
+func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
+	t.Parallel()
+	// All of these have a secret that somebody sent.
+	const secret = "ann@example.com"
+	tooLong := dcb.ValidateAppend([]dcb.Event{{Type: "T", Metadata: map[string]string{secret: strings.Repeat("x", 5000)}}}, nil)
+	for _, c := range []struct {
+		err         error
+		level, want string
+	}{
+		{&dcb.ConflictError{Position: 7}, "DEBUG", "code=conflict"},
+		{context.Canceled, "DEBUG", "code=canceled"},
+		{context.DeadlineExceeded, "WARN", `cause="context deadline exceeded"`},
+		{tooLong, "INFO", `cause="dcb: invalid argument: events[0].Metadata"`},
+		{&dcb.InvalidError{Field: secret, Problem: "is unknown"}, "INFO", `cause="dcb: invalid argument:"`},
+		{fmt.Errorf("dcbhttp: %s: %w", secret, &dcb.InvalidError{Field: "query.items[2].tags[11]", Problem: "has " + secret}), "INFO", "query.items[2].tags[11]"},
+		{dcb.ErrNoEvents, "INFO", "code=no-events"},
+		{fmt.Errorf("%w: %s", dcb.ErrDuplicateID, secret), "INFO", "code=duplicate-id"},
+		{edge.ErrKey, "WARN", "code=no-key"},
+		{edge.ErrRight, "WARN", "code=no-right"},
+		{edge.ErrLimit, "WARN", "code=limit"},
+		{&dcb.UnavailableError{Cause: errors.New("no route to db1")}, "ERROR", "no route to db1"},
+		{&dcb.UnavailableError{OutcomeUnknown: true, Cause: errors.New("reset")}, "ERROR", "code=unknown"},
+		{fmt.Errorf("segment 3: %w", dcb.ErrCorrupt), "ERROR", "segment 3"},
+		{errors.New("nil map"), "ERROR", "nil map"},
+	} {
+		log, told := lines(slog.LevelDebug)
+		New(Build{}).Calls(log, nil).Done(t.Context(), edge.Call{Wire: "session", Method: "append", Key: "billing", Err: c.err})
+		line := told.String()
+		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level="+c.level+" ") || !strings.Contains(line, c.want) ||
+			!strings.Contains(line, "key_name=billing") || !strings.Contains(line, "wire=session method=append") {
+			t.Errorf("%v: %s", c.err, line)
+		}
+		if strings.Contains(line, secret) {
+			t.Errorf("somebody's data is in the log: %s", line)
+		}
+	}
+}
+
+func TestACallThatSucceededIsNoLine(t *testing.T) {
+	t.Parallel()
+	log, told := lines(slog.LevelDebug)
+	New(Build{}).Calls(log, nil).Done(t.Context(), edge.Call{Wire: "session", Method: "append"})
+	if told.Len() > 0 {
+		t.Error(told.String())
+	}
+}
+
+func TestAFloodOfFailuresIsAFewLinesASecond(t *testing.T) {
+	t.Parallel()
+	log, told := lines(slog.LevelInfo)
+	c := New(Build{}).Calls(log, nil)
+	now := time.Unix(1_000, 0)
+	c.log.budgets.now = func() time.Time { return now }
+	for range 1_000 {
+		c.Done(t.Context(), edge.Call{Wire: "http", Method: "/read", Err: edge.ErrKey})
+	}
+	if got := strings.Count(told.String(), "\n"); got != mostLines {
+		t.Errorf("%d lines; want %d", got, mostLines)
+	}
+	told.Reset()
+	// Another kind of failure is still seen, and later it is said how many were not.
+	c.Done(t.Context(), edge.Call{Wire: "http", Method: "/read", Err: dcb.ErrCorrupt})
+	now = now.Add(time.Second)
+	c.Done(t.Context(), edge.Call{Wire: "http", Method: "/read", Err: edge.ErrKey})
+	if got := told.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, fmt.Sprint("not_logged_before=", 1_000-mostLines)) {
+		t.Error(got)
+	}
+}
+
+func TestThePlaceOfAMistakeHasOnlyNamesOfOurs(t *testing.T) {
+	t.Parallel()
+	for field, want := range map[string]string{
+		"events[3].Tags[0]": "events[3].Tags[0]", "condition.FailIfEventsMatch[1].Types[2]": "condition.FailIfEventsMatch[1].Types[2]",
+		`events[3].Metadata["a.b"]`: "events[3].Metadata", "query": "query", "": "", "hans": "", "events[0].hans.Tags": "events[0]",
+	} {
+		if got := place(field); got != want {
+			t.Errorf("%s becomes %q; want %q", field, got, want)
+		}
+	}
+}
+
+func TestWhatOthersMakeHappenIsLoggedAFewTimesASecond(t *testing.T) {
+	t.Parallel()
+	log, told := lines(slog.LevelInfo)
+	quiet := Calm(log).With("wire", "http")
+	for port := range 1_000 {
+		quiet.Warn(fmt.Sprintf("http: TLS handshake error from 10.0.0.1:%d: EOF", port))
+	}
+	// The clock of the test may pass a second meanwhile.
+	if got := strings.Count(told.String(), "\n"); got < mostLines || got > 3*mostLines {
+		t.Errorf("%d lines; want %d", got, mostLines)
+	}
+	told.Reset()
+	quiet.Error("something else")
+	if !strings.Contains(told.String(), `level=ERROR msg="something else" wire=http`) {
+		t.Error(told.String())
+	}
+	for i := range 2 * mostKinds {
+		quiet.Info(strings.Repeat("x", i))
+	}
+	if got := len(quiet.Handler().(*calm).budgets.spent); got > mostKinds+1 {
+		t.Errorf("%d kinds are told apart", got)
+	}
+}

@@ -1,0 +1,209 @@
+package observe
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+)
+
+// countEvery is after how many events of a stream they are counted, so that a long one shows while it goes on.
+const countEvery = 1024
+
+// Store is a store that is watched: it does what the one within does, and counts. What it adds to a call are two looks at the clock and some
+// atomic additions; see BenchmarkWhatWatchingCosts.
+type Store struct {
+	inner     dcb.Store
+	tracer    trace.Tracer // nil where nobody traces
+	followers *followers
+
+	appends, eventsAppended, conflicts, reads, eventsRead prometheus.Counter
+	appendTime, readTime                                  prometheus.Histogram
+	waiters                                               prometheus.Gauge
+	failed                                                *prometheus.CounterVec
+}
+
+var (
+	_ dcb.Store    = (*Store)(nil)
+	_ dcb.Streamer = (*Store)(nil)
+	_ dcb.Pager    = (*Store)(nil)
+	_ edge.Watcher = (*Store)(nil)
+)
+
+// Store wraps inner. A registry can have one store. Without a tracer there are no spans.
+func (m *Metrics) Store(inner dcb.Store, tracer trace.Tracer) *Store {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	}
+	s := &Store{
+		inner: inner, tracer: tracer, followers: newFollowers(inner),
+		appends:        counter("dcb_appends_total", "Appends that were recorded, or found to be recorded already."),
+		eventsAppended: counter("dcb_events_appended_total", "Events of the appends that were recorded."),
+		conflicts:      counter("dcb_append_conflicts_total", "Appends whose condition failed."),
+		reads:          counter("dcb_reads_total", "Reads and streams that were answered."),
+		eventsRead:     counter("dcb_events_read_total", "Events that were read, streamed or given to followers."),
+		appendTime:     histogram("dcb_append_duration_seconds", "How long the store took for an append, whatever came of it."),
+		readTime:       histogram("dcb_read_duration_seconds", "How long the store took for a read, or until a stream's first event."),
+		waiters:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "dcb_waiters", Help: "Calls that wait for the head to move, those of followers included."}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dcb_store_errors_total", Help: "Calls of the store that failed, other than by a conflict.",
+		}, []string{"operation", "code"}),
+	}
+	// What alerts look at is there from the start: a series that begins with 1 has not increased.
+	for _, operation := range []string{"append", "read", "head", "wait", "stream"} {
+		for _, code := range []edge.Code{edge.Unavailable, edge.Corrupt, edge.Internal} {
+			s.failed.WithLabelValues(operation, string(code))
+		}
+	}
+	s.failed.WithLabelValues("append", string(edge.Unknown))
+	m.registry.MustRegister(s.appends, s.eventsAppended, s.conflicts, s.reads, s.eventsRead, s.appendTime, s.readTime, s.waiters,
+		s.failed, s.followers)
+	return s
+}
+
+// fail counts an error.
+func (s *Store) fail(operation string, err error) {
+	switch code := edge.CodeOf(err); code {
+	case edge.OK:
+	case edge.Conflict:
+		s.conflicts.Inc()
+	default:
+		s.failed.WithLabelValues(operation, string(code)).Inc()
+	}
+}
+
+// Append is the store's.
+func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	start := time.Now()
+	ctx, span := s.begin(ctx, "store.append")
+	position, err := s.inner.Append(ctx, events, condition)
+	s.appendTime.Observe(time.Since(start).Seconds())
+	if err == nil {
+		s.appends.Inc()
+		s.eventsAppended.Add(float64(len(events)))
+	} else {
+		s.fail("append", err)
+	}
+	if span != nil {
+		endAppend(span, events, condition, position, err)
+	}
+	return position, err
+}
+
+// Read is the store's.
+func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, _, err := s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, bool, error) {
+		result, err := s.inner.Read(ctx, q, opts)
+		return result, false, err
+	})
+	return result, err
+}
+
+// ReadPage is as [dcb.ReadPage] does it with the store.
+func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (page dcb.ReadResult, more bool, err error) {
+	return s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, bool, error) {
+		return dcb.ReadPage(ctx, s.inner, q, opts, bytes)
+	})
+}
+
+func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, read func(context.Context) (dcb.ReadResult, bool, error)) (dcb.ReadResult, bool, error) {
+	start := time.Now()
+	ctx, span := s.begin(ctx, "store.read")
+	result, more, err := read(ctx)
+	s.readTime.Observe(time.Since(start).Seconds())
+	if err == nil {
+		s.reads.Inc()
+		s.eventsRead.Add(float64(len(result.Events)))
+	} else {
+		s.fail("read", err)
+	}
+	if span != nil {
+		end(span, err, append(boundsOf(q, opts), attribute.Int("dcb.events", len(result.Events)), position("dcb.head", result.Head))...)
+	}
+	return result, more, err
+}
+
+// Head is the store's.
+func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
+	ctx, span := s.begin(ctx, "store.head")
+	head, err := s.inner.Head(ctx)
+	if err != nil {
+		s.fail("head", err)
+	}
+	if span != nil {
+		end(span, err, position("dcb.head", head))
+	}
+	return head, err
+}
+
+// Wait is the store's.
+func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	s.waiters.Inc()
+	defer s.waiters.Dec()
+	ctx, span := s.begin(ctx, "store.wait")
+	head, err := s.inner.Wait(ctx, after)
+	if err != nil {
+		s.fail("wait", err)
+	}
+	if span != nil {
+		end(span, err, position("dcb.after", after), position("dcb.head", head))
+	}
+	return head, err
+}
+
+// Stream is as [dcb.Stream] does it with the store.
+func (s *Store) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
+	return func(yield func(dcb.SequencedEvent, error) bool) {
+		start := time.Now()
+		ctx, span := s.begin(ctx, "store.stream")
+		var failure error
+		first, events, uncounted := true, 0, 0
+		// Only until the first event is the time the store's; after that it is also its reader's.
+		answered := func() {
+			if first {
+				first = false
+				s.readTime.Observe(time.Since(start).Seconds())
+			}
+		}
+		defer func() {
+			answered()
+			s.eventsRead.Add(float64(uncounted))
+			if failure == nil {
+				s.reads.Inc()
+			}
+			s.fail("stream", failure)
+			if span != nil {
+				end(span, failure, append(boundsOf(q, opts), attribute.Int("dcb.events", events))...)
+			}
+		}()
+		for event, err := range dcb.Stream(ctx, s.inner, q, opts) {
+			answered()
+			if failure = err; err == nil {
+				events++
+				uncounted++
+			}
+			if uncounted == countEvery {
+				s.eventsRead.Add(countEvery)
+				uncounted = 0
+			}
+			if !yield(event, err) {
+				return
+			}
+		}
+	}
+}
+
+// Watch is told by a wire who follows.
+func (s *Store) Watch(after dcb.Position) (at func(dcb.Position), done func()) {
+	follower := s.followers.enter(after)
+	return func(to dcb.Position) { follower.position.Store(uint64(to)) }, func() { s.followers.leave(follower) }
+}

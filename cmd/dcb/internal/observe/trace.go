@@ -1,0 +1,191 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+)
+
+// ErrTraces: what the environment says about traces is not right.
+var ErrTraces = errors.New("observe: traces")
+
+// Traces makes spans of calls, and of what the store does for them. A nil *Traces makes none, and costs nothing.
+type Traces struct {
+	provider *sdktrace.TracerProvider
+	context  propagation.TraceContext
+}
+
+// TracesFromEnv returns traces as the standard variables of OpenTelemetry say, which getenv returns; nil if they say nothing or no.
+// That differs from the standard in one thing: an exporter that nobody named is none, so that a server that nobody told of a collector does not look for one.
+// The SDK reads the rest from the environment itself: endpoint, headers, certificates, sampler, batches.
+func TracesFromEnv(ctx context.Context, getenv func(string) string, build Build, log *slog.Logger) (*Traces, error) {
+	exporter, err := exporterFromEnv(ctx, getenv)
+	if err != nil || exporter == nil {
+		return nil, err
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces", "cause", err.Error()) }))
+	// In the order of who has the last word.
+	described, err := resource.New(ctx, resource.WithTelemetrySDK(),
+		resource.WithAttributes(attribute.String("service.name", "dcb"), attribute.String("service.version", build.Version)),
+		resource.WithFromEnv())
+	if err != nil && !errors.Is(err, resource.ErrPartialResource) && !errors.Is(err, resource.ErrSchemaURLConflict) {
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrTraces, err), exporter.Shutdown(ctx))
+	}
+	return &Traces{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described))}, nil
+}
+
+// NewTraces returns traces that go where provider sends them.
+func NewTraces(provider *sdktrace.TracerProvider) *Traces { return &Traces{provider: provider} }
+
+func exporterFromEnv(ctx context.Context, getenv func(string) string) (sdktrace.SpanExporter, error) {
+	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") {
+		return nil, nil
+	}
+	first := func(names ...string) string {
+		for _, name := range names {
+			if value := strings.TrimSpace(getenv(name)); value != "" {
+				return value
+			}
+		}
+		return ""
+	}
+	switch kind := first("OTEL_TRACES_EXPORTER"); kind {
+	case "none":
+		return nil, nil
+	case "":
+		if first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT") == "" {
+			return nil, nil
+		}
+	case "otlp":
+	default:
+		return nil, fmt.Errorf("%w: OTEL_TRACES_EXPORTER is %q; there are otlp and none", ErrTraces, kind)
+	}
+	switch protocol := first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); protocol {
+	case "grpc":
+		return otlptracegrpc.New(ctx)
+	case "", "http/protobuf":
+		return otlptracehttp.New(ctx)
+	default:
+		return nil, fmt.Errorf("%w: OTEL_EXPORTER_OTLP_PROTOCOL is %q; there are grpc and http/protobuf", ErrTraces, protocol)
+	}
+}
+
+// Tracer is for the spans of a store; nil if there are none.
+func (t *Traces) Tracer() trace.Tracer {
+	if t == nil {
+		return nil
+	}
+	return t.provider.Tracer("github.com/dcbstore/dcb")
+}
+
+// GRPC returns what a gRPC server needs to make a span of each call. A session is no call, and would be a span that never ends; the
+// spans of its requests are those of the store.
+func (t *Traces) GRPC() []grpc.ServerOption {
+	if t == nil {
+		return nil
+	}
+	return []grpc.ServerOption{grpc.StatsHandler(otelgrpc.NewServerHandler(
+		otelgrpc.WithTracerProvider(t.provider), otelgrpc.WithPropagators(t.context),
+		otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool {
+			return !strings.HasSuffix(info.FullMethodName, "/Session") && !strings.HasPrefix(info.FullMethodName, "/grpc.")
+		}),
+	))}
+}
+
+// HTTP returns handler with a span around each call. Scrapes and looks at the server's health are none.
+func (t *Traces) HTTP(handler http.Handler) http.Handler {
+	if t == nil {
+		return handler
+	}
+	return otelhttp.NewHandler(handler, "http",
+		otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(t.context),
+		otelhttp.WithFilter(func(r *http.Request) bool {
+			return r.URL.Path != "/metrics" && r.URL.Path != "/healthz" && r.URL.Path != "/readyz"
+		}),
+	)
+}
+
+// Traceparent puts a caller's trace into the context of a request that came in a session.
+func (t *Traces) Traceparent(ctx context.Context, traceparent string) context.Context {
+	if t == nil || traceparent == "" {
+		return ctx
+	}
+	return t.context.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
+}
+
+// Shutdown sends what was not sent yet.
+func (t *Traces) Shutdown(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	if err := t.provider.Shutdown(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrTraces, err)
+	}
+	return nil
+}
+
+// begin begins a span of the store; nil if nobody traces.
+func (s *Store) begin(ctx context.Context, name string) (context.Context, trace.Span) {
+	if s.tracer == nil {
+		return ctx, nil
+	}
+	return s.tracer.Start(ctx, name)
+}
+
+// end ends a span. A conflict is an answer and no fault.
+func end(span trace.Span, err error, attributes ...attribute.KeyValue) {
+	span.SetAttributes(attributes...)
+	if err != nil {
+		code := edge.CodeOf(err)
+		span.SetAttributes(attribute.String("dcb.code", string(code)))
+		if code != edge.Conflict {
+			span.SetStatus(codes.Error, string(code))
+		}
+	}
+	span.End()
+}
+
+func endAppend(span trace.Span, events []dcb.Event, condition *dcb.AppendCondition, at dcb.Position, err error) {
+	attributes := []attribute.KeyValue{attribute.Int("dcb.events", len(events)), attribute.Bool("dcb.condition", condition != nil)}
+	if condition != nil {
+		attributes = append(attributes, attribute.Int("dcb.items", len(condition.FailIfEventsMatch)), position("dcb.after", condition.After))
+	}
+	var conflict *dcb.ConflictError
+	switch {
+	case err == nil:
+		attributes = append(attributes, position("dcb.position", at))
+	case errors.As(err, &conflict):
+		attributes = append(attributes, position("dcb.conflicting_position", conflict.Position))
+	}
+	end(span, err, attributes...)
+}
+
+// boundsOf says what was asked for, without saying what for.
+func boundsOf(q dcb.Query, opts dcb.ReadOptions) []attribute.KeyValue {
+	return []attribute.KeyValue{
+		attribute.Int("dcb.items", len(q)), position("dcb.after", opts.After), position("dcb.before", opts.Before),
+		attribute.Int("dcb.limit", opts.Limit), attribute.Bool("dcb.backwards", opts.Backwards),
+	}
+}
+
+func position(key string, p dcb.Position) attribute.KeyValue { return attribute.Int64(key, int64(p)) }

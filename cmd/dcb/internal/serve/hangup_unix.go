@@ -1,0 +1,16 @@
+//go:build unix
+
+package serve
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// hangups returns a channel of SIGHUPs, and what ends them.
+func hangups() (<-chan os.Signal, func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	return signals, func() { signal.Stop(signals) }
+}

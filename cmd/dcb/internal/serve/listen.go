@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// listeners are those of a server, by the name of the wire.
+type listeners map[string]net.Listener
+
+func (l listeners) close() {
+	for _, listener := range l {
+		_ = listener.Close() // nothing came in by it
+	}
+}
+
+// listen listens on everything, or on nothing. It comes before the store is opened: an address in use is found out before anything is
+// touched, and who calls meanwhile waits instead of being turned away.
+func (s *server) listen() (listeners, error) {
+	type place struct {
+		wire, flag, address string
+		at                  *net.TCPAddr
+	}
+	var places []place
+	for _, p := range []place{
+		{grpcWire, "--grpc", s.GRPC, nil}, {httpWire, "--http", s.HTTP, nil}, {pprofWire, "--pprof", s.Pprof, nil},
+	} {
+		if isOff(p.address) {
+			continue
+		}
+		var err error
+		// What is checked is what is listened on: a name is looked up once.
+		if p.at, err = resolve(p.flag, p.address); err != nil {
+			return nil, err
+		}
+		if p.wire == pprofWire {
+			err = onlyLoopback(p.at)
+		} else {
+			err = s.mayListen(p.flag, p.at)
+		}
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, p)
+	}
+	open := make(listeners)
+	for _, p := range places {
+		listener, err := net.Listen("tcp", p.at.String())
+		if err != nil {
+			open.close()
+			return nil, fmt.Errorf("serve: %s: %w", p.flag, err)
+		}
+		open[p.wire] = listener
+	}
+	return open, nil
+}
+
+func resolve(flag, address string) (*net.TCPAddr, error) {
+	const hint = "an address is HOST:PORT, as in 127.0.0.1:8080; port 0 is any that is free, and off is none"
+	if strings.Contains(address, "://") {
+		return nil, refuse(hint, "%s %s is a URL", flag, address)
+	}
+	at, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		if wrong, ok := errors.AsType[*net.AddrError](err); ok {
+			err = errors.New(wrong.Err)
+		}
+		return nil, refuse(hint, "%s %s is no address: %v", flag, address, err)
+	}
+	return at, nil
+}
+
+// onlyLoopback: profiles show what is in memory, and making them costs; there are no keys for them, and no flag helps.
+func onlyLoopback(at *net.TCPAddr) error {
+	if at.IP.IsLoopback() {
+		return nil
+	}
+	return refuse("listen on 127.0.0.1, and reach it by ssh -L", "--pprof %s can be reached from other machines; profiles are for this one only", at)
+}

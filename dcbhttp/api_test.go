@@ -1,0 +1,488 @@
+package dcbhttp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// broken is a store whose calls end with an error.
+type broken struct {
+	dcb.Store
+	err error
+}
+
+func (b broken) Read(context.Context, dcb.Query, dcb.ReadOptions) (dcb.ReadResult, error) {
+	return dcb.ReadResult{}, b.err
+}
+
+func (b broken) Append(context.Context, []dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
+	return 0, b.err
+}
+func (b broken) Head(context.Context) (dcb.Position, error)               { return 0, b.err }
+func (b broken) Wait(context.Context, dcb.Position) (dcb.Position, error) { return 0, b.err }
+
+// filled returns a store with n events of type A, tagged n:1 and so on.
+func filled(t testing.TB, n int) *memstore.Store {
+	t.Helper()
+	store := memstore.New(nil)
+	for i := range n {
+		if _, err := store.Append(t.Context(), []dcb.Event{{Type: "A", Tags: []string{fmt.Sprintf("n:%d", i+1)}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return store
+}
+
+func wantStatus(t *testing.T, response *answer, want int, text string) {
+	t.Helper()
+	if response.StatusCode != want {
+		t.Errorf("status %d, want %d: %s", response.StatusCode, want, text)
+	}
+}
+
+// The answers as they are, byte by byte.
+func TestAnswersAreAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), nil, false)
+	steady := regexp.MustCompile(`"(recordedAt|durationInMicroseconds)":("[^"]*"|\d+)`)
+	for _, step := range []struct{ method, target, body, want, head string }{
+		{"GET", "/read", "", "[]\n", "0"},
+		{"GET", "/head", "", `{"head":0}` + "\n", ""},
+		{
+			"POST", "/append", `{"events":[{"type":"A<b>","tags":["x","y","x"],"data":"{\n}","id":"00000000-0000-0000-0000-000000000001",` +
+				`"metadata":{"b":"2","a":"1"}},{"type":"B","dataBase64":"/w=="}]}`,
+			`{"durationInMicroseconds":0,"appendConditionFailed":false,"position":2}` + "\n", "",
+		},
+		{
+			"GET", "/read?query={}&options={}", "",
+			`[{"position":1,"recordedAt":0,"type":"A<b>","tags":["x","y"],"data":"{\n}","id":"00000000-0000-0000-0000-000000000001",` +
+				`"metadata":{"a":"1","b":"2"}},` + "\n" + `{"position":2,"recordedAt":0,"type":"B","tags":[],"dataBase64":"/w=="}]` + "\n", "2",
+		},
+		{
+			"POST", "/append", `{"events":[{"type":"C"}],"condition":{"failIfEventsMatch":{"items":[{"types":["B"]}]},"after":1}}`,
+			`{"durationInMicroseconds":0,"appendConditionFailed":true,"conflictingPosition":2}` + "\n", "",
+		},
+		{
+			"POST", "/append", `{"events":[{"type":"C","data":null}],"condition":{"failIfEventsMatch":{"items":[]},"after":2}}`,
+			`{"durationInMicroseconds":0,"appendConditionFailed":false,"position":3}` + "\n", "",
+		},
+		{
+			"POST", "/read", `{"query":{"items":[{"tags":["x"]},{"types":["C"]}]},"options":{"backwards":true,"limit":1}}`,
+			`[{"position":3,"recordedAt":0,"type":"C","tags":[],"data":""}]` + "\n", "3",
+		},
+		{"GET", "/wait?after=2", "", `{"head":3}` + "\n", ""},
+		{"GET", "/wait?after=3&timeout=0", "", `{"head":3}` + "\n", ""},
+		{"GET", "/healthz", "", `{"status":"ok"}` + "\n", ""},
+		{"GET", "/readyz", "", `{"status":"ready"}` + "\n", ""},
+		{
+			"GET", "/wait?after=x", "",
+			`{"type":"urn:dcb:problem:invalid","title":"Bad Request","status":400,"detail":"dcb: invalid argument: after is not a whole number from 0 to ` +
+				`18446744073709551615","code":"invalid","field":"after"}` + "\n", "",
+		},
+	} {
+		response, text := server.send(t, step.method, strings.ReplaceAll(strings.ReplaceAll(step.target, "{", "%7B"), "}", "%7D"), step.body)
+		if diff := cmp.Diff(step.want, steady.ReplaceAllString(text, `"$1":0`)); diff != "" {
+			t.Errorf("%s %s %s (-want +got):\n%s", step.method, step.target, step.body, diff)
+		}
+		if got := response.Header.Get(headHeader); got != step.head {
+			t.Errorf("%s %s: head %q, want %q", step.method, step.target, got, step.head)
+		}
+		if got := response.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s %s: Cache-Control %q", step.method, step.target, got)
+		}
+	}
+}
+
+func TestOptionsSelectWhatTheySay(t *testing.T) {
+	t.Parallel()
+	server := serve(t, filled(t, 5), nil, false)
+	for options, want := range map[string]string{
+		`{}`:                                    "12345 5",
+		`{"from":0}`:                            "12345 5",
+		`{"from":1}`:                            "12345 5",
+		`{"from":3}`:                            "345 5",
+		`{"from":3,"to":4}`:                     "34 5",
+		`{"to":0}`:                              " 5",
+		`{"from":6}`:                            " 5",
+		`{"from":18446744073709551615}`:         " 5",
+		`{"to":18446744073709551615}`:           "12345 5",
+		`{"limit":2}`:                           "12 2",
+		`{"limit":5}`:                           "12345 5",
+		`{"limit":18446744073709551615}`:        "12345 5",
+		`{"from":4,"limit":2}`:                  "45 5",
+		`{"backwards":true}`:                    "54321 5",
+		`{"backwards":true,"limit":2}`:          "54 5",
+		`{"backwards":true,"from":3}`:           "321 5",
+		`{"backwards":true,"from":3,"to":2}`:    "32 5",
+		`{"backwards":true,"from":0}`:           " 5",
+		`{"backwards":true,"to":0}`:             "54321 5",
+		`{"backwards":false,"from":null}`:       "12345 5",
+		`{"backwards":true,"from":99}`:          "54321 5",
+		` { "from" : 2 , "limit" : 1 } ` + "\n": "2 2",
+	} {
+		response, text := server.send(t, "GET", "/read?options="+url.QueryEscape(options), "")
+		var events []eventJSON
+		if err := json.Unmarshal([]byte(text), &events); err != nil {
+			t.Errorf("%s: %v: %s", options, err, text)
+		}
+		got := ""
+		for _, e := range events {
+			got += formatPosition(e.Position)
+		}
+		if got += " " + response.Header.Get(headHeader); got != want {
+			t.Errorf("%s: %s, want %s", options, got, want)
+		}
+	}
+}
+
+func TestWhatIsWrongIsRefusedByName(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), nil, false)
+	event := func(text string) string { return `{"events":[{"type":"A"},` + text + `]}` }
+	for body, says := range map[string]string{
+		"":                                      "body is not JSON: it ends too early at byte 0",
+		"null":                                  "body is null; it must be an object",
+		"[]":                                    "body is an array; it must be an object",
+		"17":                                    "body is a number; it must be an object",
+		"{":                                     "body is not JSON: the name of a field is missing",
+		"{} x":                                  "body is not JSON: something follows",
+		"{}{}":                                  "body is not JSON: something follows",
+		"\ufeff{}":                              "body is not JSON: a character that has no place",
+		"{}\x00":                                "body is not JSON",
+		"{}":                                    "events is empty",
+		`{"events":null}`:                       "events is empty",
+		`{"events":[]}`:                         "events is empty",
+		`{"events":{}}`:                         "events is an object; it must be an array",
+		`{"event":[]}`:                          `"event" is unknown here; there are events, condition`,
+		`{"Events":[]}`:                         `"Events" is unknown here`,
+		`{"events":[],"events":[]}`:             "events is there twice",
+		`{"events":[],"events":null}`:           "events is there twice",
+		`{"events":[{"type":"A"},]}`:            "events[1] is not JSON",
+		`{"events":[{"type":"A"}`:               "is not JSON: a comma or the end of the array is missing",
+		`{"events":[{"type":"A",}]}`:            "is not JSON: the name of a field is missing",
+		event(`null`):                           "events[1] is null; it must be an object",
+		event(`{}`):                             "events[1].type is missing",
+		event(`{"type":null}`):                  "events[1].type is missing",
+		event(`{"type":""}`):                    "events[1].type is empty",
+		event(`{"type":17}`):                    "events[1].type is a number; it must be a string",
+		event(`{"type":"a\u0000"}`):             "events[1].type contains a NUL",
+		event(`{"type":"a` + "\x01" + `"}`):     "a control character",
+		event(`{"type":"\ud800"}`):              "events[1].type has half of a character",
+		event(`{"type":"\ud800\u0041"}`):        "events[1].type has half of a character",
+		event(`{"type":"\ud800\ud800"}`):        "events[1].type has half of a character",
+		event(`{"type":"\udc00"}`):              "events[1].type has half of a character",
+		event(`{"type":"\u00g0"}`):              "events[1].type is not JSON",
+		event(`{"type":"\x"}`):                  "events[1].type is not JSON",
+		event(`{"type":"\u12"}`):                "events[1].type is not JSON",
+		event(`{"type":"a\"`):                   "a string has no end",
+		event("{\"type\":\"\xff\"}"):            "events[1].type is not valid UTF-8",
+		event(`{"type":"A","tags":"x"}`):        "events[1].tags is a string; it must be an array",
+		event(`{"type":"A","tags":["x",null]}`): "events[1].tags[1] is null; it must be a string",
+		event(`{"type":"A","tags":["x",""]}`):   "events[1].tags[1] is empty",
+		event(`{"type":"A","data":{"secret":1}}`):                                                   "events[1].data is an object; it must be a string",
+		event(`{"type":"A","data":"a","dataBase64":"YQ=="}`):                                        "events[1].dataBase64 is there beside data",
+		event(`{"type":"A","dataBase64":"YQ="}`):                                                    "events[1].dataBase64 is not base64",
+		event(`{"type":"A","dataBase64":"YR=="}`):                                                   "events[1].dataBase64 is not base64",
+		event(`{"type":"A","dataBase64":"Y\nQ=="}`):                                                 "events[1].dataBase64 is not base64",
+		event(`{"type":"A","id":"17"}`):                                                             "events[1].id is not a UUID",
+		event(`{"type":"A","id":"{01890a5d-ac96-774b-bcce-b302099a8057}"}`):                         "events[1].id is not a UUID",
+		event(`{"type":"A","metadata":{"k":1}}`):                                                    `events[1].metadata["k"] is a number; it must be a string`,
+		event(`{"type":"A","metadata":{"k":"1","\u006b":"2"}}`):                                     `events[1].metadata["k"] is there twice`,
+		event(`{"type":"A","position":1}`):                                                          `events[1]."position" is unknown here`,
+		`{"condition":{}}`:                                                                          "condition.failIfEventsMatch is missing",
+		`{"condition":{"failIfEventsMatch":{"items":[{"tag":[]}]}}}`:                                `condition.failIfEventsMatch.items[0]."tag" is unknown here; there are types, tags`,
+		`{"condition":{"failIfEventsMatch":{"items":[{"tags":["a",1]}]}}}`:                          "condition.failIfEventsMatch.items[0].tags[1] is a number",
+		`{"events":[{"type":"A"}],"condition":{"failIfEventsMatch":{"items":[{},{"types":[""]}]}}}`: "condition.failIfEventsMatch.items[1].types[0] is empty",
+		`{"condition":{"failIfEventsMatch":{},"after":"7"}}`:                                        "condition.after is a string; it must be a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":-1}}`:                                         "condition.after is not a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":1.5}}`:                                        "condition.after is not a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":1e-1}}`:                                       "condition.after is not a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":1e20}}`:                                       "condition.after is not a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":1e99999999999}}`:                              "condition.after is not a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":01}}`:                                         "condition.after is not a whole number",
+		`{"condition":{"failIfEventsMatch":{},"after":18446744073709551616}}`:                       "condition.after is not a whole number",
+		strings.Repeat(`[`, 1_000_000):                                                              "body is an array",
+		`{"events":` + strings.Repeat(`[`, 1_000_000):                                               "events[0] is an array",
+		`{"` + strings.Repeat("x", 1000) + `":1}`:                                                   `xx…" is unknown here`,
+	} {
+		response, text := server.send(t, "POST", "/append", body)
+		wantProblem(t, response, text, http.StatusBadRequest, "", says)
+	}
+	for target, says := range map[string]string{
+		"/read?query=":                              "query is not JSON",
+		"/read?query=%7B":                           "query is not JSON",
+		"/read?query=%7B%22items%22:%5B1%5D%7D":     "query.items[0] is a number",
+		"/read?querry=%7B%7D":                       `"querry" is unknown here; there are query, options`,
+		"/read?query=%7B%7D&query=%7B%7D":           "query is there twice",
+		"/read?query=%zz":                           "parameters are not encoded",
+		"/read?a;b":                                 "parameters are not encoded",
+		"/read?options=%7B%22limit%22:0%7D":         "options.limit is 0; it must be at least 1",
+		"/read?options=%7B%22limit%22:-1%7D":        "options.limit is not a whole number",
+		"/read?options=%7B%22backwards%22:1%7D":     "options.backwards is a number; it must be true or false",
+		"/head?x=1":                                 `"x" is unknown here; there are no parameters`,
+		"/wait?after=":                              "after is not a whole number",
+		"/wait?after=%2B1":                          "after is not a whole number",
+		"/wait?timeout=301":                         "timeout is longer than 300 seconds",
+		"/subscribe?after=1&from=2":                 `"from" is unknown here; there are query, after`,
+		"/subscribe?query=%7B%22items%22:%5B%5B%5D": "query.items[0] is an array",
+		"/subscribe?query=%7B%22items%22:%5B%7B%22types%22:%5B%22%22%5D%7D%5D%7D": "query.items[0].types[0] is empty",
+	} {
+		response, text := server.send(t, "GET", target, "")
+		wantProblem(t, response, text, http.StatusBadRequest, "", says)
+	}
+}
+
+func wantProblem(t *testing.T, response *answer, text string, status int, code edge.Code, says string) {
+	t.Helper()
+	var p problemJSON
+	if err := json.Unmarshal([]byte(text), &p); err != nil || response.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("no problem document: %v: %d %s", err, response.StatusCode, text)
+	}
+	if response.StatusCode != status || p.Status != status || !strings.Contains(p.Detail, says) || code != "" && p.Code != code {
+		t.Errorf("%s\nwant status %d, code %q, and that it says: %s", text, status, code, says)
+	}
+	if p.Type != "urn:dcb:problem:"+string(p.Code) || p.Title != http.StatusText(status) {
+		t.Errorf("type or title are wrong: %s", text)
+	}
+}
+
+func TestErrorsOfTheStoreBecomeProblems(t *testing.T) {
+	t.Parallel()
+	secret := errors.New("host=db.example user=admin")
+	for _, c := range []struct {
+		err    error
+		status int
+		code   edge.Code
+		retry  string
+	}{
+		{dcb.ErrClosed, 503, edge.Unavailable, "1"},
+		{&dcb.UnavailableError{Cause: secret}, 503, edge.Unavailable, "1"},
+		{&dcb.UnavailableError{Cause: secret, OutcomeUnknown: true}, 503, edge.Unknown, ""},
+		{fmt.Errorf("%w: %w", dcb.ErrCorrupt, secret), 500, edge.Corrupt, ""},
+		{fmt.Errorf("%w: ID", dcb.ErrDuplicateID), 409, edge.DuplicateID, ""},
+		{fmt.Errorf("%w", context.DeadlineExceeded), 503, edge.Unknown, ""}, // of an append
+		{fmt.Errorf("%w", edge.ErrLimit), 503, edge.Limit, "1"},
+		{secret, 500, edge.Internal, ""},
+	} {
+		var told edge.Call
+		server := serve(t, broken{err: c.err}, &Options{Observe: func(_ context.Context, call edge.Call) { told = call }}, false)
+		response, text := server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`)
+		wantProblem(t, response, text, c.status, c.code, "")
+		if strings.Contains(text, "admin") || response.Header.Get("Retry-After") != c.retry {
+			t.Errorf("%v: Retry-After %q, %s", c.err, response.Header.Get("Retry-After"), text)
+		}
+		if told.Method != "/append" || told.Wire != "http" || edge.CodeOf(told.Err) != c.code {
+			t.Errorf("%v: the observer was told %+v", c.err, told)
+		}
+		for _, target := range []string{"/read", "/head", "/wait", "/subscribe", "/readyz"} {
+			if response, text := server.send(t, "GET", target, ""); response.StatusCode < 400 || strings.Contains(text, "admin") {
+				t.Errorf("%v: %s: %d %s", c.err, target, response.StatusCode, text)
+			}
+		}
+	}
+}
+
+func TestPathsAndMethodsThatDoNotExistAreRefused(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), nil, false)
+	for _, c := range []struct{ method, target, allow string }{
+		{"GET", "/append", "POST"},
+		{"PUT", "/read", "GET,POST"},
+		{"HEAD", "/read", "GET,POST"},
+		{"OPTIONS", "/head", "GET"},
+		{"DELETE", "/healthz", "GET,HEAD"},
+		{"GET", "/", ""},
+		{"GET", "/read/", ""},
+		{"GET", "//read", ""},
+		{"GET", "/../read", ""},
+		{"GET", "/READ", ""},
+		{"GET", "/metrics", ""},
+		{"POST", "/append/x", ""},
+	} {
+		response, text := server.send(t, c.method, c.target, "")
+		want := http.StatusMethodNotAllowed
+		if c.allow == "" {
+			want = http.StatusNotFound
+		}
+		wantStatus(t, response, want, text)
+		if got := strings.Join(response.Header.Values("Allow"), ","); got != c.allow {
+			t.Errorf("%s %s: Allow %q, want %q", c.method, c.target, got, c.allow)
+		}
+	}
+	if response, text := server.send(t, "HEAD", "/healthz", ""); response.StatusCode != http.StatusOK || text != "" {
+		t.Errorf("HEAD /healthz: %d %q", response.StatusCode, text)
+	}
+}
+
+// breaking is a store whose stream breaks off.
+type breaking struct{ *memstore.Store }
+
+func (b breaking) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
+	return func(yield func(dcb.SequencedEvent, error) bool) {
+		n := 0
+		for e, err := range dcb.Stream(ctx, b.Store, q, opts) {
+			if n++; n == 1000 {
+				yield(dcb.SequencedEvent{}, dcb.ErrCorrupt)
+				return
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestAnAnswerThatBreaksOffLooksBroken(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var told error
+	server := serve(t, breaking{filled(t, 2000)}, &Options{Observe: func(_ context.Context, c edge.Call) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = c.Err
+	}}, true)
+	_, err := server.client().Read(t.Context(), dcb.All(), dcb.ReadOptions{})
+	if !errors.Is(err, dcb.ErrUnavailable) {
+		t.Errorf("error %v, want that the answer broke off", err)
+	}
+	if !eventually(func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return errors.Is(told, dcb.ErrCorrupt)
+	}) {
+		t.Errorf("the observer was told %v", told)
+	}
+}
+
+// A limit cuts a forward read short or it does not; the head must tell, also when the answer is longer than what is held back.
+func TestTheHeadOfALongAnswerComesBehindIt(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	events := make([]dcb.Event, 300)
+	for i := range events {
+		events[i] = dcb.Event{Type: "A", Data: bytes.Repeat([]byte("x"), 10_000)}
+	}
+	if _, err := store.Append(t.Context(), slices.Concat(events, []dcb.Event{{Type: "B"}}), nil); err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, store, nil, false).client()
+	for limit, want := range map[int]dcb.Position{299: 299, 300: 301, 301: 301, 70: 70, 64: 64, 65: 65, 0: 301} {
+		result, err := c.Read(t.Context(), dcb.Query{{Types: []string{"A"}}}, dcb.ReadOptions{Limit: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := min(limit, 300)
+		if limit == 0 {
+			events = 300
+		}
+		if result.Head != want || len(result.Events) != events {
+			t.Errorf("limit %d: head %d and %d events, want %d and %d", limit, result.Head, len(result.Events), want, events)
+		}
+	}
+}
+
+// panicking is a store with a fault.
+type panicking struct{ dcb.Store }
+
+func (panicking) Head(context.Context) (dcb.Position, error) { panic("secret of an event") }
+
+func TestAFaultIsAProblemAndSaysNothing(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	var told edge.Call
+	server := serve(t, panicking{memstore.New(nil)}, &Options{
+		Log:     slog.New(slog.NewTextHandler(&log, nil)),
+		Observe: func(_ context.Context, c edge.Call) { told = c },
+	}, false)
+	response, text := server.send(t, "GET", "/head", "")
+	wantProblem(t, response, text, http.StatusInternalServerError, edge.Internal, "")
+	if strings.Contains(log.String()+told.Err.Error()+text, "secret") {
+		t.Errorf("the text of the panic shows: %s %v", log.String(), told.Err)
+	}
+	if !strings.Contains(log.String(), "panicking") {
+		t.Errorf("the log does not say where: %s", log.String())
+	}
+}
+
+func TestDrainSaysNoFirstAndCallsGoOn(t *testing.T) {
+	t.Parallel()
+	server := serve(t, filled(t, 1), nil, false)
+	waited := make(chan string)
+	go func() {
+		_, text := server.send(t, "GET", "/wait?after=1&timeout=300", "")
+		waited <- text
+	}()
+	for range 2 {
+		server.Drain()
+	}
+	response, text := server.send(t, "GET", "/readyz", "")
+	wantProblem(t, response, text, http.StatusServiceUnavailable, edge.Unavailable, "")
+	if got := <-waited; got != `{"head":1}`+"\n" {
+		t.Errorf("who waited got %s", got)
+	}
+	response, text = server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`)
+	wantStatus(t, response, http.StatusOK, text)
+	if response, _ = server.send(t, "GET", "/healthz", ""); response.StatusCode != http.StatusOK || !response.Close {
+		t.Errorf("/healthz: %d, and the connection stays open: %v", response.StatusCode, !response.Close)
+	}
+}
+
+func TestReadyIsAsked(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), &Options{Ready: func(ctx context.Context) error {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("it may take for ever")
+		}
+		return errors.New("secret")
+	}}, false)
+	response, text := server.send(t, "GET", "/readyz", "")
+	if response.StatusCode != http.StatusServiceUnavailable || strings.Contains(text, "secret") {
+		t.Errorf("%d %s", response.StatusCode, text)
+	}
+}
+
+func TestAnAppendCanBeSentAgain(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), nil, false)
+	body := fmt.Sprintf(`{"events":[{"type":"A","id":%q}],"condition":{"failIfEventsMatch":{}}}`, uuid.NewString())
+	for range 2 {
+		response, text := server.send(t, "POST", "/append", body)
+		if wantStatus(t, response, 200, text); !strings.Contains(text, `"position":1}`) {
+			t.Error(text)
+		}
+	}
+	response, text := server.send(t, "POST", "/append", strings.Replace(body, `"A"`, `"B"`, 1))
+	wantProblem(t, response, text, http.StatusConflict, edge.DuplicateID, "")
+}
+
+func TestTimesAreExact(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
+	text, err := json.Marshal(jsonOf(&dcb.SequencedEvent{RecordedAt: at, Position: 1<<64 - 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(text), `{"position":18446744073709551615,"recordedAt":"2026-01-02T03:04:05.678901Z"`) {
+		t.Error(string(text))
+	}
+}

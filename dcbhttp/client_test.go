@@ -1,0 +1,393 @@
+package dcbhttp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+)
+
+// client is a store over the HTTP API, so that the kit can judge it.
+type client struct {
+	base   string
+	http   *http.Client
+	key    string
+	closed context.Context //nolint:containedctx // it is the client's life, and no call's
+	close  context.CancelCauseFunc
+}
+
+func newClient(base string, transport http.RoundTripper) *client {
+	c := &client{base: base, http: &http.Client{Transport: transport}}
+	c.closed, c.close = context.WithCancelCause(context.Background())
+	return c
+}
+
+// Close ends all calls with dcb.ErrClosed.
+func (c *client) Close() error {
+	if c.closed.Err() != nil {
+		return dcb.ErrClosed
+	}
+	c.close(dcb.ErrClosed)
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// do sends a call. If the error is nil the caller closes the answer's body. Done must be called when that was read.
+func (c *client) do(ctx context.Context, method, path string, body any, header ...string) (answer *http.Response, done func(), err error) {
+	if c.closed.Err() != nil {
+		return nil, nil, dcb.ErrClosed
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.closed, func() { cancel(dcb.ErrClosed) })
+	over := func() {
+		stop()
+		cancel(nil)
+	}
+	defer func() {
+		if err != nil {
+			err = c.cause(ctx, err)
+			over()
+		}
+	}()
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, nil, err
+		}
+		content = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return nil, nil, err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err = c.http.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close()
+		var p problemJSON
+		if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
+			return nil, nil, &dcb.UnavailableError{Cause: err}
+		}
+		return nil, nil, errorOf(p)
+	}
+	return answer, over, nil
+}
+
+// cause returns what err means: the contract has names for it.
+func (c *client) cause(ctx context.Context, err error) error {
+	var netError *url.Error
+	switch {
+	case errors.Is(context.Cause(ctx), dcb.ErrClosed):
+		return dcb.ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &netError):
+		return &dcb.UnavailableError{Cause: err}
+	}
+	return err
+}
+
+// errorOf returns the error of the contract that a problem stands for.
+func errorOf(p problemJSON) error {
+	invalid := &dcb.InvalidError{Field: p.Field, Problem: p.Detail, Limit: p.Limit}
+	switch p.Code {
+	case edge.Invalid:
+		return invalid
+	case edge.NoEvents:
+		return dcb.ErrNoEvents
+	case edge.InvalidQuery:
+		return fmt.Errorf("%w (%w)", invalid, dcb.ErrInvalidQuery)
+	case edge.DuplicateID:
+		return fmt.Errorf("%w: %s", dcb.ErrDuplicateID, p.Detail)
+	case edge.Unavailable, edge.Limit, edge.Deadline:
+		return &dcb.UnavailableError{Cause: errors.New(p.Detail)}
+	case edge.Unknown:
+		return &dcb.UnavailableError{Cause: errors.New(p.Detail), OutcomeUnknown: true}
+	case edge.Corrupt:
+		return dcb.ErrCorrupt
+	case edge.NoKey:
+		return edge.ErrKey
+	case edge.NoRight:
+		return edge.ErrRight
+	default:
+		return fmt.Errorf("code %s: %s", p.Code, p.Detail)
+	}
+}
+
+// call sends a call whose answer is one JSON value.
+func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
+	response, done, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer done()
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &dcb.UnavailableError{Cause: err, OutcomeUnknown: method == http.MethodPost}
+	}
+	return nil
+}
+
+type (
+	itemMap  = map[string]any
+	queryMap = map[string]any
+)
+
+func queryOut(q dcb.Query) queryMap {
+	items := []itemMap{}
+	for _, item := range q {
+		items = append(items, itemMap{"types": item.Types, "tags": item.Tags})
+	}
+	return queryMap{"items": items}
+}
+
+func eventOut(e dcb.Event) map[string]any {
+	out := map[string]any{"type": e.Type, "tags": e.Tags}
+	escaped := 0
+	for _, c := range e.Data {
+		if c < ' ' {
+			escaped++
+		}
+	}
+	if utf8.Valid(e.Data) && escaped < 64+len(e.Data)/8 { // base64 is shorter than six times as much
+		out["data"] = string(e.Data)
+	} else {
+		out["dataBase64"] = e.Data
+	}
+	if e.ID != uuid.Nil {
+		out["id"] = e.ID
+	}
+	if len(e.Metadata) > 0 {
+		out["metadata"] = e.Metadata
+	}
+	return out
+}
+
+func (j eventJSON) event() dcb.SequencedEvent {
+	e := dcb.SequencedEvent{
+		Position: j.Position, RecordedAt: j.RecordedAt.UTC(),
+		Event: dcb.Event{Type: j.Type, Tags: j.Tags, Data: j.DataBase64, Metadata: j.Metadata},
+	}
+	if j.Data != nil {
+		e.Data = []byte(*j.Data)
+	}
+	if j.ID != nil {
+		e.ID = *j.ID
+	}
+	return e
+}
+
+// optionsOut returns the bounds as the wire has them; nothing can be within them if none is true.
+func optionsOut(opts dcb.ReadOptions) (out map[string]any, none bool) {
+	out = map[string]any{}
+	low, high := "from", "to"
+	if opts.Backwards {
+		low, high = "to", "from"
+		out["backwards"] = true
+	}
+	if opts.After > 0 {
+		out[low] = opts.After + 1
+	}
+	if opts.Before > 0 {
+		out[high] = opts.Before - 1
+	}
+	if opts.Limit > 0 {
+		out["limit"] = opts.Limit
+	}
+	return out, opts.After == math.MaxUint64
+}
+
+// Read reads by GET what fits into a URL, and by POST what doesn't.
+func (c *client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if err := dcb.ValidateRead(q, opts); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	options, none := optionsOut(opts)
+	if none {
+		head, err := c.Head(ctx)
+		return dcb.ReadResult{Head: head}, err
+	}
+	path, method := "/read", http.MethodPost
+	var body any = map[string]any{"query": queryOut(q), "options": options}
+	if len(q) < 10 {
+		query, err := json.Marshal(queryOut(q))
+		if err != nil {
+			return dcb.ReadResult{}, err
+		}
+		bounds, err := json.Marshal(options)
+		if err != nil {
+			return dcb.ReadResult{}, err
+		}
+		path += "?" + url.Values{"query": {string(query)}, "options": {string(bounds)}}.Encode()
+		method, body = http.MethodGet, nil
+	}
+	response, done, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return dcb.ReadResult{}, err
+	}
+	defer done()
+	defer response.Body.Close()
+	var events []eventJSON
+	if err := json.NewDecoder(response.Body).Decode(&events); err != nil {
+		if c.closed.Err() != nil {
+			return dcb.ReadResult{}, dcb.ErrClosed
+		}
+		return dcb.ReadResult{}, &dcb.UnavailableError{Cause: err}
+	}
+	var result dcb.ReadResult
+	for _, e := range events {
+		result.Events = append(result.Events, e.event())
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil { // the trailer is behind the end
+		return dcb.ReadResult{}, &dcb.UnavailableError{Cause: err}
+	}
+	text := response.Header.Get(headHeader) + response.Trailer.Get(headHeader)
+	head, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return dcb.ReadResult{}, fmt.Errorf("the head of the answer: %w", err)
+	}
+	result.Head = dcb.Position(head)
+	return result, nil
+}
+
+func (c *client) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := dcb.ValidateAppend(events, condition); err != nil {
+		return 0, err
+	}
+	out := []any{}
+	for _, e := range events {
+		out = append(out, eventOut(e))
+	}
+	body := map[string]any{"events": out}
+	if condition != nil {
+		body["condition"] = map[string]any{"failIfEventsMatch": queryOut(condition.FailIfEventsMatch), "after": condition.After}
+	}
+	var answer appendedJSON
+	if err := c.call(ctx, http.MethodPost, "/append", body, &answer); err != nil {
+		return 0, err
+	}
+	if answer.AppendConditionFailed {
+		return 0, &dcb.ConflictError{Position: answer.ConflictingPosition}
+	}
+	return answer.Position, nil
+}
+
+func (c *client) Head(ctx context.Context) (dcb.Position, error) {
+	var answer headJSON
+	err := c.call(ctx, http.MethodGet, "/head", nil, &answer)
+	return answer.Head, err
+}
+
+func (c *client) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	for {
+		var answer headJSON
+		err := c.call(ctx, http.MethodGet, fmt.Sprintf("/wait?after=%d&timeout=300", after), nil, &answer)
+		if err != nil && ctx.Err() == nil && c.closed.Err() != nil {
+			return 0, dcb.ErrClosed
+		}
+		if err != nil || answer.Head > after {
+			return answer.Head, err
+		}
+	}
+}
+
+// follower is a client that follows by server-sent events.
+type follower struct{ *client }
+
+// Follow makes batches of the events that came, each with the head that its ID is.
+func (f follower) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
+	return func(yield func(dcb.ReadResult, error) bool) {
+		if err := dcb.ValidateRead(q, dcb.ReadOptions{}); err != nil {
+			yield(dcb.ReadResult{}, err)
+			return
+		}
+		var first []dcb.SequencedEvent // the first batch is what comes before the first head
+		begun := false
+		for message, err := range f.events(ctx, q, after) {
+			var result dcb.ReadResult
+			if err == nil {
+				result, err = message.result()
+			}
+			if !begun && err == nil {
+				if first = append(first, result.Events...); message.event == "event" {
+					continue
+				}
+				result.Events, begun = first, true
+			}
+			if !yield(result, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// events yields what comes on a stream, and in the end an error.
+func (f follower) events(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[message, error] {
+	return func(yield func(message, error) bool) {
+		query, err := json.Marshal(queryOut(q))
+		if err != nil {
+			yield(message{}, err)
+			return
+		}
+		path := "/subscribe?" + url.Values{"query": {string(query)}, "after": {formatPosition(after)}}.Encode()
+		response, done, err := f.do(ctx, http.MethodGet, path, nil)
+		if err != nil {
+			yield(message{}, err)
+			return
+		}
+		defer done()
+		defer response.Body.Close()
+		for m, err := range messages(response.Body) {
+			switch {
+			case err == nil:
+			case ctx.Err() != nil:
+				err = ctx.Err()
+			case f.closed.Err() != nil:
+				err = dcb.ErrClosed
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// eventually calls f until it is true.
+func eventually(f func() bool) bool {
+	for range 1000 {
+		if f() {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
+}

@@ -1,0 +1,177 @@
+package dcbhttp
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+const (
+	readKey   = "a-key-that-may-read"
+	appendKey = "a-key-that-may-append"
+	bothKey   = "a-key-that-may-do-both"
+)
+
+func someKeys() []edge.Key {
+	return []edge.Key{
+		edge.NewKey("reader", edge.Read, readKey),
+		edge.NewKey("writer", edge.Append, appendKey),
+		edge.NewKey("both", edge.Read|edge.Append, bothKey),
+	}
+}
+
+func TestEveryRouteAsksForItsKey(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var told []edge.Call
+	server := serve(t, filled(t, 1), &Options{
+		Keys:    edge.NewKeys(someKeys()...),
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "figures") }),
+		Observe: func(_ context.Context, call edge.Call) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, call)
+		},
+	}, false)
+	for _, route := range server.routes {
+		body := ""
+		if route.path == "/append" {
+			body = `{"events":[{"type":"A"}]}`
+		}
+		if route.path == "/read" && route.method == http.MethodPost {
+			body = `{}`
+		}
+		if route.path == "/subscribe" {
+			continue // the next test's
+		}
+		for header, has := range map[string]edge.Right{
+			"":                            0,
+			"Bearer":                      0,
+			"Bearer wrong":                0,
+			"Bearer " + bothKey + "x":     0,
+			"Basic " + bothKey:            0,
+			bothKey:                       0,
+			"Bearer " + bothKey + " more": 0,
+			"Bearer " + readKey:           edge.Read,
+			"bearer  " + appendKey:        edge.Append,
+			"Bearer " + bothKey:           edge.Read | edge.Append,
+		} {
+			var headers []string
+			if header != "" {
+				headers = []string{"Authorization", header}
+			}
+			response, text := server.send(t, route.method, route.path, body, headers...)
+			name := route.method + " " + route.path + " with " + header + ": "
+			switch {
+			case has&route.right == route.right:
+				wantStatus(t, response, http.StatusOK, name+text)
+			case has == 0:
+				wantStatus(t, response, http.StatusUnauthorized, name+text)
+				wantProblem(t, response, text, http.StatusUnauthorized, edge.NoKey, "key")
+				if response.Header.Get("WWW-Authenticate") != `Bearer realm="dcb"` {
+					t.Errorf("%sWWW-Authenticate: %q", name, response.Header.Get("WWW-Authenticate"))
+				}
+			default:
+				wantStatus(t, response, http.StatusForbidden, name+text)
+				wantProblem(t, response, text, http.StatusForbidden, edge.NoRight, "right")
+			}
+			if strings.Contains(text, "key-that") {
+				t.Errorf("%sthe answer has a key: %s", name, text)
+			}
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	names := map[string]bool{}
+	for _, call := range told {
+		names[call.Key] = true
+		if call.Err != nil && strings.Contains(call.Err.Error(), "key-that") {
+			t.Errorf("the observer was told a key: %v", call.Err)
+		}
+	}
+	for _, name := range []string{"", "reader", "writer", "both"} {
+		if !names[name] {
+			t.Errorf("the observer was never told of key %q", name)
+		}
+	}
+}
+
+func TestTwoAuthorizationHeadersAreNone(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), &Options{Keys: edge.NewKeys(someKeys()...)}, false)
+	response, text := server.send(t, "GET", "/head", "", "Authorization", "Bearer "+readKey, "Authorization", "Bearer "+appendKey)
+	wantProblem(t, response, text, http.StatusUnauthorized, edge.NoKey, "")
+}
+
+func TestWithoutAnyKeyNobodyMayDoAnything(t *testing.T) {
+	t.Parallel()
+	server := serve(t, memstore.New(nil), &Options{Keys: edge.NewKeys()}, false)
+	response, text := server.send(t, "GET", "/head", "", "Authorization", "Bearer ")
+	wantProblem(t, response, text, http.StatusUnauthorized, edge.NoKey, "")
+}
+
+func TestARevokedKeyEndsItsStreamAndItsWait(t *testing.T) {
+	t.Parallel()
+	keys := edge.NewKeys(someKeys()...)
+	server := serve(t, filled(t, 3), &Options{Keys: keys}, false)
+	for _, wrong := range []string{"", appendKey, "wrong"} {
+		c := server.client()
+		c.key = wrong
+		for _, err := range (follower{c}).events(t.Context(), dcb.All(), 0) {
+			if code := edge.CodeOf(err); code != edge.NoKey && code != edge.NoRight {
+				t.Errorf("key %q: %v", wrong, err)
+			}
+		}
+	}
+	reader, both := server.client(), server.client()
+	reader.key, both.key = readKey, bothKey
+	begun, ended := make(chan string, 2), make(chan message)
+	for _, c := range []*client{reader, both} {
+		go func() {
+			var last message
+			for m, err := range (follower{c}).events(t.Context(), dcb.All(), 0) {
+				if err != nil {
+					break
+				}
+				if last = m; m.event == "head" {
+					begun <- m.id
+				}
+			}
+			ended <- last
+		}()
+	}
+	waited := make(chan error)
+	go func() {
+		_, err := reader.Wait(t.Context(), 100)
+		waited <- err
+	}()
+	<-begun
+	<-begun
+	keys.Replace(someKeys()) // nothing changes
+	if _, err := server.store.Append(t.Context(), []dcb.Event{{Type: "A"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	keys.Replace(someKeys()[1:])
+	if last := <-ended; last.event != "problem" || !strings.Contains(last.data, `"code":"no-key"`) {
+		t.Errorf("the stream ended with %v", last)
+	}
+	if err := <-waited; edge.CodeOf(err) != edge.NoKey {
+		t.Errorf("the wait ended with %v", err)
+	}
+	select {
+	case last := <-ended:
+		t.Errorf("the stream of a key that stays ended with %v", last)
+	default:
+	}
+	server.Drain()
+	if last := <-ended; last.retry == "" {
+		t.Errorf("the stream of a key that stays ended with %v", last)
+	}
+}

@@ -1,0 +1,296 @@
+package dcbhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// In these tests time is the bubble's, which passes when everybody waits: so they wait for minutes, and take none.
+
+// hanging is a store whose calls end with their context.
+type hanging struct{ *memstore.Store }
+
+func (hanging) Read(ctx context.Context, _ dcb.Query, _ dcb.ReadOptions) (dcb.ReadResult, error) {
+	<-ctx.Done()
+	return dcb.ReadResult{}, ctx.Err()
+}
+
+func (hanging) Append(ctx context.Context, _ []dcb.Event, _ *dcb.AppendCondition) (dcb.Position, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (hanging) Head(ctx context.Context) (dcb.Position, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestACallEndsWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := serve(t, hanging{memstore.New(nil)}, nil, false)
+		for _, c := range []struct {
+			method, target, body string
+			status               int
+			code                 edge.Code
+			after                time.Duration
+		}{
+			{"GET", "/read", "", 504, edge.Deadline, time.Minute},
+			{"POST", "/read", "{}", 504, edge.Deadline, time.Minute},
+			{"GET", "/head", "", 504, edge.Deadline, time.Minute},
+			{"POST", "/append", `{"events":[{"type":"A"}]}`, 503, edge.Unknown, time.Minute},
+			{"GET", "/readyz", "", 503, edge.Deadline, 5 * time.Second},
+			{"GET", "/wait?after=1&timeout=7", "", 504, edge.Deadline, time.Minute + 7*time.Second},
+		} {
+			began := time.Now()
+			response, text := server.send(t, c.method, c.target, c.body)
+			wantProblem(t, response, text, c.status, c.code, "")
+			if took := time.Since(began); took != c.after {
+				t.Errorf("%s %s: it took %v, want %v", c.method, c.target, took, c.after)
+			}
+		}
+	})
+}
+
+func TestAWaitIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := serve(t, filled(t, 2), nil, false)
+		for target, want := range map[string]time.Duration{
+			"/wait?after=2": 30 * time.Second, "/wait?after=9&timeout=300": 5 * time.Minute, "/wait?after=2&timeout=0": 0, "/wait": 0,
+		} {
+			began := time.Now()
+			if _, text := server.send(t, "GET", target, ""); text != `{"head":2}`+"\n" || time.Since(began) != want {
+				t.Errorf("%s: after %v %s", target, time.Since(began), text)
+			}
+		}
+	})
+}
+
+// slow is a store whose stream takes its time for each event.
+type slow struct {
+	*memstore.Store
+	pause time.Duration
+}
+
+func (s slow) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
+	return func(yield func(dcb.SequencedEvent, error) bool) {
+		for e, err := range dcb.Stream(ctx, s.Store, q, opts) {
+			select {
+			case <-time.After(s.pause):
+			case <-ctx.Done():
+				yield(dcb.SequencedEvent{}, ctx.Err())
+				return
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestALongReadGoesOnAsLongAsItsPiecesCome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(nil)
+		events := make([]dcb.Event, 70)
+		for i := range events {
+			events[i] = dcb.Event{Type: "A", Data: []byte(strings.Repeat("x", pieceBytes))}
+		}
+		if _, err := store.Append(t.Context(), events, nil); err != nil {
+			t.Fatal(err)
+		}
+		server := serve(t, slow{store, 50 * time.Second}, nil, false)
+		result, err := server.client().Read(t.Context(), dcb.All(), dcb.ReadOptions{})
+		if err != nil || len(result.Events) != 70 {
+			t.Errorf("pieces in time: %v, %d events", err, len(result.Events))
+		}
+		server = serve(t, slow{store, 70 * time.Second}, nil, false)
+		if _, err := server.client().Read(t.Context(), dcb.All(), dcb.ReadOptions{}); !errors.Is(err, dcb.ErrUnavailable) {
+			t.Errorf("pieces too late: %v", err)
+		}
+	})
+}
+
+// raw sends text on a connection of its own.
+func (s *served) raw(t *testing.T, text string) net.Conn {
+	t.Helper()
+	conn, err := s.transport.DialContext(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func TestWhoSendsTooSlowlyIsCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := serve(t, memstore.New(nil), nil, false)
+		for text, want := range map[string]time.Duration{
+			"GET /read HTTP/1.1\r\nHost: x\r\nX: ":                             10 * time.Second,
+			"POST /append HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{": time.Minute,
+			"GET /head HTTP/1.1\r\nHost: x\r\n\r\n":                            2 * time.Minute, // and then nothing
+		} {
+			began := time.Now()
+			answer, _ := io.ReadAll(server.raw(t, text))
+			if took := time.Since(began).Round(time.Second); took != want {
+				t.Errorf("%q: cut off after %v, want %v: %s", text, took, want, answer)
+			}
+			if strings.HasPrefix(text, "POST") && !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
+				t.Errorf("%q: %s", text, answer)
+			}
+		}
+	})
+}
+
+// counting is a store that counts the events that were read.
+type counting struct {
+	*memstore.Store
+	read atomic.Int64
+}
+
+func (c *counting) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, err := c.Store.Read(ctx, q, opts)
+	c.read.Add(int64(len(result.Events)))
+	return result, err
+}
+
+func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"/subscribe", "/read"} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &counting{Store: memstore.New(nil)}
+			events := make([]dcb.Event, 50_000)
+			for i := range events {
+				events[i] = dcb.Event{Type: "A", Data: []byte(strings.Repeat("x", 1000))}
+			}
+			if _, err := store.Append(t.Context(), events, nil); err != nil {
+				t.Fatal(err)
+			}
+			var mu sync.Mutex
+			var told []edge.Call
+			server := serve(t, store, &Options{Observe: func(_ context.Context, call edge.Call) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, call)
+			}}, false)
+			began := time.Now()
+			stuck := server.raw(t, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			if _, err := io.ReadFull(stuck, make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if n := store.read.Load(); n > 1000 {
+				t.Errorf("%s: %d events were read for a client that accepts none", target, n)
+			}
+			// Others have no reason to wait.
+			if _, text := server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`); !strings.Contains(text, "50001") {
+				t.Error(text)
+			}
+			for m, err := range (follower{server.client()}).events(t.Context(), dcb.All(), 50_000) {
+				if err != nil || m.id != "50001" {
+					t.Errorf("another follower got %v %v", m, err)
+				}
+				break
+			}
+			if took := time.Since(began); took != 0 {
+				t.Errorf("others waited for %v", took)
+			}
+			time.Sleep(31 * time.Second)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			last := told[len(told)-1]
+			if last.Method != target || edge.CodeOf(last.Err) != edge.Deadline || last.Duration != 30*time.Second {
+				t.Errorf("the observer was told %+v", last)
+			}
+		})
+	}
+}
+
+func TestAQuietStreamShowsThatItLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := filled(t, 1)
+		server := serve(t, store, nil, false)
+		conn := server.raw(t, "GET /subscribe?after=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+		began := time.Now()
+		buffer := make([]byte, 10_000)
+		signs := 0
+		for signs < 3 {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signs += strings.Count(string(buffer[:n]), ": still here\n\n")
+		}
+		if took := time.Since(began); took != 45*time.Second {
+			t.Errorf("three signs of life came within %v", took)
+		}
+	})
+}
+
+// A follower whose query nothing matches learns how far it is, though not of every append.
+func TestAFilteredFollowerLearnsTheHead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := filled(t, 3)
+		server := serve(t, store, nil, false)
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for m, err := range (follower{server.client()}).events(ctx, dcb.Query{{Types: []string{"B"}}}, 0) {
+				if err != nil {
+					return
+				}
+				got = append(got, m.event+m.id+m.data)
+			}
+		}()
+		synctest.Wait()
+		for range 40 {
+			if _, err := store.Append(t.Context(), []dcb.Event{{Type: "A"}}, nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+		}
+		time.Sleep(2 * time.Second)
+		cancel()
+		<-done
+		if len(got) < 4 || len(got) > 6 || got[0] != `head3{"head":3}` || got[len(got)-1] != `head43{"head":43}` {
+			t.Errorf("it learnt %q", got)
+		}
+	})
+}
+
+func TestTheServerHasBounds(t *testing.T) {
+	t.Parallel()
+	h, err := New(memstore.New(nil), &Options{Limits: edge.Limits{Calls: 17}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := h.Server()
+	if s.ReadHeaderTimeout == 0 || s.IdleTimeout == 0 || s.MaxHeaderBytes == 0 || s.HTTP2.MaxConcurrentStreams != 17 || s.Handler != http.Handler(h) {
+		t.Errorf("%+v", s)
+	}
+}
