@@ -166,32 +166,48 @@ func (c *Client) Close() error {
 
 // link returns a link that has room for a call, and makes one if there is none.
 func (c *Client) link(ctx context.Context) (*link, error) {
+	for {
+		l, o, err := c.find()
+		if l != nil || err != nil {
+			return l, err
+		}
+		// A server may have no room for another session. Then there is some in those that there are, sooner or later.
+		again := time.NewTimer(busyPause)
+		select {
+		case <-o.done:
+			again.Stop()
+			return o.link, o.err
+		case <-ctx.Done():
+			again.Stop()
+			return nil, ctx.Err()
+		case <-c.closed:
+			again.Stop()
+			return nil, dcb.ErrClosed
+		case <-again.C:
+		}
+	}
+}
+
+// busyPause is how long a call waits for a new link before it looks whether one that there is has room by now.
+const busyPause = 20 * time.Millisecond
+
+// find returns a link that has room for a call, or the opening of another.
+func (c *Client) find() (*link, *opening, error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.isShut {
-		c.mu.Unlock()
-		return nil, dcb.ErrClosed
+		return nil, nil, dcb.ErrClosed
 	}
 	for _, l := range c.links {
 		if l.hasRoom() {
-			c.mu.Unlock()
-			return l, nil
+			return l, nil, nil
 		}
 	}
-	o := c.opening
-	if o == nil {
-		o = &opening{done: make(chan struct{})}
-		c.opening = o
-		go c.open(o)
+	if c.opening == nil {
+		c.opening = &opening{done: make(chan struct{})}
+		go c.open(c.opening)
 	}
-	c.mu.Unlock()
-	select {
-	case <-o.done:
-		return o.link, o.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-c.closed:
-		return nil, dcb.ErrClosed
-	}
+	return nil, c.opening, nil
 }
 
 // open makes a link. It is not the caller's context that limits it, since others wait for it, too.
@@ -201,14 +217,15 @@ func (c *Client) open(o *opening) {
 		o.err = &unreached{o.err}
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	isLate := o.err == nil && c.isShut
 	c.opening = nil
-	if o.err == nil && c.isShut {
-		o.link.end()
-		o.link, o.err = nil, dcb.ErrClosed
-	}
-	if o.err == nil {
+	if o.err == nil && !isLate && !o.link.ended() { // one that is over was forgotten before it was known
 		c.links = append(c.links, o.link)
+	}
+	c.mu.Unlock()
+	if isLate {
+		o.link.end() // which takes mu
+		o.link, o.err = nil, dcb.ErrClosed
 	}
 	close(o.done)
 }
@@ -233,12 +250,12 @@ func (c *Client) start(ctx context.Context, r *request) (*link, *pending, error)
 	if c.opts.Traceparent != nil {
 		r.traceparent = c.opts.Traceparent(ctx)
 	}
-	for {
+	for range 3 {
 		l, err := c.link(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		p, err := l.start(r)
+		p, err := l.start(ctx, r)
 		if err == nil {
 			return l, p, nil
 		}
@@ -246,6 +263,7 @@ func (c *Client) start(ctx context.Context, r *request) (*link, *pending, error)
 			return nil, nil, err
 		}
 	}
+	return nil, nil, &unreached{unavailable(errBusy)} // others were quicker, or sessions end as soon as they begin
 }
 
 // errUnreached: there is no link, so nothing was sent.
@@ -270,7 +288,9 @@ func newRetry(goOn time.Duration) retry {
 
 func (c *Client) newRetry() retry { return newRetry(c.opts.RetryFor) }
 
-func (c *Client) again(ctx context.Context, t *retry, err error) error { return t.again(ctx, c.closed, err) }
+func (c *Client) again(ctx context.Context, t *retry, err error) error {
+	return t.again(ctx, c.closed, err)
+}
 
 // again waits, and returns nil if it is worth trying again after err, or else the error to end with.
 func (t *retry) again(ctx context.Context, closed <-chan struct{}, err error) error {

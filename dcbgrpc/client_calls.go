@@ -43,6 +43,9 @@ func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Posi
 		if err == nil {
 			return a.position, nil
 		}
+		if errors.Is(err, dcb.ErrClosed) {
+			return 0, dcb.ErrClosed // by Close, which says what that means
+		}
 		mayBeDone = mayBeDone || isLost && r.kind == fieldAppend
 		if isLost && !canRepeat {
 			return 0, outcomeUnknown(err)
@@ -53,11 +56,16 @@ func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Posi
 				continue
 			}
 		}
-		if mayBeDone && dcb.Retryable(err) {
+		if mayBeDone && !isAboutEvents(err) && ctx.Err() == nil {
 			return 0, outcomeUnknown(err)
 		}
 		return 0, err
 	}
+}
+
+// isAboutEvents reports whether err answers an append that was sent again for the first time, too: it was not recorded then.
+func isAboutEvents(err error) bool {
+	return errors.Is(err, dcb.ErrConflict) || errors.Is(err, dcb.ErrDuplicateID)
 }
 
 // try sends a request once and returns the first answer to it.
@@ -75,14 +83,15 @@ func (c *Client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 		return dcb.ReadResult{}, err
 	}
 	var result dcb.ReadResult
+	isFirst := true
 	r := &request{kind: fieldRead, query: q, opts: opts}
 	err := c.pieces(ctx, r, func(a *answer) bool {
-		if result.Events == nil {
-			result.Events = a.events
-		} else {
-			result.Events = append(result.Events, a.events...)
+		if isFirst {
+			isFirst, result = false, dcb.ReadResult{Events: a.events, Head: a.position}
+			return true
 		}
-		result.Head = a.position
+		result.Events = append(result.Events, a.events...)
+		result.Head = min(result.Head, a.position) // later if it was asked for again, and lower if a limit cut it
 		return true
 	})
 	if err != nil {
@@ -163,10 +172,14 @@ func (c *Client) pieces(ctx context.Context, r *request, found func(a *answer) b
 	}
 }
 
-// goOnBehind makes r ask for what comes after a.
+// goOnBehind makes r ask for what comes after a, and a Read for nothing that was recorded since.
 func goOnBehind(r *request, a *answer) {
-	if len(a.events) == 0 {
+	if r.kind == fieldSubscribe {
 		r.opts.After = max(r.opts.After, a.position)
+	} else if r.opts.Before == 0 || r.opts.Before > a.position+1 {
+		r.opts.Before = a.position + 1
+	}
+	if len(a.events) == 0 {
 		return
 	}
 	last := a.events[len(a.events)-1].Position
@@ -174,7 +187,7 @@ func goOnBehind(r *request, a *answer) {
 	case r.opts.Backwards:
 		r.opts.Before = last
 	default:
-		r.opts.After = max(last, a.position)
+		r.opts.After = max(last, r.opts.After)
 	}
 	if r.opts.Limit > 0 {
 		r.opts.Limit -= len(a.events)
@@ -187,12 +200,17 @@ func (c *Client) somePieces(ctx context.Context, r *request, found func(a *answe
 	if err != nil {
 		return !errors.Is(err, errUnreached), err
 	}
-	consumed := int64(0)
+	consumed, getsOn := int64(0), false
 	for {
 		a, isLost, err := l.wait(ctx, c.closed, p)
-		if err != nil {
-			return !isLost && !errors.Is(err, edge.ErrStopping), err
+		if errors.Is(err, dcb.ErrClosed) {
+			return true, dcb.ErrClosed
 		}
+		if err != nil {
+			// What has begun may have taken the server too long because its consumer takes his time.
+			return !isLost && !errors.Is(err, edge.ErrStopping) && !(getsOn && dcb.Retryable(err)), err
+		}
+		getsOn = true
 		if !found(&a) {
 			l.giveUp(p)
 			return true, nil

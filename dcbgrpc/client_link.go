@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/edge"
@@ -15,6 +18,9 @@ import (
 
 // errBusy: a link takes no more calls. Nothing was sent.
 var errBusy = errors.New("dcbgrpc: the session is full or over")
+
+// errNotOurs: whoever answers at the address speaks gRPC, but not dcb's protocol.
+var errNotOurs = errors.New("dcbgrpc: the server does not speak dcb's protocol; one that speaks UmaDB's is named dcb+umadb://host:port")
 
 // link is the client's side of a session.
 type link struct {
@@ -52,7 +58,8 @@ func newLink(rpc dcbv1.StoreClient, opts *ClientOptions, forget func(*link)) (*l
 	}
 	l := &link{stream: stream, cancel: cancel, calls: 1, forget: forget, pending: make(map[uint64]*pending)}
 	l.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) })
-	greeting, err := l.start(&request{kind: fieldHello, hello: hello{version: sessionVersion, key: opts.Key}})
+	l.out.aside = true
+	greeting, err := l.start(ctx, &request{kind: fieldHello, hello: hello{version: sessionVersion, key: opts.Key}})
 	if err != nil {
 		cancel()
 		return nil, unavailable(err)
@@ -70,6 +77,7 @@ func newLink(rpc dcbv1.StoreClient, opts *ClientOptions, forget func(*link)) (*l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls, l.bytes = int(min(a.welcome.calls, 1<<30)), int(min(a.welcome.messageBytes, 1<<40))
+	l.out.limit(l.bytes)
 	return l, nil
 }
 
@@ -79,8 +87,15 @@ func (l *link) hasRoom() bool {
 	return !l.isOver && len(l.pending) < l.calls
 }
 
+// ended reports whether the link takes no calls any more.
+func (l *link) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isOver
+}
+
 // start sends a request. An error, errBusy for example, says that nothing was sent.
-func (l *link) start(r *request) (*pending, error) {
+func (l *link) start(ctx context.Context, r *request) (*pending, error) {
 	p := &pending{ready: make(chan struct{}, 1)}
 	l.mu.Lock()
 	if l.isOver || len(l.pending) >= l.calls {
@@ -95,8 +110,8 @@ func (l *link) start(r *request) (*pending, error) {
 
 	r.id = p.id
 	var err error
-	if size := r.size(); size < frameBytes {
-		err = l.out.put(r.append)
+	if size := r.size(); size < frameBytes && (limit == 0 || size <= limit) {
+		err = l.out.putInRoom(ctx, outboxBytes, r.append)
 	} else {
 		b := r.append(make([]byte, 0, size))
 		if limit > 0 && len(b) > limit {
@@ -105,7 +120,11 @@ func (l *link) start(r *request) (*pending, error) {
 				Field: "call", Problem: fmt.Sprintf("has %d bytes on the wire; the limit of the server is %d", len(b), limit), Limit: limit,
 			}
 		}
-		err = l.out.putFrame(b)
+		err = l.out.putFrame(ctx, b)
+	}
+	if err != nil && ctx.Err() != nil {
+		l.drop(p)
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		l.mu.Lock()
@@ -128,7 +147,7 @@ func (l *link) wait(ctx context.Context, closed <-chan struct{}, p *pending) (a 
 		case isThere:
 			return a, false, nil
 		case lost != nil:
-			return answer{}, true, lost
+			return answer{}, !errors.Is(lost, edge.ErrStopping), lost
 		}
 		select {
 		case <-p.ready:
@@ -193,6 +212,13 @@ func (l *link) receive() {
 
 // explain returns what the end of the stream means for the calls that are under way.
 func (l *link) explain(err error) error {
+	if status.Code(err) == codes.Unimplemented {
+		return errNotOurs
+	}
+	if errors.Is(err, io.EOF) {
+		// The server has answered whatever it took, which is what ending well means. What has no answer it never saw.
+		return unavailable(edge.ErrStopping)
+	}
 	err = fromStatus(err, l.stream.Trailer())
 	if errors.Is(err, edge.ErrKey) || errors.Is(err, dcb.ErrInvalid) || dcb.Retryable(err) {
 		return err
@@ -253,9 +279,9 @@ func (l *link) end() { l.lose(dcb.ErrClosed) }
 
 // size returns about how many bytes r is on the wire, and no fewer.
 func (r *request) size() int {
-	size := 64 + len(r.traceparent)
+	size := 96 + len(r.traceparent)
 	for i := range r.events {
-		size += sizeOf(&r.events[i])
+		size += edge.Size(&r.events[i])
 	}
 	queries := []dcb.Query{r.query}
 	if r.condition != nil {

@@ -59,12 +59,10 @@ func wireCode(code edge.Code) onWire {
 // toMessage says err as a caller is told it.
 func toMessage(err error) *dcbv1.Error {
 	m := &dcbv1.Error{Code: string(edge.CodeOf(err)), Text: edge.Text(err)}
-	var invalid *dcb.InvalidError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*dcb.InvalidError](err); ok {
 		m.Field, m.Problem, m.Limit = invalid.Field, invalid.Problem, int64(invalid.Limit)
 	}
-	var conflict *dcb.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*dcb.ConflictError](err); ok {
 		m.Position = uint64(conflict.Position)
 	}
 	return m
@@ -100,7 +98,9 @@ type remoteError struct {
 	is   []error
 }
 
-func (e *remoteError) Error() string { return "dcbgrpc: the server says: " + strings.TrimPrefix(e.text, "dcb: ") }
+func (e *remoteError) Error() string {
+	return "dcbgrpc: the server says: " + strings.TrimPrefix(e.text, "dcb: ")
+}
 
 func (e *remoteError) Unwrap() []error { return e.is }
 
@@ -108,7 +108,9 @@ func conflictAt(position dcb.Position) error { return &dcb.ConflictError{Positio
 
 func unavailable(cause error) error { return &dcb.UnavailableError{Cause: cause} }
 
-func outcomeUnknown(cause error) error { return &dcb.UnavailableError{OutcomeUnknown: true, Cause: cause} }
+func outcomeUnknown(cause error) error {
+	return &dcb.UnavailableError{OutcomeUnknown: true, Cause: cause}
+}
 
 // toStatus says err as a status, whose detail is what setDetail puts into a trailer.
 func toStatus(err error) error {

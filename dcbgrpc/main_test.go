@@ -1,10 +1,18 @@
 package dcbgrpc
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/dcbstore/dcb/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(servantDir); dir != "" {
+		fmt.Fprintln(os.Stderr, beServant(context.Background(), dir, os.Getenv(servantAddress)))
+		os.Exit(1)
+	}
+	os.Exit(pgtest.Main(m))
+}

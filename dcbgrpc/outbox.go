@@ -11,17 +11,21 @@ import (
 // frameBytes is about how large a frame gets. What is larger by itself has one of its own.
 const frameBytes = 128 << 10
 
-// outboxBytes is how much may wait to be sent before those who have more must wait, too.
+// outboxBytes is how much may wait to be sent before those who have more must wait, too. Short answers may still be put before twice as much,
+// so that they need not queue with those who send events.
 const outboxBytes = 2 << 20
 
 // outbox gathers what many goroutines send on one stream. Whoever puts something in and finds nobody sending sends, and goes on for
 // as long as others put more in; nobody waits for company.
 type outbox struct {
 	send func(f *frame) error // never called twice at a time
+	// aside has a goroutine of its own send: whoever puts something in has a deadline, and sending has none.
+	aside bool
 
 	mu      sync.Mutex // guards what follows
 	room    sync.Cond  // signalled when there is less in it, and when it failed
 	frames  []*[]byte  // to be sent, oldest first; the last may grow
+	most    int        // bytes that the peer takes in a frame; 0: any number
 	bytes   int        // in frames
 	sending bool
 	err     error // of send: nothing is sent any more
@@ -41,29 +45,60 @@ func (o *outbox) put(add func(b []byte) []byte) error {
 		defer o.mu.Unlock()
 		return o.err
 	}
+	o.add(add)
+	o.unlockAndSend()
+	return nil
+}
+
+// putInRoom is put as soon as fewer bytes than room wait to be sent. An error, ctx's for example, says that nothing is sent.
+func (o *outbox) putInRoom(ctx context.Context, room int, add func(b []byte) []byte) error {
+	o.mu.Lock()
+	if err := o.await(ctx, func() bool { return o.bytes < room }); err != nil {
+		defer o.mu.Unlock()
+		return err
+	}
+	o.add(add)
+	o.unlockAndSend()
+	return nil
+}
+
+// putFrame is putInRoom for a frame that is made already, with the room of outboxBytes.
+func (o *outbox) putFrame(ctx context.Context, b []byte) error {
+	o.mu.Lock()
+	if err := o.await(ctx, func() bool { return o.bytes < outboxBytes }); err != nil {
+		defer o.mu.Unlock()
+		return err
+	}
+	o.frames = append(o.frames, &b)
+	o.bytes += len(b)
+	o.unlockAndSend()
+	return nil
+}
+
+// add puts what add appends into the last frame, or into a new one where that would be too large. The caller holds mu.
+func (o *outbox) add(add func(b []byte) []byte) {
 	last := len(o.frames) - 1
 	if last < 0 || len(*o.frames[last]) >= frameBytes {
 		o.frames = append(o.frames, buffers.get())
 		last++
 	}
 	before := len(*o.frames[last])
-	*o.frames[last] = add(*o.frames[last])
-	o.bytes += len(*o.frames[last]) - before
-	o.unlockAndSend()
-	return nil
+	b := add(*o.frames[last])
+	*o.frames[last] = b
+	o.bytes += len(b) - before
+	if o.most > 0 && len(b) > o.most && before > 0 {
+		*o.frames[last] = b[:before]
+		moved := buffers.get()
+		*moved = append(*moved, b[before:]...)
+		o.frames = append(o.frames, moved)
+	}
 }
 
-// putFrame is put for a frame that is made already.
-func (o *outbox) putFrame(b []byte) error {
+// limit has frames stay under what the peer takes.
+func (o *outbox) limit(bytes int) {
 	o.mu.Lock()
-	if o.err != nil {
-		defer o.mu.Unlock()
-		return o.err
-	}
-	o.frames = append(o.frames, &b)
-	o.bytes += len(b)
-	o.unlockAndSend()
-	return nil
+	defer o.mu.Unlock()
+	o.most = bytes
 }
 
 func (o *outbox) unlockAndSend() {
@@ -73,6 +108,14 @@ func (o *outbox) unlockAndSend() {
 	}
 	o.sending = true
 	o.mu.Unlock()
+	if o.aside {
+		go o.sendAll()
+		return
+	}
+	o.sendAll()
+}
+
+func (o *outbox) sendAll() {
 	// Others who are ready to run may have something for this frame: those that one commit answered, for example.
 	runtime.Gosched()
 	for b := o.take(); b != nil; b = o.take() {
@@ -112,19 +155,15 @@ func (o *outbox) fail(err error) {
 	o.room.Broadcast()
 }
 
-// wait returns when what waits to be sent is little enough for more, or with an error when ctx ends or the outbox failed.
-func (o *outbox) wait(ctx context.Context) error {
-	return o.waitUntil(ctx, func() bool { return o.bytes < outboxBytes })
-}
-
 // drain returns when everything is sent.
 func (o *outbox) drain(ctx context.Context) error {
-	return o.waitUntil(ctx, func() bool { return len(o.frames) == 0 && !o.sending })
-}
-
-func (o *outbox) waitUntil(ctx context.Context, condition func() bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.await(ctx, func() bool { return len(o.frames) == 0 && !o.sending })
+}
+
+// await returns when the condition holds, or with an error when ctx ends or the outbox failed. The caller holds mu.
+func (o *outbox) await(ctx context.Context, condition func() bool) error {
 	if condition() || o.err != nil {
 		return o.err
 	}

@@ -3,6 +3,7 @@ package dcbgrpc
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -148,7 +149,9 @@ func (m message) readAppend(r *request) error {
 				r.events = append(r.events, e.Event)
 			}
 		case f.is(2, protowire.BytesType):
-			r.condition = &dcb.AppendCondition{}
+			if r.condition == nil {
+				r.condition = &dcb.AppendCondition{}
+			}
 			if err := f.part.readCondition(r.condition); err != nil {
 				return err
 			}
@@ -339,7 +342,7 @@ func (w *welcome) set(f field) {
 func (a *answer) setEvents(f field) error {
 	switch {
 	case f.is(1, protowire.BytesType):
-		a.events = append(a.events, dcb.SequencedEvent{})
+		a.events = append(a.events, dcb.SequencedEvent{RecordedAt: time.Unix(0, 0).UTC()}) // as one that is not there is
 		return f.part.readEvent(&a.events[len(a.events)-1])
 	case f.is(2, protowire.VarintType):
 		a.position = dcb.Position(f.varint)

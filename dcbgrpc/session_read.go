@@ -4,23 +4,8 @@ import (
 	"context"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
 )
-
-// firstPage and maxPage bound the pages that a store is asked for, in events, and pageBytes in bytes, if the store can count them: what is
-// small is one call of the store and one answer, and what is large takes a page of memory at a time.
-const (
-	firstPage = 64
-	maxPage   = 4096
-	pageBytes = 2 * pieceBytes
-)
-
-// nextPage returns how many events to ask for after a page of events that have so many bytes.
-func nextPage(events, bytes int) int {
-	if events == 0 {
-		return firstPage
-	}
-	return max(1, min(maxPage, pageBytes/max(1, bytes/events)))
-}
 
 // read sends what a Read selects in pieces, and returns the last.
 func (c *session) read(ctx context.Context, r *request, w *window) (answer, error) {
@@ -29,13 +14,13 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 	}
 	opts := r.opts
 	left := opts.Limit
-	opts.Limit = firstPage
+	opts.Limit = edge.FirstPage
 	head := dcb.Position(0) // of the moment that the whole read shows; 0: not known yet
 	for {
 		if left > 0 {
 			opts.Limit = min(opts.Limit, left)
 		}
-		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, pageBytes)
+		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, edge.PageBytes)
 		if err != nil {
 			return answer{}, err
 		}
@@ -55,14 +40,14 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 		case isCut && !opts.Backwards:
 			head = min(head, page.Head) // there may be events after head by now
 		}
-		rest, bytes, err := c.sendPieces(ctx, r.id, page.Events, w, 0)
+		rest, err := c.sendPieces(ctx, r.id, page.Events, w, head)
 		if err != nil {
 			return answer{}, err
 		}
 		if isCut || !more {
-			return answer{id: r.id, kind: fieldEvents, events: rest, position: head, last: true}, c.wait(ctx, w)
+			return answer{id: r.id, kind: fieldEvents, events: rest, position: head, last: true}, w.wait(ctx)
 		}
-		if err := c.sendPiece(ctx, r.id, rest, w, 0); err != nil {
+		if err := c.sendPiece(ctx, r.id, rest, w, head); err != nil {
 			return answer{}, err
 		}
 		if left > 0 {
@@ -73,7 +58,7 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 		} else {
 			opts.After = last
 		}
-		opts.Limit = nextPage(read, bytes)
+		opts.Limit = edge.NextPage(page.Events)
 	}
 }
 
@@ -82,78 +67,47 @@ func (c *session) subscribe(ctx context.Context, r *request, w *window) error {
 	if err := c.server.opts.Limits.CheckQuery(r.query); err != nil {
 		return err
 	}
-	opts := dcb.ReadOptions{After: r.opts.After, Limit: firstPage}
-	for {
-		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, pageBytes)
+	for page, err := range edge.Follow(ctx, c.server.store, r.query, r.opts.After) {
 		if err != nil {
 			return err
 		}
-		// A caller may start beyond the head, and must not be sent back.
-		opts.After = max(opts.After, page.Head)
-		rest, bytes, err := c.sendPieces(ctx, r.id, page.Events, w, 0)
+		rest, err := c.sendPieces(ctx, r.id, page.Events, w, 0)
 		if err == nil {
-			err = c.sendPiece(ctx, r.id, rest, w, opts.After)
+			err = c.sendPiece(ctx, r.id, rest, w, page.Head)
 		}
 		if err != nil {
-			return err
-		}
-		opts.Limit = nextPage(len(page.Events), bytes)
-		if more {
-			continue
-		}
-		if _, err := c.server.store.Wait(ctx, opts.After); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// sendPieces sends events but for the last piece, which it returns, with the bytes of all of them, roughly.
-func (c *session) sendPieces(ctx context.Context, id uint64, events []dcb.SequencedEvent, w *window, head dcb.Position) (rest []dcb.SequencedEvent, bytes int, err error) {
+// sendPieces sends events but for the last piece, which it returns.
+func (c *session) sendPieces(ctx context.Context, id uint64, events []dcb.SequencedEvent, w *window, head dcb.Position) (rest []dcb.SequencedEvent, err error) {
 	start, inPiece := 0, 0
 	for i := range events {
-		size := sizeOf(&events[i].Event)
+		size := edge.Size(&events[i].Event)
 		if inPiece > 0 && inPiece+size > pieceBytes {
 			if err := c.sendPiece(ctx, id, events[start:i], w, head); err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 			start, inPiece = i, 0
 		}
 		inPiece += size
-		bytes += size
 	}
-	return events[start:], bytes, nil
+	return events[start:], nil
 }
 
 // sendPiece sends one piece as soon as the client's window and the outbox have room.
 func (c *session) sendPiece(ctx context.Context, id uint64, events []dcb.SequencedEvent, w *window, head dcb.Position) error {
-	if err := c.wait(ctx, w); err != nil {
+	if err := w.wait(ctx); err != nil {
 		return err
 	}
 	a := answer{id: id, kind: fieldEvents, events: events, position: head}
-	return c.out.put(func(b []byte) []byte {
+	return c.out.putInRoom(ctx, outboxBytes, func(b []byte) []byte {
 		before := len(b)
 		b = a.append(b)
 		w.take(pieceCost(len(b) - before))
 		return b
 	})
-}
-
-// wait returns when the client's window and the outbox have room for a piece.
-func (c *session) wait(ctx context.Context, w *window) error {
-	if err := w.wait(ctx); err != nil {
-		return err
-	}
-	return c.out.wait(ctx)
-}
-
-// sizeOf returns about how many bytes e is on the wire.
-func sizeOf(e *dcb.Event) int {
-	size := 48 + len(e.Type) + len(e.Data)
-	for _, tag := range e.Tags {
-		size += len(tag) + 3
-	}
-	for key, value := range e.Metadata {
-		size += len(key) + len(value) + 8
-	}
-	return size
 }

@@ -69,9 +69,9 @@ func (c *session) run(ctx context.Context) error {
 	// What ends the calls when this returns. The stream's own context ends only then.
 	calls, cancel := context.WithCancel(ctx)
 	defer func() {
+		c.out.fail(context.Canceled) // first, for what the calls end with now is not theirs; who is just sending gets away when the stream ends
 		cancel()
 		c.refuseNew()
-		c.out.fail(context.Canceled) // a goroutine that is just sending gets away when the stream ends
 		c.working.Wait()
 	}()
 
@@ -86,9 +86,8 @@ func (c *session) run(ctx context.Context) error {
 	}()
 	patience := time.NewTimer(helloTime)
 	defer patience.Stop()
-	stopping := c.server.stopping
+	stopping, changed := c.server.stopping, c.server.opts.Keys.Changed()
 	for {
-		changed := c.server.opts.Keys.Changed()
 		select {
 		case err := <-received:
 			return err
@@ -101,6 +100,7 @@ func (c *session) run(ctx context.Context) error {
 		case <-patience.C:
 			return fmt.Errorf("%w: no Hello within %v", edge.ErrLimit, helloTime)
 		case <-changed:
+			changed = c.server.opts.Keys.Changed() // before looking, so that no change is missed
 			if greeted == nil {
 				if err := c.setRights(); err != nil {
 					return err
@@ -125,6 +125,9 @@ func (c *session) receive(ctx context.Context, greeted chan<- struct{}) error {
 		var f frame
 		if err := c.stream.RecvMsg(&f); err != nil {
 			return endOf(err)
+		}
+		if isFirst && len(*f.bytes) > frameBytes {
+			return invalid("message", "is too large to be the first of a session, which has a Hello")
 		}
 		err := readRequests(&f, func(r *request) error {
 			if isFirst {
@@ -265,14 +268,12 @@ func (c *session) serve(ctx context.Context, r *request, call *serving) {
 	if err != nil {
 		err = c.explain(ctx, r, err)
 	}
-	// Before it is answered: who has the answer may use the id again.
-	c.remove(r.id, call)
+	duration := time.Since(began)
 	if err != nil {
-		c.fail(r.id, err)
-	} else {
-		c.answer(&a)
+		a = answer{id: r.id, kind: fieldError, err: toMessage(err)}
 	}
-	c.server.opts.Observe(ctx, edge.Call{Wire: "session", Method: methodName(r.kind), Key: c.keyName(), Duration: time.Since(began), Err: err})
+	c.finally(call, &a)
+	c.server.opts.Observe(ctx, edge.Call{Wire: "session", Method: methodName(r.kind), Key: c.keyName(), Duration: duration, Err: err})
 }
 
 func methodName(kind protowire.Number) string {
@@ -349,9 +350,24 @@ func (c *session) keyName() string {
 	return c.key
 }
 
+// finally answers a call, which counts among those under way until then: so a client who does not take his answers is asked no more.
+func (c *session) finally(call *serving, a *answer) {
+	room := 2 * outboxBytes
+	if a.kind == fieldEvents {
+		room = outboxBytes
+	}
+	err := c.out.putInRoom(c.stream.Context(), room, func(b []byte) []byte {
+		c.remove(a.id, call) // before: who has the answer may use the id again
+		return a.append(b)
+	})
+	if err != nil { // the client is gone, and run finds out
+		c.remove(a.id, call)
+	}
+}
+
+// answer answers what is no call under way.
 func (c *session) answer(a *answer) {
-	// An error is the stream's: the client is gone, and run finds out.
-	_ = c.out.put(a.append)
+	_ = c.out.putInRoom(c.stream.Context(), 2*outboxBytes, a.append) // as in finally
 }
 
 func (c *session) fail(id uint64, err error) {

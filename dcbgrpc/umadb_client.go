@@ -149,7 +149,7 @@ func (c *UmaDBClient) appendOnce(ctx context.Context, request *umadbv1.AppendReq
 	if err == nil {
 		return dcb.Position(answer.GetPosition()), false, nil
 	}
-	err, said := c.failure(ctx, err, *trailer)
+	said, err := c.failure(ctx, err, *trailer)
 	return 0, !said && to.Addr != nil, err
 }
 
@@ -163,7 +163,7 @@ func (c *UmaDBClient) mustBeOurs(ctx context.Context) error {
 	case codes.NotFound, codes.Unimplemented:
 		return unavailable(errForeign)
 	}
-	err, _ = c.failure(ctx, err, *trailer)
+	_, err = c.failure(ctx, err, *trailer)
 	return err
 }
 
@@ -194,7 +194,7 @@ func (c *UmaDBClient) head(ctx context.Context) (dcb.Position, error) {
 	options, trailer := c.options()
 	answer, err := c.rpc.Head(ctx, &umadbv1.HeadRequest{}, options...)
 	if err != nil {
-		err, _ = c.failure(ctx, err, *trailer)
+		_, err = c.failure(ctx, err, *trailer)
 		return 0, err
 	}
 	return dcb.Position(answer.GetPosition()), nil
@@ -250,7 +250,7 @@ func (c *UmaDBClient) oneAfter(ctx context.Context, after dcb.Position) error {
 	if stream != nil {
 		*trailer = stream.Trailer()
 	}
-	err, _ = c.failure(ctx, err, *trailer)
+	_, err = c.failure(ctx, err, *trailer)
 	return err
 }
 
@@ -285,19 +285,19 @@ func queryToUmaDB(q dcb.Query) *umadbv1.Query {
 	return &umadbv1.Query{Items: items}
 }
 
-// failure returns what a call ended with that failed with err, and whether that is what the server said of it.
-func (c *UmaDBClient) failure(ctx context.Context, err error, trailer metadata.MD) (_ error, said bool) {
+// failure returns what a call ended with that failed with err, after whether that is what the server said of it.
+func (c *UmaDBClient) failure(ctx context.Context, err error, trailer metadata.MD) (said bool, _ error) {
 	if details := trailer.Get(errorDetails); len(details) == 1 {
 		detail := &umadbv1.ErrorResponse{}
 		if proto.Unmarshal([]byte(details[0]), detail) == nil {
-			return fromDetail(detail), edge.Code(detail.GetDcb().GetCode()) != edge.Unknown
+			return edge.Code(detail.GetDcb().GetCode()) != edge.Unknown, fromDetail(detail)
 		}
 	}
 	switch {
 	case c.isClosed():
-		return dcb.ErrClosed, false
+		return false, dcb.ErrClosed
 	case ctx.Err() != nil:
-		return ctx.Err(), false
+		return false, ctx.Err()
 	}
-	return fromUmaDBStatus(err), status.Code(err) != codes.Unavailable && status.Code(err) != codes.Internal
+	return status.Code(err) != codes.Unavailable && status.Code(err) != codes.Internal, fromUmaDBStatus(err)
 }

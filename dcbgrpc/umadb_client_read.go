@@ -141,7 +141,7 @@ func (s *umadbScan) once(ctx context.Context, c *UmaDBClient) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	err, _ = c.failure(ctx, err, *trailer)
+	_, err = c.failure(ctx, err, *trailer)
 	return err
 }
 

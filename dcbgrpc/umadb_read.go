@@ -42,19 +42,29 @@ type umadbBatch struct {
 	head     dcb.Position // what every message says: 0 for nothing
 	lastHead bool         // each message says the position of its last event instead
 
-	bytes *[]byte // nil: none yet
-	count int     // events in bytes
-	sent  bool
+	bytes  *[]byte // nil: none yet
+	count  int     // events in bytes
+	before int     // how large the message before was
+	sent   bool
 }
 
 func newUmaDBBatch(stream grpc.ServerStream, asked *uint32) *umadbBatch {
 	return &umadbBatch{stream: stream, size: batchSize(asked)}
 }
 
-func (b *umadbBatch) add(e *dcb.SequencedEvent) error {
-	if b.bytes == nil {
-		b.bytes = buffers.get()
+// begin sees to it that there is a buffer. Messages of one stream are about as large as each other, and growing is what costs most.
+func (b *umadbBatch) begin() {
+	if b.bytes != nil {
+		return
 	}
+	b.bytes = buffers.get()
+	if room := b.before + b.before/8; cap(*b.bytes) < room {
+		*b.bytes = make([]byte, 0, room)
+	}
+}
+
+func (b *umadbBatch) add(e *dcb.SequencedEvent) error {
+	b.begin()
 	before := len(*b.bytes)
 	*b.bytes = appendUmaDBSequenced(*b.bytes, e)
 	if len(*b.bytes) > maxBatchBytes && b.count > 0 {
@@ -76,12 +86,11 @@ func (b *umadbBatch) add(e *dcb.SequencedEvent) error {
 }
 
 func (b *umadbBatch) send() error {
-	if b.bytes == nil {
-		b.bytes = buffers.get()
-	}
+	b.begin()
 	*b.bytes = appendNumber(*b.bytes, 2, uint64(b.head))
+	size := len(*b.bytes)
 	err := b.stream.SendMsg(&frame{b.bytes}) // which takes the buffer over
-	b.bytes, b.count, b.sent = nil, 0, true
+	b.before, b.bytes, b.count, b.sent = size, nil, 0, true
 	return err
 }
 
@@ -255,7 +264,7 @@ func (u *umadbServer) subscribe(in *umadbv1.SubscribeRequest, stream grpc.Server
 	defer cancel(nil)
 	go u.server.watch(ctx, secretOf(ctx, u.server.opts.Keys), cancel)
 	batch := newUmaDBBatch(stream, in.BatchSize)
-	for found, err := range dcb.Follow(ctx, u.server.store, q, dcb.Position(in.GetAfter())) {
+	for found, err := range edge.Follow(ctx, u.server.store, q, dcb.Position(in.GetAfter())) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause

@@ -66,15 +66,22 @@ func TestUmaDBReadsAreAsTheProtocolSays(t *testing.T) {
 		{"backwards start is inclusive", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(2))}, []shape{{[]uint64{2, 1}, 10}}},
 		{"backwards from 0 is nothing", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(0))}, []shape{{nil, 10}}},
 		{"backwards from beyond the head", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(400)), Limit: new(uint32(1))}, []shape{{[]uint64{10}, 10}}},
-		{"backwards from the last position that there can be",
-			&umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(math.MaxUint64)), Limit: new(uint32(1))}, []shape{{[]uint64{10}, 10}}},
-		{"a batch size cuts messages, and each says the head", &umadbv1.ReadRequest{BatchSize: new(uint32(4))},
-			[]shape{{all[:4], 10}, {all[4:8], 10}, {all[8:], 10}}},
-		{"with a limit each message says its last position", &umadbv1.ReadRequest{BatchSize: new(uint32(2)), Limit: new(uint32(5))},
-			[]shape{{all[:2], 2}, {all[2:4], 4}, {all[4:5], 5}}},
+		{
+			"backwards from the last position that there can be",
+			&umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(math.MaxUint64)), Limit: new(uint32(1))},
+			[]shape{{[]uint64{10}, 10}},
+		},
+		{
+			"a batch size cuts messages, and each says the head", &umadbv1.ReadRequest{BatchSize: new(uint32(4))},
+			[]shape{{all[:4], 10}, {all[4:8], 10}, {all[8:], 10}},
+		},
+		{
+			"with a limit each message says its last position", &umadbv1.ReadRequest{BatchSize: new(uint32(2)), Limit: new(uint32(5))},
+			[]shape{{all[:2], 2}, {all[2:4], 4}, {all[4:5], 5}},
+		},
 		{"no empty message follows a full one", &umadbv1.ReadRequest{BatchSize: new(uint32(5))}, []shape{{all[:5], 10}, {all[5:], 10}}},
 		{"a batch size of 0 is 1", &umadbv1.ReadRequest{BatchSize: new(uint32(0)), Start: new(uint64(9))}, []shape{{all[8:9], 10}, {all[9:], 10}}},
-		{"subscribe = false is nothing special", &umadbv1.ReadRequest{Subscribe: new(false), Start: new(uint64(10))}, []shape{{all[9:], 10}}},
+		{"subscribe = false is nothing special", &umadbv1.ReadRequest{Subscribe: new(false), Start: new(uint64(10))}, []shape{{all[9:], 10}}}, //nolint:staticcheck // it is deprecated, and there
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -326,7 +333,7 @@ func TestUmaDBRefusesWhatIsInvalidByName(t *testing.T) {
 			Limit: new(uint32(0)), Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}},
 		}},
 		{"an empty tag in a subscription", "query[0].Tags[0]", &umadbv1.SubscribeRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}}}},
-		{"to subscribe by a read", "subscribe", &umadbv1.ReadRequest{Subscribe: new(true)}},
+		{"to subscribe by a read", "subscribe", &umadbv1.ReadRequest{Subscribe: new(true)}}, //nolint:staticcheck // it is deprecated, and refused
 		{"no source", "source", &umadbv1.TrackingRequest{}},
 		{"a long source", "source", &umadbv1.TrackingRequest{Source: strings.Repeat("s", maxSourceBytes+1)}},
 		{"no source to append from", "tracking_info.source", &umadbv1.AppendRequest{TrackingInfo: &umadbv1.TrackingInfo{Position: 1}}},
@@ -336,7 +343,7 @@ func TestUmaDBRefusesWhatIsInvalidByName(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			err, trailer := ask(t, rpc, test.ask)
+			trailer, err := ask(t, rpc, test.ask)
 			detail := wantWire(t, err, trailer, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT)
 			if got := detail.GetDcb().GetField(); !strings.HasSuffix(got, test.field) {
 				t.Errorf("the field is %q, want %q", got, test.field)
@@ -354,10 +361,8 @@ func TestUmaDBRefusesWhatIsInvalidByName(t *testing.T) {
 }
 
 // ask makes the call that request is for, and returns how it ended.
-func ask(t testing.TB, rpc umadbv1.DCBClient, request proto.Message) (error, metadata.MD) { //nolint:revive // what it is about comes first
+func ask(t testing.TB, rpc umadbv1.DCBClient, request proto.Message) (trailer metadata.MD, err error) {
 	t.Helper()
-	var trailer metadata.MD
-	var err error
 	switch request := request.(type) {
 	case *umadbv1.AppendRequest:
 		_, err = rpc.Append(t.Context(), request, grpc.Trailer(&trailer))
@@ -380,5 +385,5 @@ func ask(t testing.TB, rpc umadbv1.DCBClient, request proto.Message) (error, met
 	default:
 		t.Fatalf("no call takes a %T", request)
 	}
-	return err, trailer
+	return trailer, err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,10 +131,9 @@ func (s *umadbServing) observed(t testing.TB, n int) []edge.Call {
 }
 
 // client returns our client of s, which is closed at the end of the test.
-func (s *umadbServing) client(t testing.TB, options ClientOptions) *UmaDBClient {
+func (s *umadbServing) client(t testing.TB) *UmaDBClient {
 	t.Helper()
-	options.Dial = s.dial
-	c, err := DialUmaDB(t.Context(), s.address, &options)
+	c, err := DialUmaDB(t.Context(), s.address, &ClientOptions{Dial: s.dial})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +177,10 @@ func wantWire(t testing.TB, err error, trailer metadata.MD, code codes.Code, kin
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want %v %v", code, kind)
+	}
+	// gRPC for Go does not take a detail that is no google.rpc.Status, and tells the code only in its complaint about that.
+	if told := "grpc-status=" + code.String() + ","; !strings.Contains(err.Error(), told) {
+		t.Errorf("the status is not %v: %v", code, err)
 	}
 	details := trailer.Get(errorDetails)
 	if len(details) != 1 {
@@ -231,4 +235,46 @@ func shapes(all []*umadbv1.ReadResponse) []shape {
 
 func wireEvent(eventType string, tags ...string) *umadbv1.Event {
 	return &umadbv1.Event{EventType: eventType, Tags: tags, Data: []byte("data")}
+}
+
+// umadbCalls are all methods, each as a call that is in order.
+func umadbCalls() map[string]func(ctx context.Context, rpc umadbv1.DCBClient) (metadata.MD, error) {
+	return map[string]func(ctx context.Context, rpc umadbv1.DCBClient) (metadata.MD, error){
+		"Append": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
+			_, err = rpc.Append(ctx, &umadbv1.AppendRequest{Events: []*umadbv1.Event{wireEvent("T")}}, grpc.Trailer(&trailer))
+			return trailer, err
+		},
+		"Head": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
+			_, err = rpc.Head(ctx, &umadbv1.HeadRequest{}, grpc.Trailer(&trailer))
+			return trailer, err
+		},
+		"GetTrackingInfo": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
+			_, err = rpc.GetTrackingInfo(ctx, &umadbv1.TrackingRequest{Source: "s"}, grpc.Trailer(&trailer))
+			return trailer, err
+		},
+		"Read": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
+			stream, err := rpc.Read(ctx, &umadbv1.ReadRequest{})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return stream.Trailer(), err
+		},
+		"Subscribe": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
+			stream, err := rpc.Subscribe(ctx, &umadbv1.SubscribeRequest{After: new(uint64(1<<64 - 1))}) // which ends
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return stream.Trailer(), err
+		},
+	}
+}
+
+func withAuthorization(ctx context.Context, value string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "authorization", value)
 }

@@ -93,7 +93,7 @@ func infoOf(e *dcb.Event) (*umadbv1.TrackingInfo, bool) {
 	}
 	number, source, _ := strings.Cut(value, " ")
 	position, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || !slices.Contains(e.Tags, trackingTag+source) {
+	if err != nil || !taggedBy(source).Matches(*e) {
 		return nil, false
 	}
 	return &umadbv1.TrackingInfo{Source: source, Position: position}, true

@@ -1,0 +1,252 @@
+package dcbgrpc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// The variables that make a process of this test binary a server of a directory, until it is killed.
+const (
+	servantDir     = "DCB_TEST_SERVANT_DIR"
+	servantAddress = "DCB_TEST_SERVANT_ADDRESS"
+)
+
+// beServant serves a directory at an address, and says so by a line.
+func beServant(ctx context.Context, dir, address string) error {
+	store, err := diskstore.Open(dir, nil)
+	if err != nil {
+		return err
+	}
+	server, err := NewServer(store, &ServerOptions{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	fmt.Println(listener.Addr())
+	return server.Serve(listener)
+}
+
+// servant is such a process.
+type servant struct {
+	process   *exec.Cmd
+	complaint strings.Builder
+}
+
+// hire starts a process that serves dir, and returns it with its address.
+func hire(ctx context.Context, dir, address string) (*servant, string, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	s := &servant{process: exec.CommandContext(ctx, program)}
+	s.process.Env = append(os.Environ(), servantDir+"="+dir, servantAddress+"="+address)
+	s.process.Stderr = &s.complaint
+	out, err := s.process.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := s.process.Start(); err != nil {
+		return nil, "", err
+	}
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		_ = s.process.Wait()
+		return nil, "", fmt.Errorf("the server did not begin: %s", &s.complaint)
+	}
+	return s, lines.Text(), nil
+}
+
+func (s *servant) kill() {
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+}
+
+// disturbed runs a workload on two clients, with disturb beside it as long as it runs, and checks its history.
+func disturbed(t *testing.T, opts *ClientOptions, address string, lasting time.Duration, disturb func(ctx context.Context) error) *dcbtest.History {
+	t.Helper()
+	var handles []dcb.Store
+	for range 2 {
+		client, err := Dial(t.Context(), address, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = client.Close() })
+		handles = append(handles, client)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var disturber sync.WaitGroup
+	disturber.Go(func() {
+		if err := disturb(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	w := dcbtest.Workload{Handles: handles, Duration: lasting, MayFail: true, Patience: 2 * testPatience}
+	h, err := w.Run(t.Context())
+	cancel()
+	disturber.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Verify(t.Context(), handles[0]); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d calls, of which %d were not answered as asked; %d events", len(h.Operations), failures(h), len(h.Final))
+	if len(h.Final) < 20 {
+		t.Error("that is too little to have been under load")
+	}
+	return h
+}
+
+func failures(h *dcbtest.History) (n int) {
+	for i := range h.Operations {
+		if errors.Is(h.Operations[i].Err, dcb.ErrUnavailable) {
+			n++
+		}
+	}
+	return n
+}
+
+// pause waits, and reports whether to go on.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func TestAServerThatIsClosedUnderLoadAndAnotherInItsPlaceKeepTheContract(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	first := serveByLoopback(t, store, nil, anyPort)
+	disturbed(t, first.opts, first.address, 1500*time.Millisecond, func(ctx context.Context) error {
+		for server := first; pause(ctx, 100*time.Millisecond); {
+			server.Close()
+			err := <-server.done
+			server.done <- nil
+			if err != nil {
+				return err
+			}
+			server = serveByLoopback(t, store, nil, first.address)
+		}
+		return nil
+	})
+}
+
+func TestAServerThatIsStoppedUnderLoadLosesNoAppend(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	first := serveByLoopback(t, store, nil, anyPort)
+	h := disturbed(t, first.opts, first.address, 1500*time.Millisecond, func(ctx context.Context) error {
+		for server := first; pause(ctx, 100*time.Millisecond); {
+			bound, cancel := context.WithTimeout(t.Context(), testPatience)
+			err := server.Shutdown(bound)
+			cancel()
+			if err = errors.Join(err, <-server.done); err != nil {
+				return err
+			}
+			server.done <- nil
+			server = serveByLoopback(t, store, nil, first.address)
+		}
+		return nil
+	})
+	for i := range h.Operations {
+		if o := &h.Operations[i]; errors.Is(o.Err, dcb.ErrUnavailable) {
+			t.Error(o)
+		}
+	}
+}
+
+func TestAServerProcessThatIsKilledUnderLoadLosesNothingThatItAnswered(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	process, address, err := hire(t.Context(), dir, anyPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex // guards process
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		process.kill()
+	})
+	kills := 0
+	disturbed(t, &ClientOptions{RetryFor: testPatience}, address, 3*time.Second, func(ctx context.Context) error {
+		for ; pause(ctx, 200*time.Millisecond); kills++ {
+			process.kill()
+			next, _, err := hire(t.Context(), dir, address)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			process = next
+			mu.Unlock()
+		}
+		return nil
+	})
+	if kills < 3 {
+		t.Errorf("the server was killed %d times; want more", kills)
+	}
+}
+
+// Clients that are gone from one moment to the next, in the middle of whatever they were doing, cost the others nothing.
+func TestClientsThatAreCutOffLeaveNothingBehindAtTheServer(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	server := serve(t, store, nil)
+	steady := server.dial(t)
+	for round := range 20 {
+		c := &cutter{dial: server.opts.Dial}
+		client := server.dial(t, func(o *ClientOptions) { o.Dial, o.RetryFor = c.connect, time.Nanosecond })
+		var calls sync.WaitGroup
+		ctx, cancel := context.WithTimeout(t.Context(), testPatience)
+		for range 10 {
+			calls.Go(func() {
+				for {
+					if _, err := client.Append(ctx, []dcb.Event{{Type: "T", Data: make([]byte, 1000)}}, nil); err != nil {
+						return
+					}
+				}
+			})
+			calls.Go(func() { _, _ = client.Wait(ctx, 1<<62) })
+		}
+		c.cut(direction(round%2), 5000+100*round)
+		eventually(t, "the client is cut off", func() bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return !c.armed
+		})
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		calls.Wait()
+		cancel()
+		if _, err := steady.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	result, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
+	if err != nil || dcb.Position(len(result.Events)) != result.Head {
+		t.Errorf("%d events up to %d, %v", len(result.Events), result.Head, err)
+	}
+}

@@ -1,0 +1,56 @@
+package dcbgrpc
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest"
+)
+
+// What callers see while their connections are cut again and again is still the history of a correct store.
+func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
+	t.Parallel()
+	onEachKind(t, func(t *testing.T, store dcb.Store) {
+		serving := serveUmaDB(t, store, ServerOptions{})
+		var handles []dcb.Store
+		var cuts []*cutting
+		for range 3 {
+			client, c := dialCutting(t, serving, 20*time.Second)
+			handles, cuts = append(handles, client), append(cuts, c)
+		}
+		ctx, done := context.WithCancel(t.Context())
+		var disturbing sync.WaitGroup
+		disturbing.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				if _, err := store.Wait(ctx, headOf(ctx, store)+5); err == nil {
+					cuts[i%len(cuts)].cut(false)
+				}
+			}
+		})
+		history, err := dcbtest.Workload{Handles: handles, Callers: 9, Duration: 4 * time.Second, MayFail: true, Patience: time.Minute}.Run(ctx)
+		done()
+		disturbing.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := history.Verify(t.Context(), store); err != nil {
+			t.Error(err)
+		}
+		if len(history.Final) == 0 {
+			t.Error("nothing was recorded")
+		}
+		t.Logf("%d calls, %d events", len(history.Operations), len(history.Final))
+	})
+}
+
+// headOf returns the head of a store that is well.
+func headOf(ctx context.Context, store dcb.Store) dcb.Position {
+	head, err := store.Head(ctx)
+	if err != nil {
+		return 0
+	}
+	return head
+}
