@@ -57,7 +57,7 @@ func newLink(rpc dcbv1.StoreClient, opts *ClientOptions, forget func(*link)) (*l
 		return nil, fromStatus(err, nil)
 	}
 	l := &link{stream: stream, cancel: cancel, calls: 1, forget: forget, pending: make(map[uint64]*pending)}
-	l.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) })
+	l.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) }, l.isAlone)
 	l.out.aside = true
 	greeting, err := l.start(ctx, &request{kind: fieldHello, hello: hello{version: sessionVersion, key: opts.Key}})
 	if err != nil {
@@ -74,11 +74,19 @@ func newLink(rpc dcbv1.StoreClient, opts *ClientOptions, forget func(*link)) (*l
 		cancel()
 		return nil, fmt.Errorf("dcbgrpc: the server does not speak version %d of sessions", sessionVersion)
 	}
+	bytes := int(min(a.welcome.messageBytes, 1<<40))
+	l.out.limit(bytes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.calls, l.bytes = int(min(a.welcome.calls, 1<<30)), int(min(a.welcome.messageBytes, 1<<40))
-	l.out.limit(l.bytes)
+	l.calls, l.bytes = int(min(a.welcome.calls, 1<<30)), bytes
 	return l, nil
+}
+
+// isAlone reports whether no more than one call is under way.
+func (l *link) isAlone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending) <= 1
 }
 
 func (l *link) hasRoom() bool {

@@ -15,10 +15,16 @@ const frameBytes = 128 << 10
 // so that they need not queue with those who send events.
 const outboxBytes = 2 << 20
 
+// littleBytes is how little a stream always takes at once, if what was sent before has arrived.
+const littleBytes = 16 << 10
+
 // outbox gathers what many goroutines send on one stream. Whoever puts something in and finds nobody sending sends, and goes on for
 // as long as others put more in; nobody waits for company.
 type outbox struct {
 	send func(f *frame) error // never called twice at a time
+	// alone reports whether no call but the one that puts something in is under way, so that nobody has anything to add, and
+	// sending a little does not have to wait either. It is called with mu held.
+	alone func() bool
 	// aside has a goroutine of its own send: whoever puts something in has a deadline, and sending has none.
 	aside bool
 
@@ -31,8 +37,8 @@ type outbox struct {
 	err     error // of send: nothing is sent any more
 }
 
-func newOutbox(send func(f *frame) error) *outbox {
-	o := &outbox{send: send}
+func newOutbox(send func(f *frame) error, alone func() bool) *outbox {
+	o := &outbox{send: send, alone: alone}
 	o.room.L = &o.mu
 	return o
 }
@@ -107,17 +113,26 @@ func (o *outbox) unlockAndSend() {
 		return
 	}
 	o.sending = true
+	alone := o.bytes < littleBytes && o.alone()
 	o.mu.Unlock()
-	if o.aside {
-		go o.sendAll()
-		return
+	switch {
+	case alone:
+		o.sendAll()
+	case o.aside:
+		go o.gatherAndSend()
+	default:
+		o.gatherAndSend()
 	}
+}
+
+// gatherAndSend sends when others who are ready to run have had a chance to put something into the same frame: those that one
+// commit answered, for example.
+func (o *outbox) gatherAndSend() {
+	runtime.Gosched()
 	o.sendAll()
 }
 
 func (o *outbox) sendAll() {
-	// Others who are ready to run may have something for this frame: those that one commit answered, for example.
-	runtime.Gosched()
 	for b := o.take(); b != nil; b = o.take() {
 		if err := o.send(&frame{b}); err != nil {
 			o.fail(err)

@@ -176,20 +176,27 @@ func (m message) readCondition(c *dcb.AppendCondition) error {
 	}
 }
 
-// readLook reads the calls that look. Their fields have the numbers of Read's, with fewer of them from the front.
+// asOfRead returns the number that a Read has for what is the field of another call; 0 for a field that we do not know.
+func asOfRead(call, number protowire.Number) protowire.Number {
+	switch {
+	case call == fieldRead, call == fieldSubscribe && number <= 2:
+		return number
+	case call == fieldWait && number == 1:
+		return 2
+	case call == fieldSubscribe && number == 3, call == fieldGrant && number == 1:
+		return 6
+	}
+	return 0
+}
+
+// readLook reads the calls that look, whose fields are all among Read's.
 func (m message) readLook(r *request) error {
 	for {
 		f, more, err := m.next()
 		if err != nil || !more {
 			return err
 		}
-		number := f.number
-		switch {
-		case r.kind == fieldWait:
-			number++ // its first is after, Read's second
-		case r.kind == fieldSubscribe && number == 3, r.kind == fieldGrant:
-			number = 6
-		}
+		number := asOfRead(r.kind, f.number)
 		switch {
 		case number == 1 && f.kind == protowire.BytesType:
 			if err := f.part.addItem(&r.query); err != nil {

@@ -55,7 +55,7 @@ type serving struct {
 // Session serves one session.
 func (s *sessionServer) Session(stream grpc.BidiStreamingServer[dcbv1.Requests, dcbv1.Answers]) error {
 	c := &session{server: s.server, stream: stream, calls: make(map[uint64]*serving)}
-	c.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) })
+	c.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) }, c.isIdle)
 	err := c.run(stream.Context())
 	if err == nil {
 		return nil
@@ -232,6 +232,13 @@ func (c *session) add(id uint64, call *serving) error {
 	c.all.Add(1)
 	c.working.Add(1)
 	return nil
+}
+
+// isIdle reports whether no call is under way.
+func (c *session) isIdle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.calls) == 0
 }
 
 // remove forgets a call that is answered.
