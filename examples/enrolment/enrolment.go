@@ -2,8 +2,8 @@
 // join courses, and no course ever has more students than places nor a student more courses than allowed, whoever else
 // is joining at that moment.
 //
-// It is written with nothing but the store's own calls, so that one sees what a Dynamic Consistency Boundary is: read
-// [App.JoinCourse] first. The challenge, its rules and its errors are those of the example "coursebooking" of the Python
+// It is written twice. [App] uses nothing but the store's own calls, so that one sees what a Dynamic Consistency Boundary is: read
+// [App.JoinCourse] first. [Decided] is how one would write it, with package decide. The challenge, its rules and its errors are those of the example "coursebooking" of the Python
 // library eventsourcing. The folder demo has a program to run.
 package enrolment
 

@@ -14,44 +14,34 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/examples/enrolment"
-	"github.com/dcbstore/dcb/internal/pgtest"
-	"github.com/dcbstore/dcb/stores"
+	"github.com/dcbstore/dcb/examples/internal/kinds"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
-// kinds has the URL of a new store of each kind.
-var kinds = map[string]func(t testing.TB) string{
-	"memory":              func(testing.TB) string { return "mem:" },
-	"directory":           func(t testing.TB) string { return "disk:" + t.TempDir() },
-	"PostgreSQL tags":     func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tags" },
-	"PostgreSQL tsvector": func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tsvector" },
+// implementations are the ways in which the application is written. Whatever is tested holds for each.
+var implementations = map[string]func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment{
+	"by hand": func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment { return enrolment.New(store, opts) },
+	"with decide": func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment {
+		return enrolment.NewDecided(store, opts)
+	},
 }
 
 // school is the application on a new store, within a test. Its methods fail the test where something is not as wanted.
 type school struct {
 	*testing.T
-	*enrolment.App
+	enrolment.Enrolment
 	store dcb.Store
+	open  func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment
 }
 
-// onEveryStore runs test as a parallel subtest for each kind of store, on a new store each.
+// onEveryStore runs test as a parallel subtest for each implementation on each kind of store, on a new store each.
 func onEveryStore(t *testing.T, test func(s school)) {
 	t.Helper()
 	t.Parallel()
-	for name, newURL := range kinds {
+	for name, open := range implementations {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			store, err := stores.Open(t.Context(), newURL(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := store.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			test(school{t, enrolment.New(store, nil), store})
+			kinds.OnEvery(t, func(t *testing.T, store dcb.Store) { test(school{t, open(store, nil), store, open}) })
 		})
 	}
 }
@@ -167,7 +157,7 @@ func TestListsAreEmptyUntilSomebodyJoins(t *testing.T) {
 
 func TestAnIDIsRegisteredOnce(t *testing.T) {
 	onEveryStore(t, func(s school) {
-		app := enrolment.New(s.store, &enrolment.Options{NewID: func() string { return "same" }})
+		app := s.open(s.store, &enrolment.Options{NewID: func() string { return "same" }})
 		ctx := s.Context()
 		if _, err := app.RegisterStudent(ctx, "Ann", 1); err != nil {
 			s.Fatal(err)
@@ -279,7 +269,7 @@ func (l *lossy) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		student, course := s.student("Ann", 5), s.course("Go", 5)
-		if err := enrolment.New(&lossy{Store: s.store}, nil).JoinCourse(s.Context(), student, course); err != nil {
+		if err := s.open(&lossy{Store: s.store}, nil).JoinCourse(s.Context(), student, course); err != nil {
 			s.Errorf("JoinCourse with a lost answer: %v", err)
 		}
 		s.students(course, "Ann")
@@ -307,9 +297,29 @@ func TestRetriesAreBounded(t *testing.T) {
 		const attempts = 7
 		student, course := s.student("Unlucky", 1), s.course("Endless", 1000)
 		rival := &rival{Store: s.store, course: course}
-		err := enrolment.New(rival, &enrolment.Options{Attempts: attempts}).JoinCourse(s.Context(), student, course)
+		err := s.open(rival, &enrolment.Options{Attempts: attempts}).JoinCourse(s.Context(), student, course)
 		if !errors.Is(err, dcb.ErrConflict) || rival.rivals != attempts {
 			s.Errorf("%v after %d attempts; want a conflict after %d", err, rival.rivals, attempts)
+		}
+	})
+}
+
+// The two ways of writing it record the same events, so their users can meet.
+func TestBothWaysRaceForTheLastPlaces(t *testing.T) {
+	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+		const places, racers = 3, 16
+		s := school{T: t, Enrolment: enrolment.New(store, nil), store: store}
+		course := s.course("Popular", places)
+		var calls []func(context.Context) error
+		for i := range racers / 2 {
+			for _, open := range implementations {
+				student, app := s.student(fmt.Sprint("Student ", i), 1), open(store, nil)
+				calls = append(calls, func(ctx context.Context) error { return app.JoinCourse(ctx, student, course) })
+			}
+		}
+		want := map[error]int{nil: places, enrolment.ErrFullyBooked: racers - places}
+		if got := s.race(calls); !maps.Equal(got, want) {
+			s.Errorf("answers: %v; want %v", got, want)
 		}
 	})
 }

@@ -5,25 +5,26 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/memstore"
 )
 
+// StudentJoined is what happens.
+type StudentJoined struct {
+	Student string `dcb:"student"` // the tag student:ann
+	Course  string `dcb:"course"`  // the tag course:go
+}
+
 func main() {
-	ctx, store := context.Background(), memstore.New(nil)
-	for _, student := range []string{"student:ann", "student:bob", "student:cid"} {
-		// The boundary: what this decision depends on.
-		boundary := dcb.Query{{Types: []string{"StudentJoinedCourse"}, Tags: []string{"course:go"}}}
-		seen, err := store.Read(ctx, boundary, dcb.ReadOptions{})
-		if err == nil && len(seen.Events) == 2 {
-			err = fmt.Errorf("course:go is full")
-		}
-		if err == nil {
-			// Recorded only if nobody joined the course since it was looked at; otherwise dcb.ErrConflict.
-			_, err = store.Append(ctx,
-				[]dcb.Event{{Type: "StudentJoinedCourse", Tags: []string{student, "course:go"}}},
-				&dcb.AppendCondition{FailIfEventsMatch: boundary, After: seen.Head})
-		}
+	decider := decide.New(memstore.New(nil), decide.NewCodec(decide.Type[StudentJoined]("StudentJoined")), nil)
+	for _, student := range []string{"ann", "bob", "cid"} {
+		taken := decide.NewView(0, decide.On(func(n int, _ StudentJoined) int { return n + 1 })).Tagged("course", "go")
+		_, err := decider.Do(context.Background(), func() ([]any, error) {
+			if taken.State() == 2 {
+				return nil, fmt.Errorf("the course is full")
+			}
+			return decide.Events(StudentJoined{student, "go"}), nil
+		}, taken) // recorded only if nobody joined the course since taken was read; otherwise asked again
 		fmt.Println(student, "joins:", err)
 	}
 }

@@ -9,9 +9,9 @@ import (
 func Example() {
 	main()
 	// Output:
-	// student:ann joins: <nil>
-	// student:bob joins: <nil>
-	// student:cid joins: course:go is full
+	// ann joins: <nil>
+	// bob joins: <nil>
+	// cid joins: the course is full
 }
 
 func TestTheREADMEShowsThisProgram(t *testing.T) {

@@ -1,0 +1,133 @@
+package decide
+
+import (
+	"container/list"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dcbstore/dcb"
+)
+
+// Cached returns a function that makes the same views as the given one, and keeps their states: those of the most keys that were asked for
+// last. A view that it returns begins where the last decision with that key left off, so it reads only what came since. Any number of
+// goroutines may call it, and each gets a view of its own. The given function must always make the same view for the same key.
+//
+//	seatsTaken := decide.Cached(10_000, seatsTaken)
+//
+// A state that is kept is never wrong, only older: the view is brought to the head before a decision looks at it. What is kept
+// belongs to the decider that read it; another one begins anew.
+//
+// States are copied by assignment. So S must not hold anything that could be changed (maps, slices, pointers, interfaces), unless it has a method
+// Clone() S that copies all of that; otherwise Cached panics, when the program starts rather than when two decisions meet.
+func Cached[K comparable, S any](most int, view func(key K) *View[S]) func(key K) *View[S] {
+	state := reflect.TypeFor[S]()
+	_, clones := any(*new(S)).(cloner[S])
+	if !clones && !isPlain(state) {
+		panic(fmt.Sprintf("decide: cached: %v can be changed by who holds it; give it a method Clone() %v", state, state))
+	}
+	if most < 1 {
+		panic(fmt.Sprintf("decide: cached: at most %d views; it must be 1 or more", most))
+	}
+	kept := &cache[K, S]{most: most, slots: make(map[K]*list.Element)}
+	return func(key K) *View[S] {
+		v := view(key)
+		if v != nil {
+			v.slot = kept.slot(key)
+		}
+		return v
+	}
+}
+
+type cloner[S any] interface{ Clone() S }
+
+func clone[S any](state S) S {
+	if c, ok := any(state).(cloner[S]); ok {
+		return c.Clone()
+	}
+	return state
+}
+
+// cache holds the slots of the keys that were asked for last.
+type cache[K comparable, S any] struct {
+	most int
+
+	mu     sync.Mutex // guards what follows
+	slots  map[K]*list.Element
+	recent list.List // of entries, the latest first
+}
+
+type entry[K comparable, S any] struct {
+	key  K
+	slot *slot[S]
+}
+
+// slot returns that of a key. One that was dropped may still be in use; what is put into it then is forgotten with it.
+func (c *cache[K, S]) slot(key K) *slot[S] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found, ok := c.slots[key]; ok {
+		c.recent.MoveToFront(found)
+		return found.Value.(*entry[K, S]).slot
+	}
+	if c.recent.Len() == c.most {
+		oldest := c.recent.Back()
+		c.recent.Remove(oldest)
+		delete(c.slots, oldest.Value.(*entry[K, S]).key)
+	}
+	added := &slot[S]{}
+	c.slots[key] = c.recent.PushFront(&entry[K, S]{key: key, slot: added})
+	return added
+}
+
+// slot is where the state of a view is kept between decisions. Nobody changes a kept state; it is replaced as a whole.
+type slot[S any] struct{ kept atomic.Pointer[kept[S]] }
+
+type kept[S any] struct {
+	decider *Decider
+	state   S
+	seen    dcb.Position
+}
+
+// restore makes a view begin where another left off, if that has seen more.
+func (v *View[S]) restore(d *Decider) {
+	if v.slot == nil {
+		return
+	}
+	if k := v.slot.kept.Load(); k != nil && k.decider == d && (k.seen > v.seen || !v.read) {
+		v.state, v.seen, v.read, v.restored = clone(k.state), k.seen, true, true
+	}
+}
+
+// worthKeeping is after how many positions without an event of its own a view is kept again. Often enough that views of one
+// decision stay near each other.
+const worthKeeping = near / 4
+
+// publish keeps what v has arrived at, unless something newer is there.
+func (v *View[S]) publish() {
+	if v.slot == nil {
+		return
+	}
+	for {
+		old := v.slot.kept.Load()
+		if old != nil && old.decider == v.decider && (old.seen >= v.seen || !v.folded && v.seen-old.seen < worthKeeping) {
+			return
+		}
+		next := &kept[S]{decider: v.decider, state: clone(v.state), seen: v.seen}
+		if v.slot.kept.CompareAndSwap(old, next) {
+			v.folded = false
+			return
+		}
+	}
+}
+
+// forget makes v as if it had read nothing, if it began with what was kept, so that its initial state is as it was made.
+func (v *View[S]) forget() bool {
+	if !v.restored {
+		return false
+	}
+	v.slot.kept.Store(nil)
+	v.state, v.seen, v.restored = v.initial, 0, false
+	return true
+}

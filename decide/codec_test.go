@@ -1,0 +1,329 @@
+package decide_test
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+)
+
+type (
+	name   string
+	number uint16
+	hashed string
+)
+
+func (h hashed) TagValue() string { return "#" + string(h) }
+
+type embedded struct {
+	Inner string `dcb:"inner"`
+}
+
+type everything struct {
+	Text    string     `dcb:"text"`
+	Name    name       `dcb:"name"`
+	Int     int        `dcb:"int"`
+	Number  number     `dcb:"number"`
+	ID      uuid.UUID  `dcb:"id"`
+	Hashed  hashed     `dcb:"hashed"`
+	Texts   []string   `dcb:"texts"`
+	Numbers []number   `dcb:"numbers"`
+	Secrets []hashed   `dcb:"secrets"`
+	IDs     [][16]byte // no tag
+	Maybe   string     `dcb:"maybe,omitempty"`
+	MaybeID uuid.UUID  `dcb:"maybe,omitempty"`
+	MaybeN  int        `dcb:"maybe,omitempty"`
+	Maybes  []string   `dcb:"maybe,omitempty"`
+	embedded
+}
+
+type byMethod []string
+
+func (m byMethod) Tags() []string { return m }
+
+func TestTagsComeFromFields(t *testing.T) {
+	t.Parallel()
+	codec := decide.NewCodec(decide.Type[everything]("Everything"))
+	id := uuid.New()
+	encoded, err := codec.Encode(everything{
+		Text: "a:b", Name: "n", Int: 0, Number: 7, ID: id, Hashed: "h",
+		Texts: []string{"x", "y"}, Numbers: []number{1, 2}, Secrets: []hashed{"p"}, embedded: embedded{"in"},
+	})
+	want := []string{
+		"text:a:b", "name:n", "int:0", "number:7", "id:" + id.String(), "hashed:#h", "texts:x", "texts:y", "numbers:1", "numbers:2", "secrets:#p", "inner:in",
+	}
+	if diff := cmp.Diff(want, encoded.Tags); diff != "" || err != nil {
+		t.Errorf("%v; tags (-want +got):\n%s", err, diff)
+	}
+	if encoded, err := codec.Encode(everything{
+		Text: "a", Name: "n", ID: id, Hashed: "h", Texts: []string{"x"}, Numbers: []number{1}, Secrets: []hashed{"p"}, embedded: embedded{"in"},
+		Maybe: "m", MaybeID: id, MaybeN: -3, Maybes: []string{"q"},
+	}); err != nil || strings.Count(strings.Join(encoded.Tags, " "), "maybe:") != 4 {
+		t.Errorf("%v, %v", encoded.Tags, err)
+	}
+}
+
+func TestTagsOfEventsAndViewsAreAlike(t *testing.T) {
+	t.Parallel()
+	id := uuid.New()
+	for _, c := range []struct {
+		value any
+		want  string
+	}{
+		{"a", "k:a"},
+		{"a:", "k:a:"},
+		{name("n"), "k:n"},
+		{-3, "k:-3"},
+		{int64(1 << 40), fmt.Sprint("k:", int64(1<<40))},
+		{number(7), "k:7"},
+		{id, "k:" + id.String()},
+		{hashed("h"), "k:#h"},
+		{"", "k:"},
+		{uuid.Nil, "k:"},
+		{1.5, "k:"},
+		{nil, "k:"},
+		{[]string{"a"}, "k:"},
+		{&id, "k:"},
+	} {
+		if got := decide.Tag("k", c.value); got != c.want {
+			t.Errorf("Tag of %v: %q; want %q", c.value, got, c.want)
+		}
+	}
+}
+
+func TestEmptyTagsAreRefused(t *testing.T) {
+	t.Parallel()
+	type text struct {
+		A string `dcb:"a"`
+	}
+	type id struct {
+		A uuid.UUID `dcb:"a"`
+	}
+	type slice struct {
+		A []string `dcb:"a"`
+	}
+	type maybe struct {
+		A []string `dcb:"a,omitempty"`
+	}
+	codec := decide.NewCodec(decide.Type[text]("text"), decide.Type[id]("id"), decide.Type[slice]("slice"), decide.Type[maybe]("maybe"),
+		decide.Type[byMethod]("method"))
+	for _, event := range []any{text{}, id{}, slice{}, slice{[]string{"x", ""}}, maybe{[]string{""}}, byMethod{"a:"}, byMethod{""}} {
+		if encoded, err := codec.Encode(event); err == nil || !strings.Contains(err.Error(), "has no value") {
+			t.Errorf("%#v: %v, %v", event, encoded.Tags, err)
+		}
+	}
+	for _, event := range []any{maybe{}, byMethod{}, byMethod{"a", "b:c"}} {
+		if _, err := codec.Encode(event); err != nil {
+			t.Errorf("%#v: %v", event, err)
+		}
+	}
+}
+
+type pointerTags struct{ A string }
+
+func (p *pointerTags) Tags() []string { return nil }
+
+type pointerValue string
+
+func (p *pointerValue) TagValue() string { return "" }
+
+type bothTags struct {
+	A string `dcb:"a"`
+}
+
+func (bothTags) Tags() []string { return nil }
+
+type (
+	unexported struct {
+		_ string `dcb:"a"`
+	}
+	unknownOption struct {
+		A string `dcb:"a,maybe"`
+	}
+	reserved struct {
+		A string `dcb:"command"`
+	}
+	colon struct {
+		A string `dcb:"a:b"`
+	}
+	float struct {
+		A float64 `dcb:"a"`
+	}
+	pointer struct {
+		A *string `dcb:"a"`
+	}
+	nested struct {
+		A [][]string `dcb:"a"`
+	}
+	tagless struct {
+		A string `dcb:",omitempty"`
+	}
+	pointerField struct {
+		A pointerValue `dcb:"a"`
+	}
+	interfaceTag struct {
+		A decide.TagValuer `dcb:"a"`
+	}
+)
+
+func TestACodecIsRefusedAtStart(t *testing.T) {
+	t.Parallel()
+	type v1 struct{ A int }
+	type v2 struct{ A string }
+	type other struct{}
+	up := decide.Upcast(func(v1) v2 { return v2{} })
+	for says, newCodec := range map[string]func() *decide.Codec{
+		"both named":         func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v2]("a")) },
+		"is there twice":     func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v1]("b")) },
+		"named \"a":          func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v1]("a")) },
+		"is empty":           func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("")) },
+		"the limit is 256":   func() *decide.Codec { return decide.NewCodec(decide.Type[v1](strings.Repeat("a", 257))) },
+		"an empty regist":    func() *decide.Codec { return decide.NewCodec(decide.Registration{}) },
+		"an event is a":      func() *decide.Codec { return decide.NewCodec(decide.Type[*v1]("a")) },
+		"register the type":  func() *decide.Codec { return decide.NewCodec(decide.Type[any]("a")) },
+		"which is it":        func() *decide.Codec { return decide.NewCodec(decide.Type[bothTags]("a")) },
+		"Tags has a pointer": func() *decide.Codec { return decide.NewCodec(decide.Type[pointerTags]("a")) },
+		"TagValue of":        func() *decide.Codec { return decide.NewCodec(decide.Type[pointerField]("a")) },
+		"not exported":       func() *decide.Codec { return decide.NewCodec(decide.Type[unexported]("a")) },
+		`option "maybe"`:     func() *decide.Codec { return decide.NewCodec(decide.Type[unknownOption]("a")) },
+		"reserved":           func() *decide.Codec { return decide.NewCodec(decide.Type[reserved]("a")) },
+		"has a colon":        func() *decide.Codec { return decide.NewCodec(decide.Type[colon]("a")) },
+		`key "" of a tag`:    func() *decide.Codec { return decide.NewCodec(decide.Type[tagless]("a")) },
+		"float64 cannot be":  func() *decide.Codec { return decide.NewCodec(decide.Type[float]("a")) },
+		"*string cannot be":  func() *decide.Codec { return decide.NewCodec(decide.Type[pointer]("a")) },
+		"[]string cannot be": func() *decide.Codec { return decide.NewCodec(decide.Type[nested]("a")) },
+		"TagValuer cannot":   func() *decide.Codec { return decide.NewCodec(decide.Type[interfaceTag]("a")) },
+		"upcast 1 leads":     func() *decide.Codec { return decide.NewCodec(decide.Type[other]("a", up)) },
+		"upcast 2 leads": func() *decide.Codec {
+			return decide.NewCodec(decide.Type[other]("a", up, decide.Upcast(func(v2) v1 { return v1{} })))
+		},
+		"upcast 1 is empty": func() *decide.Codec { return decide.NewCodec(decide.Type[v2]("a", decide.Upcaster{})) },
+	} {
+		if reason := panics(func() { newCodec() }); reason == nil || !strings.Contains(fmt.Sprint(reason), says) {
+			t.Errorf("%v; want it to say %q", reason, says)
+		}
+	}
+}
+
+type price1 struct {
+	Cents int `json:"cents"`
+}
+
+type price2 struct {
+	Cents    int    `json:"cents"`
+	Currency string `json:"currency"`
+}
+
+type Priced struct {
+	Amount   string `json:"amount"`
+	Currency string `json:"currency" dcb:"currency"`
+}
+
+func TestOldVersionsAreUpcast(t *testing.T) {
+	t.Parallel()
+	codec := decide.NewCodec(decide.Type[Priced]("Priced",
+		decide.Upcast(func(old price1) price2 { return price2{old.Cents, "EUR"} }),
+		decide.Upcast(func(old price2) Priced {
+			return Priced{fmt.Sprintf("%d.%02d", old.Cents/100, old.Cents%100), old.Currency}
+		}),
+	))
+	current, err := codec.Encode(Priced{"1.50", "CHF"})
+	if err != nil || current.Metadata[decide.VersionKey] != "3" {
+		t.Fatalf("%+v, %v", current, err)
+	}
+	at := func(version, data string) dcb.Event {
+		e := dcb.Event{Type: "Priced", Data: []byte(data)}
+		if version != "" {
+			e.Metadata = map[string]string{decide.VersionKey: version}
+		}
+		return e
+	}
+	for _, c := range []struct {
+		event dcb.Event
+		want  Priced
+	}{
+		{at("", `{"cents":199}`), Priced{"1.99", "EUR"}},
+		{at("1", `{"cents":199}`), Priced{"1.99", "EUR"}},
+		{at("2", `{"cents":199,"currency":"USD"}`), Priced{"1.99", "USD"}},
+		{current, Priced{"1.50", "CHF"}},
+	} {
+		if got, err := codec.Decode(c.event); got != c.want || err != nil {
+			t.Errorf("%+v: %+v, %v; want %+v", c.event, got, err, c.want)
+		}
+	}
+	for _, version := range []string{"0", "4", "x", "-1", ""} {
+		event := at("1", `{}`)
+		event.Metadata[decide.VersionKey] = version
+		if got, err := codec.Decode(event); err == nil {
+			t.Errorf("version %q was read as %+v", version, got)
+		}
+	}
+	// A program from before the first upcast meets an event from after it.
+	old := decide.NewCodec(decide.Type[price1]("Priced"))
+	if got, err := old.Decode(current); err == nil || !strings.Contains(err.Error(), `"3"`) {
+		t.Errorf("a newer version was read as %+v, %v", got, err)
+	}
+}
+
+type gobs struct{}
+
+func (gobs) Marshal(event any) ([]byte, error) {
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(event)
+	return b.Bytes(), err
+}
+
+func (gobs) Unmarshal(data []byte, event any) error {
+	return gob.NewDecoder(bytes.NewReader(data)).Decode(event)
+}
+
+func TestAnotherEncodingCanBeBrought(t *testing.T) {
+	t.Parallel()
+	codec := bank.WithEncoding(gobs{})
+	encoded, err := codec.Encode(Deposited{"a", 5})
+	if err != nil || bytes.HasPrefix(encoded.Data, []byte("{")) {
+		t.Fatalf("%q, %v", encoded.Data, err)
+	}
+	if got, err := codec.Decode(encoded); got != (Deposited{"a", 5}) || err != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if encoded, err := bank.Encode(Deposited{"a", 5}); string(encoded.Data) != `{"account":"a","amount":5}` || err != nil {
+		t.Errorf("the first codec has changed: %q, %v", encoded.Data, err)
+	}
+}
+
+func TestWhatTheCodecDoesNotKnowIsNamed(t *testing.T) {
+	t.Parallel()
+	for says, event := range map[string]any{
+		"decide_test.Unregistered": Unregistered{}, "<nil>": nil, "as a pointer, *decide_test.Opened": &Opened{}, "[]": []any{Opened{}},
+	} {
+		if _, err := bank.Encode(event); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; want it to say %q", err, says)
+		}
+	}
+	if _, err := bank.Decode(dcb.Event{Type: "Strange"}); !errors.Is(err, decide.ErrUnknownType) || !strings.Contains(err.Error(), "Strange") {
+		t.Error(err)
+	}
+}
+
+// Other programs may record an event that says all by its tags.
+func TestNoDataIsAnEventWithoutAny(t *testing.T) {
+	t.Parallel()
+	if got, err := bank.Decode(dcb.Event{Type: "Opened", Tags: []string{"account:a"}}); got != (Opened{}) || err != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestATimeCanBeKept(t *testing.T) {
+	t.Parallel()
+	decide.Cached(1, func(string) *decide.View[time.Time] { return nil })
+}

@@ -1,0 +1,577 @@
+package decide_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/decide/decidetest"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+type Opened struct {
+	Account string `json:"account" dcb:"account"`
+}
+
+type Deposited struct {
+	Account string `json:"account" dcb:"account"`
+	Amount  int    `json:"amount"`
+}
+
+type Transferred struct {
+	From   string `json:"from" dcb:"account"`
+	To     string `json:"to" dcb:"account"`
+	Amount int    `json:"amount"`
+}
+
+type Unregistered struct{ Account string }
+
+var bank = decide.NewCodec(
+	decide.Type[Opened]("Opened"),
+	decide.Type[Deposited]("Deposited"),
+	decide.Type[Transferred]("Transferred"),
+)
+
+func opened(account string) *decide.View[bool] {
+	return decide.NewView(false, decide.On(func(bool, Opened) bool { return true })).Tagged("account", account)
+}
+
+func balance(account string) *decide.View[int] {
+	return decide.NewView(0,
+		decide.On(func(b int, e Deposited) int { return b + e.Amount }),
+		decide.On(func(b int, e Transferred) int {
+			if e.From == account {
+				b -= e.Amount
+			}
+			if e.To == account {
+				b += e.Amount
+			}
+			return b
+		}),
+	).Tagged("account", account)
+}
+
+// deposits is about no account in particular.
+func deposits() *decide.View[int] {
+	return decide.NewView(0, decide.On(func(n int, _ Deposited) int { return n + 1 }))
+}
+
+func lastDeposit() *decide.View[int] {
+	return decide.NewView(-1, decide.On(func(_ int, e Deposited) int { return e.Amount })).OnlyLast()
+}
+
+// spy lets a test see and change what is asked of a store. What is nil is not changed.
+type spy struct {
+	dcb.Store
+	read   func(q dcb.Query, opts dcb.ReadOptions)
+	append func(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error)
+}
+
+func (s *spy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if s.read != nil {
+		s.read(q, opts)
+	}
+	return s.Store.Read(ctx, q, opts)
+}
+
+func (s *spy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if s.append != nil {
+		if position, err := s.append(events, condition); position > 0 || err != nil {
+			return position, err
+		}
+	}
+	return s.Store.Append(ctx, events, condition)
+}
+
+// record records events with another decider, as somebody else would.
+func record(t *testing.T, store dcb.Store, events ...any) dcb.Position {
+	t.Helper()
+	position, err := decide.New(store, bank, nil).Record(t.Context(), events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return position
+}
+
+func always(events ...any) func() ([]any, error) {
+	return func() ([]any, error) { return events, nil }
+}
+
+func TestTheBoundaryIsWhatTheViewsLookAt(t *testing.T) {
+	t.Parallel()
+	var queries []dcb.Query
+	var options []dcb.ReadOptions
+	store := &spy{Store: memstore.New(nil)}
+	head := record(t, store, Opened{"a"}, Deposited{"a", 5}, Transferred{"b", "a", 3})
+	store.read = func(q dcb.Query, opts dcb.ReadOptions) {
+		queries, options = append(queries, q), append(options, opts)
+	}
+	var condition *dcb.AppendCondition
+	store.append = func(_ []dcb.Event, c *dcb.AppendCondition) (dcb.Position, error) {
+		condition = c
+		return 0, nil
+	}
+	a, b, again, all := balance("a"), balance("b"), balance("a"), deposits()
+	position, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
+		if a.State() != 8 || b.State() != -3 || again.State() != 8 || all.State() != 1 {
+			t.Errorf("states %d, %d, %d, %d", a.State(), b.State(), again.State(), all.State())
+		}
+		return decide.Events(Deposited{"a", 1}), nil
+	}, a, opened("a"), b, again, all)
+	if err != nil || position != head+1 {
+		t.Fatalf("Do: %d, %v", position, err)
+	}
+	want := dcb.Query{
+		{Types: []string{"Deposited", "Transferred", "Opened"}, Tags: []string{"account:a"}},
+		{Types: []string{"Deposited", "Transferred"}, Tags: []string{"account:b"}},
+		{Types: []string{"Deposited"}},
+	}
+	if diff := cmp.Diff([]dcb.Query{want}, queries); diff != "" {
+		t.Errorf("reads (-want +got):\n%s", diff)
+	}
+	if options[0].After != 0 || options[0].Before != 0 {
+		t.Errorf("read with %+v", options[0])
+	}
+	if diff := cmp.Diff(&dcb.AppendCondition{FailIfEventsMatch: want, After: head}, condition); diff != "" {
+		t.Errorf("condition (-want +got):\n%s", diff)
+	}
+}
+
+func TestManyViewsWithEqualTagsAreOneItem(t *testing.T) {
+	t.Parallel()
+	var query dcb.Query
+	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
+	var views []decide.AnyView
+	for range 3 {
+		for i := range 30 {
+			views = append(views, balance(fmt.Sprint(i)), opened(fmt.Sprint(i)))
+		}
+	}
+	if _, err := decide.New(store, bank, nil).Read(t.Context(), views...); err != nil || len(query) != 30 || len(query[0].Types) != 3 {
+		t.Errorf("%v: %d items, of which the first is %+v; want 30 with three types", err, len(query), query[0])
+	}
+}
+
+func TestTheOrderOfTagsDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	var query dcb.Query
+	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
+	one := deposits().Tagged("x", 1).Tagged("account", "a").Tagged("b", uuid.Max).Tagged("x", 1)
+	two := deposits().WithTags("b:"+uuid.Max.String(), "account:a", "x:1")
+	if _, err := decide.New(store, bank, nil).Read(t.Context(), one, two); err != nil || len(query) != 1 || len(query[0].Tags) != 3 {
+		t.Errorf("%v: %v; want one item with three tags", err, query)
+	}
+}
+
+// rivals records a deposit before each of the first appends.
+func rivals(store *spy, appends int) {
+	store.append = func([]dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
+		if appends > 0 {
+			appends--
+			event, err := bank.Encode(Deposited{"a", 100})
+			if err == nil {
+				_, err = store.Store.Append(context.Background(), []dcb.Event{event}, nil)
+			}
+			return 0, err
+		}
+		return 0, nil
+	}
+}
+
+func TestAConflictReadsOnlyWhatCameSince(t *testing.T) {
+	t.Parallel()
+	store := &spy{Store: memstore.New(nil)}
+	for range 500 {
+		record(t, store, Deposited{"a", 1})
+	}
+	rivals(store, 3)
+	counting := decidetest.Count(store)
+	a, last := balance("a"), lastDeposit()
+	var seen []int
+	_, err := decide.New(counting, bank, nil).Do(t.Context(), func() ([]any, error) {
+		seen = append(seen, a.State(), last.State())
+		return decide.Events(Transferred{"a", "b", 1}), nil
+	}, a, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{500, 1, 600, 100, 700, 100, 800, 100}; !slices.Equal(seen, want) {
+		t.Errorf("the function saw %v; want %v", seen, want)
+	}
+	// All of the account, the last of all deposits, and one event for each of three conflicts.
+	if reads, events, conflicts := counting.Reads.Load(), counting.Events.Load(), counting.Conflicts.Load(); reads != 5 || events != 504 || conflicts != 3 {
+		t.Errorf("%d reads of %d events, %d conflicts; want 5, 504 and 3", reads, events, conflicts)
+	}
+}
+
+func TestAttemptsAreBoundedAndTold(t *testing.T) {
+	t.Parallel()
+	store := &spy{Store: memstore.New(nil)}
+	rivals(store, 1000)
+	runs, a := 0, balance("a")
+	_, err := decide.New(store, bank, &decide.Options{Attempts: 4}).Do(t.Context(), func() ([]any, error) {
+		runs++
+		return decide.Events(Opened{"a"}), nil
+	}, a)
+	var conflict *dcb.ConflictError
+	if !errors.Is(err, dcb.ErrConflict) || !errors.As(err, &conflict) || !strings.Contains(err.Error(), "4 attempts") || runs != 4 {
+		t.Errorf("%d runs: %v", runs, err)
+	}
+}
+
+func TestAttemptsEndWithTheContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &spy{Store: memstore.New(nil)}
+		rivals(store, 1000)
+		ctx, cancel := context.WithCancel(t.Context())
+		runs, a := 0, balance("a")
+		_, err := decide.New(store, bank, nil).Do(ctx, func() ([]any, error) {
+			if runs++; runs == 3 {
+				cancel()
+				store.append = func([]dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
+					return 0, &dcb.ConflictError{Position: 1}
+				}
+			}
+			return decide.Events(Opened{"a"}), nil
+		}, a)
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, dcb.ErrConflict) || !strings.Contains(err.Error(), "3 attempts") || runs != 3 {
+			t.Errorf("%d runs: %v", runs, err)
+		}
+	})
+}
+
+func TestAnErrorOfTheFunctionComesBackUnchanged(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	refused := errors.New("refused")
+	position, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
+		return decide.Events(Opened{"a"}), refused
+	}, balance("a"))
+	if head, _ := store.Head(t.Context()); err != refused || position != 0 || head != 0 { //nolint:errorlint // the very same error
+		t.Errorf("Do: %d, %v; the head is %d", position, err, head)
+	}
+}
+
+func TestNoEventsAreNoError(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	record(t, store, Opened{"b"}, Opened{"c"})
+	position, err := decide.New(store, bank, nil).Do(t.Context(), always(), balance("a"))
+	if head, _ := store.Head(t.Context()); err != nil || position != 2 || head != 2 {
+		t.Errorf("Do: %d, %v; the head is %d", position, err, head)
+	}
+}
+
+func TestEveryEventHasAnID(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	if _, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}, Deposited{"a", 1}), balance("a")); err != nil {
+		t.Fatal(err)
+	}
+	record(t, store, Opened{"b"})
+	all, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
+	ids := make(map[uuid.UUID]bool)
+	for _, event := range all.Events {
+		ids[event.ID] = true
+	}
+	if len(ids) != 3 || ids[uuid.Nil] || err != nil {
+		t.Errorf("IDs %v, %v", ids, err)
+	}
+}
+
+func TestMetadataComesFromTheContext(t *testing.T) {
+	t.Parallel()
+	type userKey struct{}
+	store := memstore.New(nil)
+	d := decide.New(store, bank, &decide.Options{Metadata: func(ctx context.Context) map[string]string {
+		return map[string]string{"user": ctx.Value(userKey{}).(string)}
+	}})
+	ctx := context.WithValue(t.Context(), userKey{}, "ann")
+	user := decide.NewView("", decide.OnRecorded(func(_ string, _ Opened, r decide.Recorded) string { return r.Metadata("user") }))
+	if _, err := d.Do(ctx, always(Opened{"a"}, Opened{"b"}), user); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Read(ctx, user); err != nil || user.State() != "ann" {
+		t.Errorf("the user is %q, %v", user.State(), err)
+	}
+	reserved := decide.New(store, bank, &decide.Options{Metadata: func(context.Context) map[string]string {
+		return map[string]string{decide.VersionKey: "9"}
+	}})
+	if _, err := reserved.Record(ctx, Opened{"c"}); err == nil {
+		t.Error("metadata with the codec's own key was recorded")
+	}
+}
+
+func TestAppendRefusesWhatWasNotSeen(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	d := decide.New(store, bank, nil)
+	early, late := balance("a"), opened("a")
+	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), early); err == nil {
+		t.Error("appended by a view that was never read")
+	}
+	if _, err := d.Read(t.Context(), early); err != nil {
+		t.Fatal(err)
+	}
+	record(t, store, Deposited{"a", 1})
+	if _, err := d.Read(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	// The one has seen the deposit, because it was read later, and the other has not.
+	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), late, early); !errors.Is(err, dcb.ErrConflict) {
+		t.Errorf("Append: %v; want a conflict", err)
+	}
+	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), late); err != nil {
+		t.Errorf("Append: %v", err)
+	}
+	if position, err := d.Append(t.Context(), nil, late); position != 1 || err != nil {
+		t.Errorf("Append of nothing: %d, %v; want what was seen", position, err)
+	}
+}
+
+// What is wrong with a program is told by the decision that meets it, before anything is read.
+func TestWrongViewsAreRefused(t *testing.T) {
+	t.Parallel()
+	read := opened("a")
+	if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), read); err != nil {
+		t.Fatal(err)
+	}
+	var none *decide.View[int]
+	anyEvent := decide.OnAny(func(n int, _ any) int { return n })
+	for says, views := range map[string][]decide.AnyView{
+		"no views":                {},
+		"views is nil":            {nil},
+		"the views is nil":        {none},
+		`"account:" has no value`: {opened("")},
+		"has a colon":             {deposits().Tagged("a:b", "c")},
+		"is empty or has":         {deposits().Tagged("", "c")},
+		"nil has no value":        {deposits().Tagged("a", nil)},
+		"float64 cannot be":       {deposits().Tagged("a", 1.5)},
+		`the tag "" has no value`: {deposits().WithTags("")},
+		"has no handlers":         {decide.NewView(0)},
+		"handlers is empty":       {decide.NewView(0, decide.Handler[int]{})},
+		"not in the codec":        {decide.NewView(0, decide.On(func(n int, _ Unregistered) int { return n }))},
+		"two handlers":            {decide.NewView(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
+		"two handlers for <nil>":  {decide.NewView(0, anyEvent, anyEvent)},
+		"cannot skip":             {decide.NewView(0, anyEvent).OnlyLast().SkipUnknown()},
+		"by another decider":      {read},
+		"key of a command is":     {decide.Once("")},
+		"two keys":                {opened("a"), decide.Once("k"), decide.Once("l")},
+		"two keys, \"k\" and \"k": {decide.Once("k"), decide.Once("k")},
+	} {
+		store := &spy{Store: memstore.New(nil), read: func(dcb.Query, dcb.ReadOptions) { t.Errorf("%s: the store was read", says) }}
+		_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), views...)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; want it to say %q", err, says)
+		}
+	}
+}
+
+func TestAViewThatWasRefusedIsStillGoodWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	view, d := opened("a"), decide.New(memstore.New(nil), bank, nil)
+	for range 2 {
+		if _, err := d.Read(t.Context(), view); err != nil {
+			t.Error(err)
+		}
+		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), view); err == nil {
+			t.Error("a view was read by two deciders")
+		}
+	}
+}
+
+func TestAViewOfAnyEventWidensTheBoundary(t *testing.T) {
+	t.Parallel()
+	var query dcb.Query
+	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
+	history := decide.NewView(0, decide.OnAny(func(n int, _ any) int { return n + 1 })).Tagged("account", "a")
+	_, err := decide.New(store, bank, nil).Read(t.Context(), opened("a"), history, balance("a"))
+	if diff := cmp.Diff(dcb.Query{{Tags: []string{"account:a"}}}, query); diff != "" || err != nil {
+		t.Errorf("%v; query (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestALongHistoryIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	for range 2500 {
+		record(t, store, Deposited{"a", 1})
+	}
+	a := balance("a")
+	if head, err := decide.New(store, bank, nil).Read(t.Context(), a); head != 2500 || err != nil || a.State() != 2500 {
+		t.Errorf("%d at position %d, %v", a.State(), head, err)
+	}
+}
+
+// Also when several events came since, each of which is the last in its turn.
+func TestOnlyTheLastEventCounts(t *testing.T) {
+	t.Parallel()
+	store := &spy{Store: memstore.New(nil)}
+	record(t, store, Deposited{"a", 1}, Deposited{"a", 1})
+	rivals(store, 3)
+	n := decide.NewView(0, decide.On(func(n int, _ Deposited) int { return n + 1 })).OnlyLast()
+	_, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
+		if n.State() != 1 {
+			t.Errorf("%d events were counted", n.State())
+		}
+		return decide.Events(Opened{"a"}), nil
+	}, n)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAViewTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	record(t, store, Deposited{"a", 1})
+	a, key := balance("a"), decide.Once("k")
+	if _, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), a, key, a, key); err != nil || a.State() != 1 {
+		t.Errorf("%v; the state is %d", err, a.State())
+	}
+}
+
+func TestAViewInUseIsRefusedElsewhere(t *testing.T) {
+	t.Parallel()
+	d, a := decide.New(memstore.New(nil), bank, nil), balance("a")
+	_, err := d.Do(t.Context(), func() ([]any, error) {
+		if _, err := d.Read(t.Context(), opened("b"), a); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("a view that is in use: %v", err)
+		}
+		return nil, nil
+	}, a)
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Read(t.Context(), a); err != nil {
+		t.Errorf("after use: %v", err)
+	}
+}
+
+func TestATagAfterUseIsRefused(t *testing.T) {
+	t.Parallel()
+	d, a := decide.New(memstore.New(nil), bank, nil), deposits()
+	if _, err := d.Read(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Read(t.Context(), a.Tagged("account", "a")); err == nil {
+		t.Error("a view was narrowed after it was read, and keeps what it saw of others")
+	}
+}
+
+func panics(f func()) (reason any) {
+	defer func() { reason = recover() }()
+	f()
+	return nil
+}
+
+func TestAPanicLeavesNothingHalfDone(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	d := decide.New(store, bank, nil)
+	a := balance("a")
+	if panics(func() { _, _ = d.Do(t.Context(), func() ([]any, error) { panic("function") }, a) }) != "function" {
+		t.Error("a panic did not come through")
+	}
+	if _, err := d.Read(t.Context(), a); err != nil {
+		t.Errorf("a view after a panic of the function: %v", err)
+	}
+	record(t, store, Deposited{"a", 1})
+	bad := decide.NewView(0, decide.On(func(int, Deposited) int { panic("handler") }))
+	if panics(func() { _, _ = d.Read(t.Context(), bad) }) != "handler" {
+		t.Error("a panic did not come through")
+	}
+	if _, err := d.Read(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("a view after a panic of its handler: %v", err)
+	}
+}
+
+func TestEventsThatCanBeChangedAreNotShared(t *testing.T) {
+	t.Parallel()
+	type Listed struct{ Items []string }
+	codec := decide.NewCodec(decide.Type[Listed]("Listed"))
+	d := decide.New(memstore.New(nil), codec, nil)
+	if _, err := d.Record(t.Context(), Listed{[]string{"a", "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	view := func() *decide.View[[]string] {
+		return decide.NewView[[]string](nil, decide.On(func(_ []string, e Listed) []string {
+			e.Items[0] += "!"
+			return e.Items
+		}))
+	}
+	one, two := view(), view()
+	if _, err := d.Read(t.Context(), one, two); err != nil || one.State()[0] != "a!" || two.State()[0] != "a!" {
+		t.Errorf("%v, %v, %v", one.State(), two.State(), err)
+	}
+}
+
+func TestAViewOfAnyEventSaysWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	events := []dcb.Event{{Type: "Opened", Tags: []string{"account:a"}}, {Type: "Strange", Tags: []string{"account:a"}}}
+	if _, err := store.Append(t.Context(), events, nil); err != nil {
+		t.Fatal(err)
+	}
+	record(t, store, Deposited{"a", 2}, Deposited{"b", 3})
+	view := func() *decide.View[string] {
+		return decide.NewView("",
+			decide.OnAny(func(s string, event any) string { return s + reflect.TypeOf(event).Name() + " " }),
+			decide.On(func(s string, e Deposited) string { return s + fmt.Sprint(e.Amount) }),
+		).Tagged("account", "a")
+	}
+	d := decide.New(store, bank, nil)
+	if _, err := d.Read(t.Context(), view()); !errors.Is(err, decide.ErrUnknownType) || !strings.Contains(err.Error(), `"Strange"`) {
+		t.Errorf("%v; want an unknown type, named", err)
+	}
+	skipping := view().SkipUnknown()
+	if _, err := d.Read(t.Context(), skipping); err != nil || skipping.State() != "Opened 2" {
+		t.Errorf("%q, %v", skipping.State(), err)
+	}
+}
+
+func TestDataThatCannotBeReadIsTold(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	record(t, store, Deposited{"a", 1})
+	if _, err := store.Append(t.Context(), []dcb.Event{{Type: "Deposited", Data: []byte("{")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	all := deposits()
+	d := decide.New(store, bank, nil)
+	for range 2 { // and again: what was folded before is not folded twice
+		_, err := d.Read(t.Context(), all)
+		if err == nil || !strings.Contains(err.Error(), "position 2") || !strings.Contains(err.Error(), "Deposited") || all.State() != 1 {
+			t.Errorf("%d, %v", all.State(), err)
+		}
+	}
+}
+
+func TestOneDeciderServesManyGoroutines(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	d := decide.New(store, bank, nil)
+	decidetest.CheckGapless(t, 1, 64, func(ctx context.Context) (n int, err error) {
+		all := deposits()
+		_, err = d.Do(ctx, func() ([]any, error) {
+			n = all.State() + 1
+			return decide.Events(Deposited{"a", n}), nil
+		}, all, balance("a"))
+		return n, err
+	})
+	sum := balance("a")
+	if _, err := d.Read(t.Context(), sum); err != nil || sum.State() != 64*65/2 {
+		t.Errorf("the balance is %d, %v", sum.State(), err)
+	}
+}

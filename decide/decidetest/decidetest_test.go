@@ -1,0 +1,163 @@
+package decidetest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/decide/decidetest"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+type Bought struct {
+	Thing string `json:"thing" dcb:"thing"`
+	Price int    `json:"price"`
+}
+
+type Lost struct {
+	Thing string `json:"thing" dcb:"thing"`
+}
+
+var codec = decide.NewCodec(decide.Type[Bought]("Bought"), decide.Type[Lost]("Lost"))
+
+// recorder is a test that may fail without failing.
+type recorder struct {
+	testing.TB
+	said strings.Builder
+}
+
+func (r *recorder) Helper() {}
+
+func (r *recorder) Errorf(format string, args ...any) { fmt.Fprintf(&r.said, format+"\n", args...) }
+
+func record(t *testing.T, store dcb.Store, events ...any) error {
+	t.Helper()
+	_, err := decide.New(store, codec, nil).Record(t.Context(), events...)
+	return err
+}
+
+func TestAStoryThatIsAsToldSaysNothing(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	r := &recorder{TB: t}
+	s := decidetest.New(r, codec, nil)
+	s.Given(Bought{"pen", 1})
+	s.When(record(t, s.Store, Bought{"ink", 2}, Lost{"pen"})).Then(Bought{"ink", 2}, Lost{"pen"})
+	s.When(nil).Then()
+	s.When(fmt.Errorf("for a reason: %w", refused)).ThenError(refused)
+	s.When(refused).ThenRefused("refused")
+	s.Given(Lost{"ink"})
+	s.When(nil).Then()
+	if r.said.Len() > 0 {
+		t.Errorf("it says:\n%s", &r.said)
+	}
+}
+
+func TestADifferenceIsToldAsAPersonWould(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		tell func(s *decidetest.Scenario)
+		says []string
+	}{
+		{"another value", func(s *decidetest.Scenario) {
+			s.When(record(t, s.Store, Lost{"pen"}, Bought{"ink", 2})).Then(Lost{"pen"}, Bought{"ink", 3})
+		}, []string{"as wanted: Lost{Thing:pen}", "want: Bought{Thing:ink Price:3}", "got:  Bought{Thing:ink Price:2}", "Price: want 3, got 2"}},
+		{
+			"another type", func(s *decidetest.Scenario) { s.When(record(t, s.Store, Lost{"pen"})).Then(Bought{"pen", 1}) },
+			[]string{"want: Bought{Thing:pen Price:1}", "got:  Lost{Thing:pen}"},
+		},
+		{"too few", func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"pen"}) }, []string{"missing:  Lost{Thing:pen}"}},
+		{"too many", func(s *decidetest.Scenario) { s.When(record(t, s.Store, Lost{"pen"})).Then() }, []string{"too much: Lost{Thing:pen}"}},
+		{"an error", func(s *decidetest.Scenario) { s.When(errors.New("no ink")).Then(Lost{"pen"}) }, []string{"failed: no ink", "want: Lost{Thing:pen}"}},
+		{"no error", func(s *decidetest.Scenario) { s.When(nil).ThenRefused("no ink") }, []string{"no error", `error "no ink"`}},
+		{"another error", func(s *decidetest.Scenario) { s.When(errors.New("no pen")).ThenError(errors.New("no ink")) }, []string{`error "no pen"`, `error "no ink"`}},
+		{"an error, and events all the same", func(s *decidetest.Scenario) {
+			_ = record(t, s.Store, Lost{"pen"})
+			s.When(errors.New("no ink")).ThenRefused("no ink")
+		}, []string{"too much: Lost{Thing:pen}"}},
+	} {
+		r := &recorder{TB: t}
+		c.tell(decidetest.New(r, codec, nil))
+		for _, says := range c.says {
+			if !strings.Contains(r.said.String(), says) {
+				t.Errorf("%s: %q is missing in:\n%s", c.name, says, &r.said)
+			}
+		}
+	}
+}
+
+func TestGivenEventsHaveTheAgeThatTheyAreGiven(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	s := decidetest.New(t, codec, store)
+	began := s.Now()
+	s.GivenAgo(3*time.Hour, Lost{"a"}, Lost{"b"}).GivenAgo(time.Hour, Lost{"c"}).Given(Lost{"d"})
+	s.Advance(time.Minute)
+	s.When(record(t, s.Store, Lost{"e"})).Then(Lost{"e"})
+	all, err := s.Store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, age := range []time.Duration{3*time.Hour + time.Minute, 3*time.Hour + time.Minute, time.Hour + time.Minute, time.Minute, 0} {
+		if got := s.Now().Sub(all.Events[i].RecordedAt); got != age {
+			t.Errorf("event %d is %v old; want %v", i, got, age)
+		}
+	}
+	if s.Now() != began.Add(time.Minute) {
+		t.Errorf("the clock moved from %v to %v", began, s.Now())
+	}
+}
+
+func call(err error) decidetest.Call { return func(context.Context) error { return err } }
+
+func TestTheRacesFindWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	numbers := func(next ...int) func(context.Context) (int, error) {
+		each := make(chan int, len(next))
+		for _, n := range next {
+			each <- n
+		}
+		return func(context.Context) (int, error) { return <-each, nil }
+	}
+	at := func(position dcb.Position) func(context.Context) (dcb.Position, error) {
+		return func(context.Context) (dcb.Position, error) { return position, nil }
+	}
+	conflicting := decidetest.Count(memstore.New(nil))
+	conflict := func(ctx context.Context) error {
+		event := []dcb.Event{{Type: "A"}}
+		_, err := conflicting.Append(ctx, event, nil)
+		_, _ = conflicting.Append(ctx, event, &dcb.AppendCondition{FailIfEventsMatch: dcb.All()})
+		return err
+	}
+	for _, c := range []struct {
+		name  string
+		wrong bool
+		check func(r *recorder)
+	}{
+		{"one winner", false, func(r *recorder) { decidetest.CheckWinners(r, 1, refused, call(nil), call(refused)) }},
+		{"two winners", true, func(r *recorder) { decidetest.CheckWinners(r, 1, refused, call(nil), call(nil)) }},
+		{"no winner", true, func(r *recorder) { decidetest.CheckWinners(r, 1, refused, call(refused)) }},
+		{"another error", true, func(r *recorder) { decidetest.CheckWinners(r, 1, refused, call(nil), call(dcb.ErrConflict)) }},
+		{"no gap", false, func(r *recorder) { decidetest.CheckGapless(r, 1, 3, numbers(2, 3, 1)) }},
+		{"a gap", true, func(r *recorder) { decidetest.CheckGapless(r, 1, 3, numbers(2, 4, 1)) }},
+		{"a number twice", true, func(r *recorder) { decidetest.CheckGapless(r, 1, 3, numbers(1, 2, 2)) }},
+		{"one position", false, func(r *recorder) { decidetest.CheckOnce(r, at(4), at(4)) }},
+		{"two positions", true, func(r *recorder) { decidetest.CheckOnce(r, at(4), at(5)) }},
+		{"no position", true, func(r *recorder) { decidetest.CheckOnce(r, at(0), at(0)) }},
+		{"no conflict", false, func(r *recorder) { decidetest.CheckUnrelated(r, conflicting, call(nil), call(nil)) }},
+		{"a conflict", true, func(r *recorder) { decidetest.CheckUnrelated(r, conflicting, conflict) }},
+		{"an error", true, func(r *recorder) { decidetest.CheckUnrelated(r, conflicting, call(refused)) }},
+	} {
+		r := &recorder{TB: t}
+		if c.check(r); (r.said.Len() > 0) != c.wrong {
+			t.Errorf("%s: it says %q", c.name, &r.said)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package decide_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// noisy records something before every read and every append, so that no two calls see the same store. It is for one goroutine.
+type noisy struct {
+	dcb.Store
+	random  *rand.Rand
+	history []any // all that is recorded
+}
+
+func (n *noisy) noise(ctx context.Context) error {
+	events := 0
+	if len(n.history) > 8000 {
+		return nil // or reading it all, in pages between which more is recorded, would never end
+	}
+	switch n.random.IntN(16) {
+	case 0, 1, 2, 3:
+		events = n.random.IntN(3)
+	case 4:
+		events = n.random.IntN(700) // further than views may lie apart and still be read together
+	}
+	for range events {
+		event := randomEvent(n.random)
+		encoded, err := bank.Encode(event)
+		if err == nil {
+			_, err = n.Store.Append(ctx, []dcb.Event{encoded}, nil)
+		}
+		if err != nil {
+			return err
+		}
+		n.history = append(n.history, event)
+	}
+	return nil
+}
+
+func randomEvent(random *rand.Rand) any {
+	account := func() string { return fmt.Sprint(random.IntN(5)) }
+	switch random.IntN(3) {
+	case 0:
+		return Opened{account()}
+	case 1:
+		return Deposited{account(), random.IntN(9)}
+	default:
+		return Transferred{account(), account(), random.IntN(9)}
+	}
+}
+
+func (n *noisy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if err := n.noise(ctx); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	return n.Store.Read(ctx, q, opts)
+}
+
+// Append records Opened{"9"}, which no view looks at.
+func (n *noisy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := n.noise(ctx); err != nil {
+		return 0, err
+	}
+	position, err := n.Store.Append(ctx, events, condition)
+	if err == nil {
+		n.history = append(n.history, Opened{"9"})
+	}
+	return position, err
+}
+
+// probe is a view, and another way to find out what it should see.
+type probe struct {
+	name    string
+	view    *decide.View[int]
+	selects func(event any) bool
+	fold    func(state int, event any) int
+}
+
+func balanceProbe(name string, view *decide.View[int], account string) probe {
+	return probe{name + " " + account, view, func(event any) bool {
+		switch e := event.(type) {
+		case Deposited:
+			return e.Account == account
+		case Transferred:
+			return e.From == account || e.To == account
+		}
+		return false
+	}, func(b int, event any) int {
+		switch e := event.(type) {
+		case Deposited:
+			return b + e.Amount
+		case Transferred:
+			if e.From != e.To {
+				b += map[string]int{e.From: -e.Amount, e.To: e.Amount}[account]
+			}
+		}
+		return b
+	}}
+}
+
+func isDeposit(event any) bool {
+	_, ok := event.(Deposited)
+	return ok
+}
+
+func depositsProbe(name string, view *decide.View[int]) probe {
+	return probe{name, view, isDeposit, func(n int, _ any) int { return n + 1 }}
+}
+
+func lastProbe(name string, view *decide.View[int]) probe {
+	return probe{name, view, isDeposit, func(_ int, event any) int { return event.(Deposited).Amount }}
+}
+
+// want folds all events up to a head, beginning with what the view began with.
+func (p probe) want(initial int, history []any) int {
+	for _, event := range history {
+		if p.selects(event) {
+			initial = p.fold(initial, event)
+		}
+	}
+	return initial
+}
+
+// seed returns that of a random test: DCB_SEED, or a new one.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	if given, err := strconv.ParseUint(os.Getenv("DCB_SEED"), 10, 64); err == nil {
+		return given
+	}
+	return rand.Uint64()
+}
+
+// Whatever is recorded between the reads of one decision, all its views see one and the same moment: everything up to the head, and nothing
+// after it. Views that are new, kept, cached, and of the last event only are mixed at random, and judged by a plain loop. What
+// is appended then is recorded only if nothing that one of them looks at came since.
+func TestAllViewsSeeOneMoment(t *testing.T) {
+	t.Parallel()
+	from := seed(t)
+	random := rand.New(rand.NewPCG(from, 0))
+	store := &noisy{Store: memstore.New(nil), random: random}
+	d := decide.New(store, bank, nil)
+	cached := decide.Cached(3, balance)
+	cachedLast := decide.Cached(2, func(string) *decide.View[int] { return lastDeposit() })
+	kept := []probe{
+		balanceProbe("kept", balance("0"), "0"), balanceProbe("kept", balance("1"), "1"),
+		depositsProbe("kept deposits", deposits()), lastProbe("kept last", lastDeposit()),
+	}
+	draw := func() probe {
+		account := fmt.Sprint(random.IntN(5))
+		switch random.IntN(6) {
+		case 0:
+			return balanceProbe("new", balance(account), account)
+		case 1:
+			return balanceProbe("cached", cached(account), account)
+		case 2:
+			return depositsProbe("new deposits", deposits())
+		case 3:
+			return lastProbe("new last", lastDeposit())
+		case 4:
+			return lastProbe("cached last", cachedLast(account))
+		default:
+			return kept[random.IntN(len(kept))]
+		}
+	}
+	for round := range 80 {
+		var probes []probe
+		var views []decide.AnyView
+		for range 1 + random.IntN(4) {
+			p := draw()
+			probes, views = append(probes, p), append(views, p.view)
+		}
+		head, err := d.Read(t.Context(), views...)
+		if err != nil {
+			t.Fatalf("DCB_SEED=%d: %v", from, err)
+		}
+		moment := store.history[:head]
+		for _, p := range probes {
+			initial := 0
+			if p.fold(7, Deposited{Amount: -1}) == -1 {
+				initial = -1 // that of the last deposit
+			}
+			if got, want := p.view.State(), p.want(initial, moment); got != want {
+				t.Fatalf("DCB_SEED=%d: round %d, %s: %d at position %d; want %d", from, round, p.name, got, head, want)
+			}
+		}
+		_, err = d.Append(t.Context(), decide.Events(Opened{"9"}), views...)
+		changed := false
+		for _, event := range store.history[head:] {
+			for _, p := range probes {
+				changed = changed || p.selects(event)
+			}
+		}
+		if (err != nil) != changed {
+			t.Fatalf("DCB_SEED=%d: round %d: append at head %d: %v; something that the views look at came since: %t", from, round, head, err, changed)
+		}
+	}
+}

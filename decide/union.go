@@ -1,0 +1,76 @@
+package decide
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dcbstore/dcb"
+)
+
+// few is up to how many items each is compared with each. Nearly every decision has fewer views.
+const few = 16
+
+// union returns the query that selects what any of the views selects. Equal items are there once, and items with equal tags are one,
+// with the types of all.
+func union(views []AnyView) dcb.Query {
+	if len(views) == 1 {
+		return dcb.Query{views[0].common().item}
+	}
+	query := make(dcb.Query, 0, len(views))
+	places := placesOf(len(views))
+	for _, v := range views {
+		item := v.common().item
+		if at := places.find(query, item.Tags); at >= 0 {
+			query[at].Types = joined(query[at].Types, item.Types)
+		} else {
+			query = append(query, item)
+		}
+	}
+	return query
+}
+
+// joined returns what types and more select together, where no types are all types. It may write beyond the length of types: those of
+// views have no room there.
+func joined(types, more []string) []string {
+	if len(types) == 0 || len(more) == 0 {
+		return nil
+	}
+	for _, name := range more {
+		if slices.Contains(types, name) {
+			continue
+		}
+		if len(types) == cap(types) {
+			types = append(make([]string, 0, 2*len(types)+2), types...)
+		}
+		types = append(types, name)
+	}
+	return types
+}
+
+// places finds the item with given tags in a query that grows. The tags of an item are sorted.
+type places map[string]int
+
+func placesOf(views int) places {
+	if views <= few {
+		return nil
+	}
+	return make(places, views)
+}
+
+// find returns the place of the item with these tags, or -1, and takes it then that the item is added.
+func (p places) find(query dcb.Query, tags []string) int {
+	if p == nil {
+		for i := range query {
+			if slices.Equal(query[i].Tags, tags) {
+				return i
+			}
+		}
+		return -1
+	}
+	key := strings.Join(tags, "\x00") // which no tag contains
+	if at, ok := p[key]; ok {
+		return at
+	}
+	p[key] = len(query)
+	return -1
+}

@@ -1,0 +1,318 @@
+package decide
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+)
+
+// AnyView is a view of any state, or what [Once] returns: something that a decision looks at. Only this package has them.
+type AnyView interface {
+	common() *part
+	// bind looks up the types that are handled, and sets the item.
+	bind(c *Codec) error
+	fold(in *incoming) error
+	// restore, publish and forget are about what Cached keeps; forget reports whether it could.
+	restore(d *Decider)
+	publish()
+	forget() bool
+}
+
+// part is what all kinds of views have in common.
+type part struct {
+	err     error         // of the program: what is wrong with how the view was made
+	item    dcb.QueryItem // its types are there once there is a decider; its tags are sorted
+	fewTags [2]string     // room for tags
+	decider *Decider      // that uses it; nil as long as none did
+
+	// Every event up to seen that item selects is folded in, and none after it.
+	seen     dcb.Position
+	inUse    atomic.Bool // by a decision
+	onlyLast bool
+	read     bool // at least once
+	folding  bool // while a handler runs
+}
+
+func (p *part) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// tag adds a tag to those that an event must have. They stay sorted, each once.
+func (p *part) tag(tag string) {
+	if p.decider != nil {
+		p.fail(errors.New("a view gets a tag after it was used; its boundary is fixed then"))
+		return
+	}
+	if p.item.Tags == nil {
+		p.item.Tags = append(p.fewTags[:0], tag)
+		return
+	}
+	if at, found := slices.BinarySearch(p.item.Tags, tag); !found {
+		p.item.Tags = slices.Insert(p.item.Tags, at, tag)
+	}
+}
+
+// View answers one question that a rule asks, as a state that is folded from events: those of the types that it has handlers for, and
+// with all of the tags that it was given. Without tags it is about all events of those types.
+//
+// A view belongs to one goroutine: make one for each decision; they are cheap. One that is used again is brought
+// to the head by reading what came since, and [Cached] keeps views for all goroutines.
+type View[S any] struct {
+	part
+	state       S
+	initial     S
+	handlers    []Handler[S]
+	fewHandlers [2]Handler[S] // room for handlers
+	slot        *slot[S]      // where Cached keeps it, or nil
+	skipUnknown bool
+	restored    bool // from slot, so that initial is as it was made
+	folded      bool // something, since it was restored or published
+}
+
+// NewView returns a view that begins with the initial state. There is at most one handler for a type of event. What is wrong with a
+// view, such as a type that the codec does not know, an empty tag, or no handlers at all, is the error of the decision that it is used in.
+func NewView[S any](initial S, handlers ...Handler[S]) *View[S] {
+	v := &View[S]{state: initial, initial: initial}
+	v.handlers = append(v.fewHandlers[:0], handlers...)
+	if len(handlers) == 0 {
+		v.fail(errors.New("a view has no handlers"))
+	}
+	return v
+}
+
+// Tagged narrows the view to events with the tag KEY:VALUE, and returns it. The value is a string, an integer, a UUID, anything whose
+// underlying type is one of the first two, or a [TagValuer]; it must not be empty. Called again it narrows further:
+// an event must have all of the tags.
+func (v *View[S]) Tagged(key string, value any) *View[S] {
+	tag, err := makeTag(key, value)
+	if err != nil {
+		v.fail(fmt.Errorf("tag of a view: %w", err))
+		return v
+	}
+	v.tag(tag)
+	return v
+}
+
+// WithTags is [View.Tagged] for tags that are complete already, such as those of a Tags method.
+func (v *View[S]) WithTags(tags ...string) *View[S] {
+	for _, tag := range tags {
+		if err := checkTag(tag); err != nil {
+			v.fail(fmt.Errorf("tag of a view: %w", err))
+			return v
+		}
+		v.tag(tag)
+	}
+	return v
+}
+
+// OnlyLast makes the newest event decide alone: its handler gets the initial state, and only that event is read. It is for what says
+// all by itself, like a number that counts on. The handler must not change what the initial state holds. It returns the view.
+func (v *View[S]) OnlyLast() *View[S] {
+	v.onlyLast = true
+	return v
+}
+
+// SkipUnknown makes a view with a handler for any event ([OnAny]) pass over types that the codec does not know, which are an error otherwise. It
+// returns the view.
+func (v *View[S]) SkipUnknown() *View[S] {
+	v.skipUnknown = true
+	return v
+}
+
+// State returns the state at the head that the view was last brought to; the initial state before. It is meant for the function of the
+// decision.
+func (v *View[S]) State() S { return v.state }
+
+// Views returns its arguments, of one type, as they are passed to [Decider.Do]: for decisions that look at as many things as come.
+func Views[S any](views ...*View[S]) []AnyView {
+	all := make([]AnyView, len(views))
+	for i, v := range views {
+		all[i] = v
+	}
+	return all
+}
+
+// Recorded is what the store knows of an event.
+type Recorded struct {
+	// Position is the event's place in the sequence.
+	Position dcb.Position
+	// At is when it was recorded, by the store's clock.
+	At time.Time
+	// ID is the event's own; zero if it has none.
+	ID uuid.UUID
+
+	metadata map[string]string
+}
+
+// Metadata returns what the event's metadata has under key, "" if nothing.
+func (r Recorded) Metadata(key string) string { return r.metadata[key] }
+
+// Handler folds events of one type into a state. [On], [OnRecorded] and [OnAny] make one.
+type Handler[S any] struct{ folder[S] }
+
+// folder is the function of a handler. Its kinds are no larger than a pointer, so that a view can be made without allocating for each handler.
+type folder[S any] interface {
+	// handles returns the Go type of the events, nil for any.
+	handles() reflect.Type
+	// fold gets the event as a pointer to its Go type.
+	fold(state S, in *incoming, event any) S
+}
+
+type (
+	folderOf[S, E any]       struct{ fn func(S, E) S }
+	recordedFolder[S, E any] struct{ fn func(S, E, Recorded) S }
+	anyFolder[S any]         struct{ fn func(S, any) S }
+)
+
+func (folderOf[S, E]) handles() reflect.Type       { return reflect.TypeFor[E]() }
+func (recordedFolder[S, E]) handles() reflect.Type { return reflect.TypeFor[E]() }
+func (anyFolder[S]) handles() reflect.Type         { return nil }
+
+func (f folderOf[S, E]) fold(state S, _ *incoming, event any) S { return f.fn(state, *event.(*E)) }
+
+func (f recordedFolder[S, E]) fold(state S, in *incoming, event any) S {
+	return f.fn(state, *event.(*E), in.recorded())
+}
+
+func (f anyFolder[S]) fold(state S, in *incoming, event any) S {
+	return f.fn(state, in.typ.value(event))
+}
+
+// On makes a handler of a function that returns the state after an event. It must depend on nothing but its arguments, and may keep
+// and change what it is given: the state is the view's own, and an event that can be changed is decoded for each view.
+func On[S, E any](fn func(state S, event E) S) Handler[S] {
+	return Handler[S]{folderOf[S, E]{fn}}
+}
+
+// OnRecorded is [On] for functions that ask when the event was recorded, or for its metadata. How long ago that is, is for the
+// decision to ask: a state that is kept does not grow older by itself.
+func OnRecorded[S, E any](fn func(state S, event E, recorded Recorded) S) Handler[S] {
+	return Handler[S]{recordedFolder[S, E]{fn}}
+}
+
+// OnAny is [On] for all types of events for which the view has no handler of its own. The view then looks at every event with its tags, of
+// whatever type: the event is a value of one of the codec's types.
+func OnAny[S any](fn func(state S, event any) S) Handler[S] {
+	return Handler[S]{anyFolder[S]{fn}}
+}
+
+func (v *View[S]) common() *part {
+	if v == nil {
+		return nil
+	}
+	return &v.part
+}
+
+func (v *View[S]) bind(c *Codec) error {
+	var types []string
+	forAny := false
+	for i := range v.handlers {
+		if v.handlers[i].folder == nil {
+			return errors.New("one of a view's handlers is empty; On makes them")
+		}
+		handles := v.handlers[i].handles()
+		for _, other := range v.handlers[:i] {
+			if other.handles() == handles {
+				return fmt.Errorf("a view has two handlers for %v", handles)
+			}
+		}
+		if handles == nil {
+			forAny = true
+			continue
+		}
+		typ := c.byGo[handles]
+		if typ == nil {
+			return fmt.Errorf("a view handles %v, which is not in the codec", handles)
+		}
+		if i == 0 {
+			types = typ.alone
+			continue
+		}
+		if i == 1 {
+			types = append(make([]string, 0, len(v.handlers)), types...)
+		}
+		types = append(types, typ.name)
+	}
+	if forAny {
+		types = nil
+	}
+	if forAny && v.skipUnknown && v.onlyLast {
+		return errors.New("a view cannot skip what it does not know and look only at the last; that may be what it does not know")
+	}
+	v.item.Types, v.item.Tags = slices.Clip(types), slices.Clip(v.item.Tags)
+	return nil
+}
+
+func (v *View[S]) fold(in *incoming) error {
+	h := v.handler(in.typ)
+	if h == nil {
+		if in.typ != nil || v.skipUnknown {
+			return nil
+		}
+		return unknownType(in.event.Type)
+	}
+	event, err := in.decode()
+	if err != nil {
+		return err
+	}
+	state := v.state
+	if v.onlyLast {
+		state = v.initial
+	}
+	v.folding = true // and so it stays if the handler panics
+	v.state = h.fold(state, in, event)
+	v.folding = false
+	v.folded = true
+	return nil
+}
+
+// handler returns the handler for events of a type, nil if there is none. Any is not for types that the codec does not know.
+func (v *View[S]) handler(typ *eventType) *Handler[S] {
+	if typ == nil {
+		return nil
+	}
+	var forAny *Handler[S]
+	for i := range v.handlers {
+		switch h := &v.handlers[i]; h.handles() {
+		case typ.goType:
+			return h
+		case nil:
+			forAny = h
+		}
+	}
+	return forAny
+}
+
+// incoming is an event that is being folded into views.
+type incoming struct {
+	codec  *Codec
+	event  *dcb.SequencedEvent
+	typ    *eventType // nil if the codec does not know it
+	shared any        // the event decoded, if that can be shared
+}
+
+// decode returns a pointer to the event as a value of its Go type.
+func (in *incoming) decode() (any, error) {
+	if in.shared != nil {
+		return in.shared, nil
+	}
+	decoded, err := in.typ.decode(in.codec.encoding, &in.event.Event)
+	if err == nil && in.typ.plain {
+		in.shared = decoded
+	}
+	return decoded, err
+}
+
+func (in *incoming) recorded() Recorded {
+	e := in.event
+	return Recorded{Position: e.Position, At: e.RecordedAt, ID: e.ID, metadata: e.Metadata}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+var benchStores = map[string]func(b *testing.B) dcb.Store{
+	"memory":    func(*testing.B) dcb.Store { return memstore.New(nil) },
+	"directory": inDirectory,
+}
+
+func inDirectory(b *testing.B) dcb.Store {
+	b.Helper()
+	store, err := diskstore.Open(b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { store.Close() })
+	return store
+}
+
+// turnDecisions are made by one side before it is the other's turn.
+const turnDecisions = 100
+
+// stopwatch has the time that one side took for each of its turns.
+type stopwatch struct{ turns []time.Duration }
+
+func (s *stopwatch) turn(b *testing.B, one func(b *testing.B)) {
+	b.Helper()
+	began := time.Now()
+	for range turnDecisions {
+		one(b)
+	}
+	s.turns = append(s.turns, time.Since(began)/turnDecisions)
+}
+
+// report reports the median time of a decision, and that of the fastest turn, which others on the machine disturbed least.
+func (s *stopwatch) report(b *testing.B, name string) {
+	b.Helper()
+	slices.Sort(s.turns)
+	b.ReportMetric(float64(s.turns[len(s.turns)/2]), name+"-median-ns")
+	b.ReportMetric(float64(s.turns[0]), name+"-least-ns")
+}
+
+// compare reports both, and how many times what the second takes is taken by the first.
+func compare(b *testing.B, first *stopwatch, firstName string, second *stopwatch, secondName string) {
+	b.Helper()
+	first.report(b, firstName)
+	second.report(b, secondName)
+	b.ReportMetric(float64(first.turns[len(first.turns)/2])/float64(second.turns[len(second.turns)/2]), "ratio-of-medians")
+	b.ReportMetric(float64(first.turns[0])/float64(second.turns[0]), "ratio-of-least")
+}
+
+// side subscribes students to courses, four to each.
+type side struct {
+	stopwatch
+	store   dcb.Store
+	courses courses
+	decided bool
+	n       int
+}
+
+func newSide(b *testing.B, store dcb.Store, decided bool) *side {
+	b.Helper()
+	return &side{store: store, courses: open(store), decided: decided}
+}
+
+func (s *side) turn(b *testing.B) {
+	b.Helper()
+	s.stopwatch.turn(b, s.one)
+}
+
+// one makes one decision; every fourth also has a course defined for it, in the same way on both sides.
+func (s *side) one(b *testing.B) {
+	b.Helper()
+	ctx := b.Context()
+	course, student := "c"+strconv.Itoa(s.n/4), "s"+strconv.Itoa(s.n)
+	if s.n%4 == 0 {
+		event, err := events.Encode(CourseDefined{course, 10})
+		if err == nil {
+			_, err = s.store.Append(ctx, []dcb.Event{event}, nil)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	s.n++
+	var err error
+	if s.decided {
+		err = s.courses.subscribe(ctx, student, course)
+	} else {
+		err = byHand(ctx, s.store, student, course)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// hot subscribes one student after the other to one course.
+type hot struct {
+	stopwatch
+	decide *decide.Decider
+	taken  func(course string) *decide.View[int]
+	n      int
+}
+
+func newHot(b *testing.B, subscribed int, cached bool) *hot {
+	b.Helper()
+	h := &hot{decide: decide.New(memstore.New(nil), events, nil), taken: seatsTaken}
+	if cached {
+		h.taken = decide.Cached(100, seatsTaken)
+	}
+	for range subscribed {
+		if _, err := h.decide.Record(b.Context(), h.next()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	h.one(b)
+	return h
+}
+
+func (h *hot) next() StudentSubscribedToCourse {
+	h.n++
+	return StudentSubscribedToCourse{"s" + strconv.Itoa(h.n), "c1"}
+}
+
+func (h *hot) turn(b *testing.B) {
+	b.Helper()
+	h.stopwatch.turn(b, h.one)
+}
+
+// one looks at all students of the course, and subscribes a student to another.
+func (h *hot) one(b *testing.B) {
+	b.Helper()
+	view := h.taken("c1")
+	_, err := h.decide.Do(b.Context(), func() ([]any, error) {
+		if view.State() < 1 {
+			b.Error("nobody is there")
+		}
+		return decide.Events(StudentSubscribedToCourse{"s1", "c2"}), nil
+	}, view)
+	if err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/decide/decidetest"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// byHand is courses.subscribe made of the store's own calls: the same query, the same events with the same JSON and an ID each, the
+// same condition, the same answers.
+func byHand(ctx context.Context, store dcb.Store, student, course string) error {
+	courseTag, studentTag := "course:"+course, "student:"+student
+	boundary := dcb.Query{
+		{Types: []string{"CourseDefined", "CourseCapacityChanged", "StudentSubscribedToCourse"}, Tags: []string{courseTag}},
+		{Types: []string{"StudentSubscribedToCourse"}, Tags: []string{courseTag, studentTag}},
+		{Types: []string{"StudentSubscribedToCourse"}, Tags: []string{studentTag}},
+	}
+	for {
+		seen, err := store.Read(ctx, boundary, dcb.ReadOptions{})
+		if err != nil {
+			return err
+		}
+		exists, already := false, false
+		capacity, taken, mine := 0, 0, 0
+		for i := range seen.Events {
+			switch event := &seen.Events[i]; event.Type {
+			case "CourseDefined":
+				var e CourseDefined
+				if err := json.Unmarshal(event.Data, &e); err != nil {
+					return err
+				}
+				exists, capacity = true, e.Capacity
+			case "CourseCapacityChanged":
+				var e CourseCapacityChanged
+				if err := json.Unmarshal(event.Data, &e); err != nil {
+					return err
+				}
+				capacity = e.NewCapacity
+			case "StudentSubscribedToCourse":
+				var e StudentSubscribedToCourse
+				if err := json.Unmarshal(event.Data, &e); err != nil {
+					return err
+				}
+				ofCourse, ofStudent := slices.Contains(event.Tags, courseTag), slices.Contains(event.Tags, studentTag)
+				if ofCourse {
+					taken++
+				}
+				if ofStudent {
+					mine++
+				}
+				already = already || ofCourse && ofStudent
+			}
+		}
+		switch {
+		case !exists:
+			return refused("Course %q does not exist", course)
+		case taken >= capacity:
+			return refused("Course %q is already fully booked", course)
+		case already:
+			return refused("Student already subscribed to this course")
+		case mine >= maxCourses:
+			return refused("Student already subscribed to %d courses", maxCourses)
+		}
+		data, err := json.Marshal(StudentSubscribedToCourse{student, course})
+		if err != nil {
+			return err
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		subscribed := dcb.Event{Type: "StudentSubscribedToCourse", Tags: []string{studentTag, courseTag}, Data: data, ID: id}
+		_, err = store.Append(ctx, []dcb.Event{subscribed}, &dcb.AppendCondition{FailIfEventsMatch: boundary, After: seen.Head})
+		if !errors.Is(err, dcb.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// BenchmarkSubscribe compares the two, in turns of a hundred decisions, so that both sides have the same machine and stores of the same size:
+// each decision reads five events and appends one. It reports the time of either side for a decision, and their ratio: by the
+// medians, and by the fastest turns.
+func BenchmarkSubscribe(b *testing.B) {
+	for name, open := range benchStores {
+		b.Run(name, func(b *testing.B) {
+			decided, handed := newSide(b, open(b), true), newSide(b, open(b), false)
+			b.ReportAllocs()
+			for b.Loop() {
+				decided.turn(b)
+				handed.turn(b)
+			}
+			compare(b, &decided.stopwatch, "decide", &handed.stopwatch, "by-hand")
+		})
+	}
+}
+
+// BenchmarkOneSide is one side alone, for profiles.
+func BenchmarkOneSide(b *testing.B) {
+	for name, decided := range map[string]bool{"decide": true, "by hand": false} {
+		b.Run(name, func(b *testing.B) {
+			s := newSide(b, memstore.New(nil), decided)
+			b.ReportAllocs()
+			for b.Loop() {
+				s.one(b)
+			}
+		})
+	}
+}
+
+// BenchmarkCached compares decisions on a course with 10 students and on one with 10,000, with cached views, in turns. Each decision
+// subscribes one more student.
+func BenchmarkCached(b *testing.B) {
+	for _, cached := range []bool{true, false} {
+		b.Run(fmt.Sprintf("cached=%t", cached), func(b *testing.B) {
+			few, many := newHot(b, 10, cached), newHot(b, 10_000, cached)
+			for b.Loop() {
+				few.turn(b)
+				many.turn(b)
+			}
+			compare(b, &many.stopwatch, "10000-events", &few.stopwatch, "10-events")
+		})
+	}
+}
+
+// BenchmarkHot lets 64 callers subscribe students to one course at once, and reports what their conflicts cost.
+func BenchmarkHot(b *testing.B) {
+	for name, open := range benchStores {
+		b.Run(name, func(b *testing.B) {
+			store := decidetest.Count(open(b))
+			d := decide.New(store, events, nil)
+			taken := decide.Cached(1, seatsTaken)
+			var next atomic.Int64
+			b.SetParallelism(64 / 2) // of GOMAXPROCS=2
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					student, view := strconv.FormatInt(next.Add(1), 10), taken("c1")
+					_, err := d.Do(b.Context(), func() ([]any, error) {
+						return decide.Events(StudentSubscribedToCourse{student, "c1"}), nil
+					}, view)
+					if err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			decisions, attempts := float64(b.N), float64(store.Appends.Load())
+			b.ReportMetric(attempts/decisions, "attempts/decision")
+			b.ReportMetric(float64(store.Events.Load())/attempts, "events/attempt")
+		})
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide/decidetest"
+	"github.com/dcbstore/dcb/examples/internal/kinds"
+	"github.com/dcbstore/dcb/memstore"
+	"github.com/dcbstore/dcb/stores"
+)
+
+// childKey is set in a process that the tests start to send a command: to that key.
+const childKey = "DCB_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if key := os.Getenv(childKey); key != "" {
+		os.Exit(child(context.Background(), key))
+	}
+	os.Exit(kinds.Main(m))
+}
+
+// child sends a command many times to the store that DCB_STORE names, and prints the positions that it is answered with.
+func child(ctx context.Context, key string) int {
+	store, err := stores.FromEnv(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer store.Close()
+	for i := range 20 {
+		position, err := open(store).placeOnce(ctx, "o1", fmt.Sprint(key, "-", i))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		fmt.Println(position)
+	}
+	return 0
+}
+
+// The scenarios at dcb.events have no numbers.
+func TestScenarios(t *testing.T) {
+	t.Run("a token that was used", func(t *testing.T) {
+		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+			s := decidetest.New(t, events, store)
+			s.Given(OrderPlaced{"o12345", "11111"})
+			s.When(open(s.Store).place(t.Context(), "o54321", "11111")).ThenRefused("Re-submission")
+		})
+	})
+	t.Run("another token", func(t *testing.T) {
+		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+			s := decidetest.New(t, events, store)
+			s.Given(OrderPlaced{"o12345", "11111"})
+			s.When(open(s.Store).place(t.Context(), "o54321", "22222")).Then(OrderPlaced{"o54321", "22222"})
+		})
+	})
+	t.Run("a command that is sent again", func(t *testing.T) {
+		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+			s := decidetest.New(t, events, store)
+			o := open(s.Store)
+			first, err := o.placeOnce(t.Context(), "o1", "key")
+			s.When(err).Then(OrderPlaced{Order: "o1"})
+			again, err := o.placeOnce(t.Context(), "o2", "key")
+			s.When(err).Then()
+			if first != again {
+				t.Errorf("answered with position %d, and then %d", first, again)
+			}
+		})
+	})
+}
+
+func TestACommandSentByManyIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds.All() {
+		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
+			url := kind.NewURL(t)
+			handles := []dcb.Store{kinds.Open(t, url)}
+			if kind.Shared {
+				handles = append(handles, kinds.Open(t, url)) // as another process has it
+			}
+			var calls []func(ctx context.Context) (dcb.Position, error)
+			for i := range 16 {
+				o := open(handles[i%len(handles)])
+				calls = append(calls, func(ctx context.Context) (dcb.Position, error) { return o.placeOnce(ctx, fmt.Sprint("o", i), "key") })
+			}
+			decidetest.CheckOnce(t, calls...)
+			recorded, err := handles[0].Head(t.Context())
+			if recorded != 1 || err != nil {
+				t.Errorf("%d events were recorded, %v; want 1", recorded, err)
+			}
+		})
+	}
+}
+
+// Two processes send the same twenty commands at once.
+func TestTwoProcessesRecordACommandOnce(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds.All() {
+		if !kind.Shared {
+			continue
+		}
+		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
+			url := kind.NewURL(t)
+			store := kinds.Open(t, url)
+			var answers [2]strings.Builder
+			var processes [2]*exec.Cmd
+			for i := range processes {
+				p := exec.CommandContext(t.Context(), os.Args[0])
+				p.Env = append(os.Environ(), childKey+"=key", stores.Variable+"="+url)
+				p.Stdout, p.Stderr = &answers[i], os.Stderr
+				if err := p.Start(); err != nil {
+					t.Fatal(err)
+				}
+				processes[i] = p
+			}
+			for _, p := range processes {
+				if err := p.Wait(); err != nil {
+					t.Error(err)
+				}
+			}
+			recorded, err := store.Head(t.Context())
+			if recorded != 20 || err != nil || answers[0].String() != answers[1].String() {
+				t.Errorf("%d events, %v; want 20; the answers were %q and %q", recorded, err, &answers[0], &answers[1])
+			}
+		})
+	}
+}
+
+func TestTheProgramTellsItsStory(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))
+	want := "with the token: placed\nwith the token: refused: Re-submission\n" + strings.Repeat("with the key: placed at position 2\n", 2)
+	if out.String() != want {
+		t.Errorf("got:\n%swant:\n%s", &out, want)
+	}
+}

@@ -1,0 +1,131 @@
+package enrolment
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+)
+
+// Decided is the same application as [App], written with package decide. Compare [Decided.JoinCourse] with [App.JoinCourse]: what was a query, a
+// loop over events, a switch over their types and a loop over attempts is now five views and the rule. The events are the
+// same, so both can work on one store at the same time.
+type Decided struct {
+	lists  *App // what is only looked at is read as before
+	newID  func() string
+	decide *decide.Decider
+}
+
+var _ Enrolment = (*Decided)(nil)
+
+// NewDecided returns the application on store. Options may be nil.
+func NewDecided(store dcb.Store, opts *Options) *Decided {
+	app := New(store, opts)
+	return &Decided{lists: app, newID: app.newID, decide: decide.New(store, events, &decide.Options{Attempts: app.attempts})}
+}
+
+// The IDs are the tags themselves here, so methods give them, and the data holds what else there is to say.
+
+type studentRegistered struct {
+	ID StudentID `json:"-"`
+	student
+}
+
+func (e studentRegistered) Tags() []string { return []string{string(e.ID)} }
+
+type courseRegistered struct {
+	ID CourseID `json:"-"`
+	course
+}
+
+func (e courseRegistered) Tags() []string { return []string{string(e.ID)} }
+
+type studentJoinedCourse struct {
+	Student StudentID `json:"-"`
+	Course  CourseID  `json:"-"`
+}
+
+func (e studentJoinedCourse) Tags() []string { return []string{string(e.Student), string(e.Course)} }
+
+var events = decide.NewCodec(
+	decide.Type[studentRegistered](StudentRegistered),
+	decide.Type[courseRegistered](CourseRegistered),
+	decide.Type[studentJoinedCourse](StudentJoinedCourse),
+)
+
+// limit is how many courses a student may join, or how many places a course has; it is nil as long as nobody registered them.
+type limit *int
+
+func limitOf(student StudentID) *decide.View[limit] {
+	return decide.NewView(limit(nil),
+		decide.On(func(_ limit, e studentRegistered) limit { return &e.MaxCourses }),
+	).WithTags(string(student))
+}
+
+func placesOf(course CourseID) *decide.View[limit] {
+	return decide.NewView(limit(nil),
+		decide.On(func(_ limit, e courseRegistered) limit { return &e.Places }),
+	).WithTags(string(course))
+}
+
+// joins counts who joined what: with one tag, the courses of a student or the students of a course.
+func joins(tags ...string) *decide.View[int] {
+	return decide.NewView(0,
+		decide.On(func(n int, _ studentJoinedCourse) int { return n + 1 }),
+	).WithTags(tags...)
+}
+
+// RegisterStudent implements Enrolment.
+func (d *Decided) RegisterStudent(ctx context.Context, name string, maxCourses int) (StudentID, error) {
+	id := StudentID("student:" + d.newID())
+	return id, register(ctx, d, studentRegistered{id, student{name, maxCourses}}, limitOf(id))
+}
+
+// RegisterCourse implements Enrolment.
+func (d *Decided) RegisterCourse(ctx context.Context, name string, places int) (CourseID, error) {
+	id := CourseID("course:" + d.newID())
+	return id, register(ctx, d, courseRegistered{id, course{name, places}}, placesOf(id))
+}
+
+func register(ctx context.Context, d *Decided, registered interface{ Tags() []string }, before *decide.View[limit]) error {
+	_, err := d.decide.Do(ctx, func() ([]any, error) {
+		if before.State() != nil {
+			return nil, fmt.Errorf("%w: %s", ErrAlreadyRegistered, registered.Tags()[0])
+		}
+		return decide.Events(registered), nil
+	}, before)
+	return err
+}
+
+// JoinCourse implements Enrolment.
+func (d *Decided) JoinCourse(ctx context.Context, student StudentID, course CourseID) error {
+	limit, places := limitOf(student), placesOf(course)
+	courses, taken, already := joins(string(student)), joins(string(course)), joins(string(student), string(course))
+	_, err := d.decide.Do(ctx, func() ([]any, error) {
+		switch {
+		case already.State() > 0:
+			return nil, ErrAlreadyJoined
+		case limit.State() == nil:
+			return nil, ErrStudentNotFound
+		case places.State() == nil:
+			return nil, ErrCourseNotFound
+		case courses.State() >= *limit.State():
+			return nil, ErrTooManyCourses
+		case taken.State() >= *places.State():
+			return nil, ErrFullyBooked
+		}
+		return decide.Events(studentJoinedCourse{student, course}), nil
+	}, limit, places, courses, taken, already)
+	return err
+}
+
+// ListStudents implements Enrolment.
+func (d *Decided) ListStudents(ctx context.Context, course CourseID) ([]string, error) {
+	return d.lists.ListStudents(ctx, course)
+}
+
+// ListCourses implements Enrolment.
+func (d *Decided) ListCourses(ctx context.Context, student StudentID) ([]string, error) {
+	return d.lists.ListCourses(ctx, student)
+}

@@ -1,0 +1,118 @@
+package guide_test
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// memberJoined1 is how MemberJoined was recorded until there were other countries.
+type memberJoined1 struct {
+	Member string `json:"member"`
+	City   string `json:"city"`
+}
+
+type MemberJoined struct {
+	Member  string `json:"member" dcb:"member"`
+	City    string `json:"city"`
+	Country string `json:"country"`
+}
+
+var evolved = decide.NewCodec(
+	decide.Type[MemberJoined]("MemberJoined",
+		decide.Upcast(func(old memberJoined1) MemberJoined {
+			return MemberJoined{old.Member, old.City, "NL"}
+		}),
+	),
+)
+
+func Example_upcast() {
+	old := dcb.Event{Type: "MemberJoined", Data: []byte(`{"member":"ann","city":"Delft"}`)}
+	event, err := evolved.Decode(old)
+	fmt.Printf("%+v %v\n", event, err)
+
+	current, err := evolved.Encode(MemberJoined{"bob", "Gent", "BE"})
+	fmt.Println(current.Metadata, err)
+	// Output:
+	// {Member:ann City:Delft Country:NL} <nil>
+	// map[version:2] <nil>
+}
+
+// Keys holds one key for each person, somewhere where it can be deleted: not among the events.
+type Keys map[string][]byte
+
+var ErrForgotten = errors.New("the key is gone, and with it what it opened")
+
+func (k Keys) cipher(person string) (cipher.AEAD, error) {
+	key, ok := k[person]
+	if !ok {
+		return nil, ErrForgotten
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func (k Keys) Seal(person, text string) ([]byte, error) {
+	if k[person] == nil {
+		k[person] = make([]byte, 32)
+		rand.Read(k[person])
+	}
+	aead, err := k.cipher(person)
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(nil, nil, []byte(text), []byte(person)), nil
+}
+
+func (k Keys) Open(person string, sealed []byte) (string, error) {
+	aead, err := k.cipher(person)
+	if err != nil {
+		return "", err
+	}
+	text, err := aead.Open(nil, nil, sealed, []byte(person))
+	return string(text), err
+}
+
+type AddressGiven struct {
+	Member  string `json:"member" dcb:"member"` // a random ID, which says nothing
+	Address []byte `json:"address"`             // sealed
+}
+
+func Example_shredding() {
+	ctx, keys := context.Background(), Keys{}
+	codec := decide.NewCodec(decide.Type[AddressGiven]("AddressGiven"))
+	decider := decide.New(memstore.New(nil), codec, nil)
+
+	sealed, err := keys.Seal("m1", "Oude Delft 1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = decider.Record(ctx, AddressGiven{"m1", sealed})
+	fmt.Println(err)
+
+	address := decide.NewView([]byte(nil),
+		decide.On(func(_ []byte, e AddressGiven) []byte { return e.Address }),
+	).Tagged("member", "m1")
+	_, err = decider.Read(ctx, address)
+	fmt.Println(err)
+
+	fmt.Println(keys.Open("m1", address.State()))
+	delete(keys, "m1") // the event stays, and nobody can read it any more
+	fmt.Println(keys.Open("m1", address.State()))
+	// Output:
+	// <nil>
+	// <nil>
+	// Oude Delft 1 <nil>
+	//  the key is gone, and with it what it opened
+}

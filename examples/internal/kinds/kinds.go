@@ -1,0 +1,60 @@
+// Package kinds lets the tests of the examples run on every kind of store. [All] is the one list of them.
+package kinds
+
+import (
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/pgtest"
+	"github.com/dcbstore/dcb/stores"
+)
+
+// Kind is a kind of store.
+type Kind struct {
+	// Name is that of the subtest.
+	Name string
+	// NewURL returns the URL of a new, empty store that goes with the test.
+	NewURL func(t testing.TB) string
+	// Shared says that the URL can be opened several times at once, as by several processes.
+	Shared bool
+}
+
+// All returns every kind of store that there is.
+func All() []Kind {
+	return []Kind{
+		{Name: "memory", NewURL: func(testing.TB) string { return "mem:" }},
+		{Name: "directory", NewURL: func(t testing.TB) string { return "disk:" + t.TempDir() }},
+		{Name: "PostgreSQL tags", NewURL: func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tags" }, Shared: true},
+		{Name: "PostgreSQL tsvector", NewURL: func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tsvector" }, Shared: true},
+	}
+}
+
+// Main runs the tests of a package, and stops what they shared. It returns the exit code.
+func Main(m *testing.M) int { return pgtest.Main(m) }
+
+// OnEvery runs test as a parallel subtest for each kind of store, on a new store each.
+func OnEvery(t *testing.T, test func(t *testing.T, store dcb.Store)) {
+	t.Helper()
+	t.Parallel()
+	for _, kind := range All() {
+		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, Open(t, kind.NewURL(t)))
+		})
+	}
+}
+
+// Open opens the store that url names, and closes it at the end of the test.
+func Open(t testing.TB, url string) dcb.Store {
+	t.Helper()
+	store, err := stores.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/decide/decidetest"
+	"github.com/dcbstore/dcb/examples/internal/kinds"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
+
+const foo, bar = `{"foo":"bar"}`, `{"bar":"baz"}`
+
+func create(ctx context.Context, store dcb.Store, data string) error {
+	_, err := open(store).create(ctx, json.RawMessage(data))
+	return err
+}
+
+// The numbers are those of the scenarios at dcb.events. The third is what the program does: it reads backwards, one event.
+func TestScenarios(t *testing.T) {
+	t.Run("1 the first invoice has the number 1", func(t *testing.T) {
+		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+			s := decidetest.New(t, events, store)
+			s.When(create(t.Context(), s.Store, foo)).Then(InvoiceCreated{1, json.RawMessage(foo)})
+		})
+	})
+	t.Run("2 the next has the number 2", func(t *testing.T) {
+		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+			s := decidetest.New(t, events, store)
+			s.Given(InvoiceCreated{1, json.RawMessage(foo)})
+			s.When(create(t.Context(), s.Store, bar)).Then(InvoiceCreated{2, json.RawMessage(bar)})
+		})
+	})
+	t.Run("3 only the last invoice is read", func(t *testing.T) {
+		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+			counting := decidetest.Count(store)
+			s := decidetest.New(t, events, counting)
+			s.When(create(t.Context(), s.Store, foo)).Then(InvoiceCreated{1, json.RawMessage(foo)})
+			for number := range 5 {
+				s.Given(InvoiceCreated{2 + number, json.RawMessage(foo)})
+			}
+			reads, read := counting.Reads.Load(), counting.Events.Load()
+			err := create(t.Context(), s.Store, bar)
+			if reads, read = counting.Reads.Load()-reads, counting.Events.Load()-read; reads != 1 || read != 1 {
+				t.Errorf("%d reads of %d events in all; want one of one", reads, read)
+			}
+			s.When(err).Then(InvoiceCreated{7, json.RawMessage(bar)})
+		})
+	})
+}
+
+func TestInvoicesMadeAtOnceHaveNoGap(t *testing.T) {
+	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+		i := open(store)
+		next := func(ctx context.Context) (int, error) { return i.create(ctx, json.RawMessage(foo)) }
+		decidetest.CheckGapless(t, 1, 24, next)
+		decidetest.CheckGapless(t, 25, 8, next)
+
+		// What the callers were told is one thing, what is recorded another.
+		numbers := decide.NewView(0, decide.On(func(last int, e InvoiceCreated) int {
+			if e.Number != last+1 {
+				t.Errorf("invoice %d comes after %d", e.Number, last)
+			}
+			return e.Number
+		}))
+		if _, err := i.decide.Read(t.Context(), numbers); err != nil || numbers.State() != 32 {
+			t.Errorf("the last invoice is %d, %v; want 32", numbers.State(), err)
+		}
+	})
+}
+
+func TestTheProgramTellsItsStory(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := run(t.Context(), memstore.New(nil), log.New(&out, "", 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"invoice 1: " + foo + "\n", "invoice 2: " + bar + "\n", "made invoice 3\n", "made invoice 10\n"} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("%q is missing in:\n%s", line, out.String())
+		}
+	}
+}

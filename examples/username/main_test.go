@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/decide/decidetest"
+	"github.com/dcbstore/dcb/examples/internal/kinds"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
+
+// days is the age of events.
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+
+type given struct {
+	ago   time.Duration
+	event any
+}
+
+// The numbers are those of the scenarios at dcb.events. Up to 3.2 a name is free as soon as it is given up.
+func TestScenarios(t *testing.T) {
+	renamed := UsernameChanged{"u1", "u1changed"}
+	for _, c := range []struct {
+		name      string
+		retention time.Duration
+		given     []given
+		when      username
+		claimed   bool
+	}{
+		{"1.1 a name that is taken", 0, []given{{0, AccountRegistered{"u1"}}}, "u1", true},
+		{"1.2 a name that is free", 0, nil, "u1", false},
+		{"2.1 a name whose account was closed", 0, []given{{0, AccountRegistered{"u1"}}, {0, AccountClosed{"u1"}}}, "u1", false},
+		{"3.1 a name that was given up for another", 0, []given{{0, AccountRegistered{"u1"}}, {0, renamed}}, "u1", false},
+		{"3.2 a name that was taken for another", 0, []given{{0, AccountRegistered{"u1"}}, {0, renamed}}, "u1changed", true},
+		{
+			"4.1 a name whose account was closed three days ago", retention,
+			[]given{{days(4), AccountRegistered{"u1"}}, {days(3), AccountClosed{"u1"}}},
+			"u1", true,
+		},
+		{"4.2 a name that was given up three days ago", retention, []given{{days(4), AccountRegistered{"u1"}}, {days(3), renamed}}, "u1", true},
+		{
+			"4.3 a name whose account was closed four days ago", retention,
+			[]given{{days(4), AccountRegistered{"u1"}}, {days(4), AccountClosed{"u1"}}},
+			"u1", false,
+		},
+		{"4.4 a name that was given up four days ago", retention, []given{{days(4), AccountRegistered{"u1"}}, {days(4), renamed}}, "u1", false},
+		{"a name in another spelling", retention, []given{{0, AccountRegistered{"u1"}}}, "U1", true},
+		{"a name that was given up and registered again", retention, []given{
+			{days(9), AccountRegistered{"u1"}}, {days(8), AccountClosed{"u1"}}, {days(1), AccountRegistered{"u1"}},
+		}, "u1", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+				s := decidetest.New(t, events, store)
+				for _, g := range c.given {
+					s.GivenAgo(g.ago, g.event)
+				}
+				a := open(s.Store, s.Now)
+				a.retention = c.retention
+				s.When(a.register(t.Context(), c.when))
+				if c.claimed {
+					s.ThenRefused(fmt.Sprintf("Username %q is claimed", c.when))
+				} else {
+					s.Then(AccountRegistered{c.when})
+				}
+			})
+		})
+	}
+}
+
+func TestANameIsClosedAndRenamedByItsAccountOnly(t *testing.T) {
+	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+		s := decidetest.New(t, events, store)
+		a := open(s.Store, s.Now)
+		s.When(a.close(t.Context(), "u1")).Then()
+		s.When(a.rename(t.Context(), "u1", "u2")).ThenRefused(`Nobody is called "u1"`)
+		s.Given(AccountRegistered{"u1"}, AccountRegistered{"u2"})
+		s.When(a.rename(t.Context(), "u1", "u2")).ThenRefused(`Username "u2" is claimed`)
+		s.When(a.rename(t.Context(), "u1", "u3")).Then(UsernameChanged{"u1", "u3"})
+		s.When(a.close(t.Context(), "u3")).Then(AccountClosed{"u3"})
+		s.Advance(days(3))
+		s.When(a.register(t.Context(), "u3")).ThenRefused(`Username "u3" is claimed`)
+		s.Advance(time.Microsecond)
+		s.When(a.register(t.Context(), "u3")).Then(AccountRegistered{"u3"})
+	})
+}
+
+func TestANameGoesToOneOfMany(t *testing.T) {
+	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+		a := open(store, time.Now)
+		var calls []decidetest.Call
+		for range 16 {
+			calls = append(calls, func(ctx context.Context) error { return a.register(ctx, "u1") })
+		}
+		decidetest.CheckWinners(t, 1, claimed("u1"), calls...)
+	})
+}
+
+func TestDifferentNamesNeverConflict(t *testing.T) {
+	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
+		counting := decidetest.Count(store)
+		a := open(counting, time.Now)
+		var calls []decidetest.Call
+		for i := range 32 {
+			calls = append(calls, func(ctx context.Context) error { return a.register(ctx, username(fmt.Sprint("u", i))) })
+		}
+		decidetest.CheckUnrelated(t, counting, calls...)
+	})
+}
+
+func TestNoNameIsInATag(t *testing.T) {
+	t.Parallel()
+	for _, event := range []any{AccountRegistered{"Ann"}, AccountClosed{"Ann"}, UsernameChanged{"Ann", "Annie"}} {
+		encoded, err := events.Encode(event)
+		if err != nil || strings.Contains(strings.ToLower(strings.Join(encoded.Tags, " ")), "ann") {
+			t.Errorf("%+v has the tags %v, %v", event, encoded.Tags, err)
+		}
+	}
+}
+
+func TestTheProgramTellsItsStory(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))
+	if text := out.String(); strings.Count(text, "done\n") != 4 || strings.Count(text, " is claimed\n") != 4 {
+		t.Errorf("want four times done and four times claimed:\n%s", text)
+	}
+}
