@@ -190,14 +190,15 @@ func mapped[A, B any](all []A, f func(A) B) []B {
 func TestACallCutAnywhereIsWhole(t *testing.T) {
 	t.Parallel()
 	for name, call := range cutCalls {
-		for way, wayName := range []string{"up", "down"} {
+		for n, wayName := range []string{"up", "down", "up over gRPC", "down over gRPC"} {
 			t.Run(name+" "+wayName, func(t *testing.T) {
 				t.Parallel()
+				way, overGRPC := n%2, n >= 2
 				store := memstore.New(nil)
 				fill(t, store, 3)
 				server := serve(t, store, nil)
 				c := &cutter{dial: server.opts.Dial}
-				client := server.dial(t, func(o *ClientOptions) { o.Dial = c.connect })
+				client := server.dial(t, func(o *ClientOptions) { o.Dial, o.OverGRPC = c.connect, overGRPC })
 				ctx, cancel := context.WithTimeout(t.Context(), 2*testPatience)
 				defer cancel()
 				n := 0
@@ -212,7 +213,7 @@ func TestACallCutAnywhereIsWhole(t *testing.T) {
 					}
 				}
 				t.Logf("%d cuts", n-3)
-				if n < 20 {
+				if n < 8 {
 					t.Error("that is too few to have been a call")
 				}
 				checkOnce(t, store, name == "Append with IDs", n)
@@ -317,10 +318,23 @@ func (s *swallower) Read(b []byte) (int, error) {
 // that a call ends with its context even so, whatever it is doing, and that nothing stays behind.
 func TestACallOnAHalfOpenConnectionEndsWithItsContext(t *testing.T) {
 	t.Parallel()
+	t.Run("bare", func(t *testing.T) {
+		t.Parallel()
+		endWithContext(t, false)
+	})
+	t.Run("over gRPC", func(t *testing.T) {
+		t.Parallel()
+		endWithContext(t, true)
+	})
+}
+
+func endWithContext(t *testing.T, overGRPC bool) {
+	t.Helper()
 	server := serve(t, memstore.New(nil), nil)
 	mute := make(chan struct{})
 	dial := server.opts.Dial
 	client := server.dial(t, func(o *ClientOptions) {
+		o.OverGRPC = overGRPC
 		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := dial(ctx, address)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,14 +21,11 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// The variables that make a process of this test binary a server of a directory, until it is killed.
-const (
-	servantDir     = "DCB_TEST_SERVANT_DIR"
-	servantAddress = "DCB_TEST_SERVANT_ADDRESS"
-)
+// servantDir is the variable that makes a process of this test binary a server of a directory, until it is killed.
+const servantDir = "DCB_TEST_SERVANT_DIR"
 
-// beServant serves a directory at an address, and says so by a line.
-func beServant(ctx context.Context, dir, address string) error {
+// beServant serves a directory at a port, and prints its address.
+func beServant(ctx context.Context, dir string) error {
 	store, err := diskstore.Open(dir, nil)
 	if err != nil {
 		return err
@@ -37,7 +35,7 @@ func beServant(ctx context.Context, dir, address string) error {
 		return err
 	}
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
+	listener, err := config.Listen(ctx, "tcp", anyPort)
 	if err != nil {
 		return err
 	}
@@ -51,14 +49,30 @@ type servant struct {
 	complaint strings.Builder
 }
 
+// moving is the address of a server that another one may take the place of. It is not the same port, which anybody could have taken meanwhile.
+type moving struct{ address atomic.Pointer[string] }
+
+func movingTo(address string) *moving {
+	m := &moving{}
+	m.to(address)
+	return m
+}
+
+func (m *moving) to(address string) { m.address.Store(&address) }
+
+func (m *moving) dial(ctx context.Context, _ string) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", *m.address.Load())
+}
+
 // hire starts a process that serves dir, and returns it with its address.
-func hire(ctx context.Context, dir, address string) (*servant, string, error) {
+func hire(ctx context.Context, dir string) (*servant, string, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
 	s := &servant{process: exec.CommandContext(ctx, program)}
-	s.process.Env = append(os.Environ(), servantDir+"="+dir, servantAddress+"="+address)
+	s.process.Env = append(os.Environ(), servantDir+"="+dir)
 	s.process.Stderr = &s.complaint
 	out, err := s.process.StdoutPipe()
 	if err != nil {
@@ -81,11 +95,11 @@ func (s *servant) kill() {
 }
 
 // disturbed runs a workload on two clients, with disturb beside it as long as it runs, and checks its history.
-func disturbed(t *testing.T, opts *ClientOptions, address string, lasting time.Duration, disturb func(ctx context.Context) error) *dcbtest.History {
+func disturbed(t *testing.T, server *moving, lasting time.Duration, disturb func(ctx context.Context) error) *dcbtest.History {
 	t.Helper()
 	var handles []dcb.Store
-	for range 2 {
-		client, err := Dial(t.Context(), address, opts)
+	for _, overGRPC := range []bool{false, true} {
+		client, err := Dial(t.Context(), "server", &ClientOptions{Dial: server.dial, RetryFor: testPatience, OverGRPC: overGRPC})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,8 +152,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 func TestAServerThatIsClosedUnderLoadAndAnotherInItsPlaceKeepTheContract(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	first := serveByLoopback(t, store, nil, anyPort)
-	disturbed(t, first.opts, first.address, 1500*time.Millisecond, func(ctx context.Context) error {
+	first := serveByLoopback(t, store, nil)
+	address := movingTo(first.address)
+	disturbed(t, address, 1500*time.Millisecond, func(ctx context.Context) error {
 		for server := first; pause(ctx, 100*time.Millisecond); {
 			server.Close()
 			err := <-server.done
@@ -147,7 +162,8 @@ func TestAServerThatIsClosedUnderLoadAndAnotherInItsPlaceKeepTheContract(t *test
 			if err != nil {
 				return err
 			}
-			server = serveByLoopback(t, store, nil, first.address)
+			server = serveByLoopback(t, store, nil)
+			address.to(server.address)
 		}
 		return nil
 	})
@@ -156,8 +172,9 @@ func TestAServerThatIsClosedUnderLoadAndAnotherInItsPlaceKeepTheContract(t *test
 func TestAServerThatIsStoppedUnderLoadLosesNoAppend(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	first := serveByLoopback(t, store, nil, anyPort)
-	h := disturbed(t, first.opts, first.address, 1500*time.Millisecond, func(ctx context.Context) error {
+	first := serveByLoopback(t, store, nil)
+	address := movingTo(first.address)
+	h := disturbed(t, address, 1500*time.Millisecond, func(ctx context.Context) error {
 		for server := first; pause(ctx, 100*time.Millisecond); {
 			bound, cancel := context.WithTimeout(t.Context(), testPatience)
 			err := server.Shutdown(bound)
@@ -166,7 +183,8 @@ func TestAServerThatIsStoppedUnderLoadLosesNoAppend(t *testing.T) {
 				return err
 			}
 			server.done <- nil
-			server = serveByLoopback(t, store, nil, first.address)
+			server = serveByLoopback(t, store, nil)
+			address.to(server.address)
 		}
 		return nil
 	})
@@ -180,7 +198,7 @@ func TestAServerThatIsStoppedUnderLoadLosesNoAppend(t *testing.T) {
 func TestAServerProcessThatIsKilledUnderLoadLosesNothingThatItAnswered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	process, address, err := hire(t.Context(), dir, anyPort)
+	process, address, err := hire(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,17 +208,18 @@ func TestAServerProcessThatIsKilledUnderLoadLosesNothingThatItAnswered(t *testin
 		defer mu.Unlock()
 		process.kill()
 	})
-	kills := 0
-	disturbed(t, &ClientOptions{RetryFor: testPatience}, address, 3*time.Second, func(ctx context.Context) error {
+	kills, place := 0, movingTo(address)
+	disturbed(t, place, 3*time.Second, func(ctx context.Context) error {
 		for ; pause(ctx, 200*time.Millisecond); kills++ {
 			process.kill()
-			next, _, err := hire(t.Context(), dir, address)
+			next, address, err := hire(t.Context(), dir)
 			if err != nil {
 				return err
 			}
 			mu.Lock()
 			process = next
 			mu.Unlock()
+			place.to(address)
 		}
 		return nil
 	})

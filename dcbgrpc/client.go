@@ -35,6 +35,9 @@ type ClientOptions struct {
 	MessageBytes int
 	// Dial makes a connection. Default: TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// OverGRPC has sessions go over gRPC also where the server offers them without, as it does where there is no TLS: for what is in between and
+	// knows nothing else. Only of [Dial]. Default: not.
+	OverGRPC bool
 	// Traceparent returns the trace that a call belongs to, as the W3C writes it, from the call's context. Default nil: none.
 	Traceparent func(ctx context.Context) string
 }
@@ -102,9 +105,10 @@ func connect(address string, opts *ClientOptions) (*grpc.ClientConn, error) {
 //
 // Besides the errors of [dcb.Store] a call may end with edge.ErrKey or edge.ErrRight.
 type Client struct {
-	opts ClientOptions
-	conn *grpc.ClientConn
-	rpc  dcbv1.StoreClient
+	address string
+	opts    ClientOptions
+	conn    *grpc.ClientConn // what is not bare goes by it
+	rpc     dcbv1.StoreClient
 
 	closed chan struct{} // by Close
 
@@ -138,7 +142,7 @@ func Dial(ctx context.Context, address string, options *ClientOptions) (*Client,
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opts: opts, conn: conn, rpc: dcbv1.NewStoreClient(conn), closed: make(chan struct{})}
+	c := &Client{address: address, opts: opts, conn: conn, rpc: dcbv1.NewStoreClient(conn), closed: make(chan struct{})}
 	if _, err := c.link(ctx); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("dcbgrpc: %s: %w", address, err)
@@ -212,7 +216,7 @@ func (c *Client) find() (*link, *opening, error) {
 
 // open makes a link. It is not the caller's context that limits it, since others wait for it, too.
 func (c *Client) open(o *opening) {
-	o.link, o.err = newLink(c.rpc, &c.opts, c.forget)
+	o.link, o.err = newLink(c.rpc, c.address, &c.opts, c.forget)
 	if dcb.Retryable(o.err) {
 		o.err = &unreached{o.err}
 	}

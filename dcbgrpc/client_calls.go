@@ -208,7 +208,8 @@ func (c *Client) somePieces(ctx context.Context, r *request, found func(a *answe
 		}
 		if err != nil {
 			// What has begun may have taken the server too long because its consumer takes his time.
-			return !isLost && !errors.Is(err, edge.ErrStopping) && !(getsOn && dcb.Retryable(err)), err
+			goesOn := isLost || errors.Is(err, edge.ErrStopping) || getsOn && dcb.Retryable(err)
+			return !goesOn, err
 		}
 		getsOn = true
 		if !found(&a) {

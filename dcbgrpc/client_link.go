@@ -7,8 +7,8 @@ import (
 	"io"
 	"sync"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/dcbstore/dcb"
@@ -24,7 +24,7 @@ var errNotOurs = errors.New("dcbgrpc: the server does not speak dcb's protocol; 
 
 // link is the client's side of a session.
 type link struct {
-	stream grpc.BidiStreamingClient[dcbv1.Requests, dcbv1.Answers]
+	stream clientStream
 	cancel context.CancelFunc
 	out    *outbox
 	calls  int // that the server takes at once
@@ -36,6 +36,13 @@ type link struct {
 	pending map[uint64]*pending
 	isOver  bool  // it takes no new calls
 	lost    error // why no more answers come; nil while they may
+	said    error // by the server, why it ends the session
+}
+
+// clientStream is the client's side of a stream.
+type clientStream interface {
+	stream
+	Trailer() metadata.MD
 }
 
 // pending is a call that is waiting for its answers.
@@ -48,13 +55,12 @@ type pending struct {
 }
 
 // newLink opens a session and returns when the server has welcomed it.
-func newLink(rpc dcbv1.StoreClient, opts *ClientOptions, forget func(*link)) (*link, error) {
+func newLink(rpc dcbv1.StoreClient, address string, opts *ClientOptions, forget func(*link)) (*link, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	// How long it may take is for the connection's own limits to say, and then for the server's patience.
-	stream, err := rpc.Session(ctx)
+	stream, err := openStream(ctx, rpc, address, opts)
 	if err != nil {
 		cancel()
-		return nil, fromStatus(err, nil)
+		return nil, err
 	}
 	l := &link{stream: stream, cancel: cancel, calls: 1, forget: forget, pending: make(map[uint64]*pending)}
 	l.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) }, l.isAlone)
@@ -80,6 +86,22 @@ func newLink(rpc dcbv1.StoreClient, opts *ClientOptions, forget func(*link)) (*l
 	defer l.mu.Unlock()
 	l.calls, l.bytes = int(min(a.welcome.calls, 1<<30)), bytes
 	return l, nil
+}
+
+// openStream opens a bare stream where that can be had, and otherwise one of gRPC. How long it may take is for the connection's own limits to say, and then for
+// the server's patience.
+func openStream(ctx context.Context, rpc dcbv1.StoreClient, address string, opts *ClientOptions) (clientStream, error) {
+	if opts.TLS == nil && !opts.OverGRPC {
+		stream, err := dialBare(ctx, address, opts)
+		if !errors.Is(err, errNotBare) {
+			return stream, err
+		}
+	}
+	stream, err := rpc.Session(ctx)
+	if err != nil {
+		return nil, fromStatus(err, nil)
+	}
+	return stream, nil
 }
 
 // isAlone reports whether no more than one call is under way.
@@ -220,6 +242,12 @@ func (l *link) receive() {
 
 // explain returns what the end of the stream means for the calls that are under way.
 func (l *link) explain(err error) error {
+	l.mu.Lock()
+	said := l.said
+	l.mu.Unlock()
+	if said != nil {
+		return said
+	}
 	if status.Code(err) == codes.Unimplemented {
 		return errNotOurs
 	}
@@ -239,6 +267,9 @@ func (l *link) deliver(a *answer) {
 	p := l.pending[a.id]
 	if a.kind == fieldFarewell {
 		l.isOver = true
+	}
+	if a.id == 0 && a.kind == fieldError {
+		l.isOver, l.said = true, fromMessage(a.err)
 	}
 	if p == nil {
 		l.mu.Unlock()

@@ -145,6 +145,9 @@ func endOf(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
+	if errors.Is(err, errTooLarge) {
+		return invalid("message", "is larger than this server takes")
+	}
 	if s, ok := status.FromError(err); ok {
 		switch s.Code() {
 		case codes.Canceled:

@@ -123,7 +123,9 @@ func TestTheLeastAndTheMostCrossTheWire(t *testing.T) {
 		{kind: fieldAppend, condition: &dcb.AppendCondition{}},
 		{kind: fieldAppend, condition: &dcb.AppendCondition{FailIfEventsMatch: dcb.All(), After: most}},
 		{kind: fieldRead, query: dcb.Query{{}, {Types: []string{""}}}, opts: dcb.ReadOptions{After: most, Before: most, Limit: 1 << 62, Backwards: true}, window: math.MaxUint64},
-		{kind: fieldAppend, events: []dcb.Event{{Type: "T", Data: make([]byte, 1<<21), ID: uuid.Max}}},
+		// As long as one byte more of the length needs, and a byte less.
+		{kind: fieldAppend, events: []dcb.Event{{Data: make([]byte, 123)}, {Data: make([]byte, 124)}, {Data: make([]byte, 125)}, {Data: make([]byte, 126)}}},
+		{kind: fieldAppend, events: []dcb.Event{{Data: make([]byte, 1<<14-4)}, {Data: make([]byte, 1<<14-3)}, {Data: make([]byte, 1<<14)}}},
 	} {
 		got, err := readFrame(want.append(nil))
 		if err != nil || len(got) != 1 {
@@ -145,6 +147,11 @@ func TestTheLeastAndTheMostCrossTheWire(t *testing.T) {
 		if diff := cmp.Diff(want, got[0], sameMeaning...); diff != "" {
 			t.Error(diff)
 		}
+	}
+	large := request{kind: fieldAppend, events: []dcb.Event{{Type: "T", Data: bytes.Repeat([]byte("x"), dcb.MaxDataBytes), ID: uuid.Max}}}
+	got, err := readFrame(large.append(nil))
+	if err != nil || !bytes.Equal(got[0].events[0].Data, large.events[0].Data) || got[0].events[0].ID != uuid.Max {
+		t.Errorf("the most data that an event may have: %v", err)
 	}
 }
 

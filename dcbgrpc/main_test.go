@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(servantDir); dir != "" {
-		fmt.Fprintln(os.Stderr, beServant(context.Background(), dir, os.Getenv(servantAddress)))
+		fmt.Fprintln(os.Stderr, beServant(context.Background(), dir))
 		os.Exit(1)
 	}
 	os.Exit(pgtest.Main(m))

@@ -87,7 +87,11 @@ type Server struct {
 
 	// stopping is closed when the server is about to stop: who follows is told to come back.
 	stopping chan struct{}
-	stop     sync.Once
+
+	mu         sync.Mutex // guards what follows
+	isStopping bool
+	conns      map[net.Conn]context.CancelFunc // that are no gRPC's, or not yet
+	connected  sync.WaitGroup                  // those; added to only while not stopping
 }
 
 // NewServer returns a server of store, which stays the caller's to close, after the server. Errors: an option that is out of bounds.
@@ -96,7 +100,7 @@ func NewServer(store dcb.Store, options *ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{store: store, opts: opts, health: health.NewServer(), stopping: make(chan struct{})}
+	s := &Server{store: store, opts: opts, health: health.NewServer(), stopping: make(chan struct{}), conns: make(map[net.Conn]context.CancelFunc)}
 	grpcOptions := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(opts.Limits.MessageBytes),
@@ -132,7 +136,11 @@ func formerName(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 
 // Serve answers what comes in by listener, which it closes in the end, until Shutdown or Close. It may be called several times, with a listener each.
 func (s *Server) Serve(listener net.Listener) error {
-	err := s.grpc.Serve(edge.Listen(listener, s.opts.Limits.Connections, s.opts.Log))
+	listener = edge.Listen(listener, s.opts.Limits.Connections, s.opts.Log)
+	if s.opts.TLS == nil {
+		listener = s.split(listener)
+	}
+	err := s.grpc.Serve(listener)
 	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("dcbgrpc: serve: %w", err)
 	}
@@ -142,11 +150,11 @@ func (s *Server) Serve(listener net.Listener) error {
 // Shutdown stops in good order: the health says so first, nobody new is let in, the calls under way are answered, and who waits or follows is told
 // to come back. When ctx ends what is left is cut off, and its error returned.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.health.Shutdown()
-	s.stop.Do(func() { close(s.stopping) })
+	s.beginStop()
 	done := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
+		s.connected.Wait()
 		close(done)
 	}()
 	select {
@@ -154,6 +162,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		s.grpc.Stop()
+		s.cut()
 		<-done
 		return ctx.Err()
 	}
@@ -161,7 +170,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close stops at once. Calls under way are cut off.
 func (s *Server) Close() {
-	s.health.Shutdown()
-	s.stop.Do(func() { close(s.stopping) })
+	s.beginStop()
 	s.grpc.Stop()
+	s.cut()
+	s.connected.Wait()
 }

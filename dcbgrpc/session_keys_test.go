@@ -328,8 +328,8 @@ func TestConnectionsAreEncryptedByTLS12AtLeast(t *testing.T) {
 	}
 	authorities := x509.NewCertPool()
 	authorities.AppendCertsFromPEM(pem)
-	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}, anyPort) //nolint:gosec // the least version is gRPC's own
-	trusting := &tls.Config{RootCAs: authorities, ServerName: "localhost"}                                                                 //nolint:gosec // as above
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}}) //nolint:gosec // the least version is gRPC's own
+	trusting := &tls.Config{RootCAs: authorities, ServerName: "localhost"}                                                          //nolint:gosec // as above
 	client := server.dial(t, func(o *ClientOptions) { o.TLS = trusting })
 	if err := sessionCalls["Append"](t.Context(), client); err != nil {
 		t.Error(err)
@@ -368,7 +368,7 @@ func TestMutualTLSAsksClientsForACertificate(t *testing.T) {
 	authorities.AppendCertsFromPEM(pem)
 	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{TLS: &tls.Config{ //nolint:gosec // the least version is gRPC's own
 		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert,
-	}}, anyPort)
+	}})
 	config := &tls.Config{RootCAs: authorities, ServerName: "localhost"} //nolint:gosec // as above
 	if _, err := Dial(t.Context(), server.address, &ClientOptions{TLS: config}); !errors.Is(err, dcb.ErrUnavailable) {
 		t.Errorf("without a certificate: %v; want ErrUnavailable", err)

@@ -39,7 +39,7 @@ func (s *served) greeted(tb testing.TB) dcbv1.Store_SessionClient {
 	tb.Helper()
 	stream := s.raw(tb)
 	send(tb, stream, request{id: 1, kind: fieldHello, hello: hello{version: sessionVersion}})
-	if got := receive(tb, stream, 1); got[0].kind != fieldWelcome {
+	if got := receive(tb, stream); got[0].kind != fieldWelcome {
 		tb.Fatalf("the answer to Hello is %+v", got)
 	}
 	return stream
@@ -56,17 +56,15 @@ func send(tb testing.TB, stream dcbv1.Store_SessionClient, all ...request) {
 	}
 }
 
-// receive returns the next n answers.
-func receive(tb testing.TB, stream dcbv1.Store_SessionClient, n int) (all []answer) {
+// receive returns the next answers.
+func receive(tb testing.TB, stream dcbv1.Store_SessionClient) (all []answer) {
 	tb.Helper()
-	for len(all) < n {
-		var f frame
-		if err := stream.RecvMsg(&f); err != nil {
-			tb.Fatalf("after %d answers: %v", len(all), fromStatus(err, stream.Trailer()))
-		}
-		if err := readAnswers(&f, func(a *answer) { all = append(all, *a) }); err != nil {
-			tb.Fatal(err)
-		}
+	var f frame
+	if err := stream.RecvMsg(&f); err != nil {
+		tb.Fatal(fromStatus(err, stream.Trailer()))
+	}
+	if err := readAnswers(&f, func(a *answer) { all = append(all, *a) }); err != nil {
+		tb.Fatal(err)
 	}
 	return all
 }
@@ -88,12 +86,12 @@ func TestASessionThatBreaksTheProtocolEndsAndSaysWhy(t *testing.T) {
 		send    []request
 		says    string
 	}{
-		"no Hello":            {false, []request{{id: 1, kind: fieldHead}}, "call is no Hello"},
-		"another version":     {false, []request{{id: 1, kind: fieldHello, hello: hello{version: 2}}}, "this server speaks 1"},
-		"another store":       {false, []request{{id: 1, kind: fieldHello, hello: hello{version: 1, store: "other"}}}, "store names a store"},
-		"a huge first frame":  {false, []request{{id: 1, kind: fieldHello, hello: hello{version: 1, key: strings.Repeat("k", frameBytes)}}}, "too large to be the first"},
-		"a second Hello":      {true, []request{{id: 2, kind: fieldHello, hello: hello{version: 1}}}, "second Hello"},
-		"an id twice":         {true, []request{{id: 2, kind: fieldWait, opts: dcb.ReadOptions{After: 9}}, {id: 2, kind: fieldHead}}, "another request under way"},
+		"no Hello":           {false, []request{{id: 1, kind: fieldHead}}, "call is no Hello"},
+		"another version":    {false, []request{{id: 1, kind: fieldHello, hello: hello{version: 2}}}, "this server speaks 1"},
+		"another store":      {false, []request{{id: 1, kind: fieldHello, hello: hello{version: 1, store: "other"}}}, "store names a store"},
+		"a huge first frame": {false, []request{{id: 1, kind: fieldHello, hello: hello{version: 1, key: strings.Repeat("k", frameBytes)}}}, "too large to be the first"},
+		"a second Hello":     {true, []request{{id: 2, kind: fieldHello, hello: hello{version: 1}}}, "second Hello"},
+		"an id twice":        {true, []request{{id: 2, kind: fieldWait, opts: dcb.ReadOptions{After: 9}}, {id: 2, kind: fieldHead}}, "another request under way"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,11 +123,11 @@ func TestUnknownCallsAndMoreCallsThanAllowedAreAnsweredByErrors(t *testing.T) {
 	stream := server.greeted(t)
 	forever := dcb.ReadOptions{After: 1 << 60}
 	send(t, stream, request{id: 2, kind: 14}) // of a later version
-	if got := receive(t, stream, 1)[0]; got.id != 2 || !errors.Is(fromMessage(got.err), dcb.ErrInvalid) {
+	if got := receive(t, stream)[0]; got.id != 2 || !errors.Is(fromMessage(got.err), dcb.ErrInvalid) {
 		t.Errorf("an unknown call: %+v", got)
 	}
 	send(t, stream, request{id: 3, kind: fieldWait, opts: forever}, request{id: 4, kind: fieldWait, opts: forever}, request{id: 5, kind: fieldHead})
-	got := receive(t, stream, 1)[0]
+	got := receive(t, stream)[0]
 	if got.id != 5 || got.err.GetCode() != string(edge.Limit) || !dcb.Retryable(fromMessage(got.err)) {
 		t.Errorf("one call too many: %+v", got)
 	}
@@ -139,11 +137,11 @@ func TestUnknownCallsAndMoreCallsThanAllowedAreAnsweredByErrors(t *testing.T) {
 	}
 	send(t, stream, cancels...)
 	send(t, stream, request{id: 3, kind: fieldCancel})
-	if got := receive(t, stream, 1)[0]; got.id != 3 || got.err.GetCode() != string(edge.Canceled) {
+	if got := receive(t, stream)[0]; got.id != 3 || got.err.GetCode() != string(edge.Canceled) {
 		t.Errorf("the answer to what was given up: %+v", got)
 	}
 	send(t, stream, request{id: 3, kind: fieldHead}) // the id is free again, and there is room
-	if got := receive(t, stream, 1)[0]; got.id != 3 || got.kind != fieldPosition {
+	if got := receive(t, stream)[0]; got.id != 3 || got.kind != fieldPosition {
 		t.Errorf("%+v", got)
 	}
 }
@@ -342,7 +340,7 @@ func make10(size int) []dcb.Event {
 
 func TestMoreConnectionsThanAllowedAreRefusedUntilOneIsGone(t *testing.T) {
 	t.Parallel()
-	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{Connections: 2}}, anyPort)
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{Connections: 2}})
 	first, _ := server.dial(t), server.dial(t)
 	if third, err := Dial(t.Context(), server.address, server.opts); !errors.Is(err, dcb.ErrUnavailable) {
 		t.Errorf("a third connection: %v, %v", third, err)

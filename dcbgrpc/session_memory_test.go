@@ -76,7 +76,7 @@ func openHandles() int {
 
 // A follower that does not take what it asked for, 200 MB, costs a few MB, whatever it has granted; and the others do not notice.
 func TestStuckFollowersCostLittleAndHoldUpNobody(t *testing.T) { //nolint:paralleltest // see above
-	leaveAsFound(t, func(t *testing.T) { //nolint:thelper // it is the test
+	leaveAsFound(t, func(t *testing.T) {
 		const followers, most = 16, 8 << 20
 		store := &endless{memstore.New(nil), 200_000, make([]byte, 1000)}
 		server := serve(t, store, nil)
@@ -114,7 +114,7 @@ func TestStuckFollowersCostLittleAndHoldUpNobody(t *testing.T) { //nolint:parall
 
 // One session may have thousands of reads under way. They share what may wait for its client.
 func TestManyStuckReadsOfOneSessionShareItsRoom(t *testing.T) { //nolint:paralleltest // see above
-	leaveAsFound(t, func(t *testing.T) { //nolint:thelper // it is the test
+	leaveAsFound(t, func(t *testing.T) {
 		const reads, most = 400, 32 << 20
 		server := serve(t, &endless{memstore.New(nil), 100_000, make([]byte, 1000)}, nil)
 		before := inUse()
@@ -123,7 +123,7 @@ func TestManyStuckReadsOfOneSessionShareItsRoom(t *testing.T) { //nolint:paralle
 			send(t, stream, request{id: uint64(n) + 2, kind: fieldRead, query: dcb.All(), window: 1 << 60})
 		}
 		for range 20 { // who takes a little makes room for all of them at once
-			receive(t, stream, 1)
+			receive(t, stream)
 		}
 		time.Sleep(100 * time.Millisecond) // for the server to go as far as it will; it tells nobody when
 		cost := inUse() - before
@@ -136,7 +136,7 @@ func TestManyStuckReadsOfOneSessionShareItsRoom(t *testing.T) { //nolint:paralle
 
 // Who asks and asks, and takes no answer, is not listened to any more.
 func TestWhoTakesNoAnswersIsAskedToStop(t *testing.T) { //nolint:paralleltest // see above
-	leaveAsFound(t, func(t *testing.T) { //nolint:thelper // it is the test
+	leaveAsFound(t, func(t *testing.T) {
 		const most = 64 << 20
 		server := serve(t, memstore.New(nil), nil)
 		stream := server.greeted(t)
@@ -171,10 +171,10 @@ func TestWhoTakesNoAnswersIsAskedToStop(t *testing.T) { //nolint:paralleltest //
 }
 
 func TestAThousandFollowersOnAThousandConnectionsEachSeeAnEvent(t *testing.T) { //nolint:paralleltest // see above
-	leaveAsFound(t, func(t *testing.T) { //nolint:thelper // it is the test
+	leaveAsFound(t, func(t *testing.T) {
 		const followers, most = 1000, 256 << 10
 		store := memstore.New(nil)
-		server := serveByLoopback(t, store, nil, anyPort)
+		server := serveByLoopback(t, store, nil)
 		before := inUse()
 		clients := make([]*Client, followers)
 		var dialing sync.WaitGroup
@@ -223,7 +223,7 @@ func TestAThousandFollowersOnAThousandConnectionsEachSeeAnEvent(t *testing.T) { 
 
 func TestNothingStaysBehind(t *testing.T) { //nolint:paralleltest // see above
 	for name, end := range map[string]func(t *testing.T, s *served, clients []*Client){
-		"when clients are closed": func(t *testing.T, _ *served, clients []*Client) { //nolint:thelper // it is a step
+		"when clients are closed": func(t *testing.T, _ *served, clients []*Client) {
 			for _, client := range clients {
 				if err := client.Close(); err != nil {
 					t.Error(err)
@@ -231,15 +231,15 @@ func TestNothingStaysBehind(t *testing.T) { //nolint:paralleltest // see above
 			}
 		},
 		"after Close": func(_ *testing.T, s *served, _ []*Client) { s.Close() },
-		"after Shutdown": func(t *testing.T, s *served, _ []*Client) { //nolint:thelper // it is a step
+		"after Shutdown": func(t *testing.T, s *served, _ []*Client) {
 			if err := s.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // see above
-			leaveAsFound(t, func(t *testing.T) { //nolint:thelper // it is the test
-				server := serveByLoopback(t, memstore.New(nil), nil, anyPort)
+			leaveAsFound(t, func(t *testing.T) {
+				server := serveByLoopback(t, memstore.New(nil), nil)
 				ctx, cancel := context.WithCancel(t.Context())
 				var calls sync.WaitGroup
 				var clients []*Client
@@ -249,7 +249,10 @@ func TestNothingStaysBehind(t *testing.T) { //nolint:paralleltest // see above
 					for range 5 {
 						calls.Go(func() { _, _ = client.Wait(ctx, 0) })
 						calls.Go(func() {
-							for range client.Follow(ctx, dcb.All(), 0) { //nolint:revive // it follows until it ends
+							for _, err := range client.Follow(ctx, dcb.All(), 0) {
+								if err != nil {
+									return
+								}
 							}
 						})
 					}

@@ -31,8 +31,12 @@ type sessionServer struct {
 // session is one conversation with a client. One goroutine receives; each call has one of its own, and sends its answer by itself.
 type session struct {
 	server *Server
-	stream grpc.ServerStream
+	stream stream
 	out    *outbox
+
+	// What follows is of the one goroutine that receives, until standIn fires and starts the next.
+	standIn *time.Timer
+	greeted bool
 
 	secret string // the client's key
 	key    string // its name
@@ -54,14 +58,18 @@ type serving struct {
 
 // Session serves one session.
 func (s *sessionServer) Session(stream grpc.BidiStreamingServer[dcbv1.Requests, dcbv1.Answers]) error {
-	c := &session{server: s.server, stream: stream, calls: make(map[uint64]*serving)}
-	c.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) }, c.isIdle)
-	err := c.run(stream.Context())
+	err := s.server.session(stream)
 	if err == nil {
 		return nil
 	}
 	stream.SetTrailer(detailOf(err))
 	return toStatus(err)
+}
+
+func (s *Server) session(stream stream) error {
+	c := &session{server: s, stream: stream, calls: make(map[uint64]*serving)}
+	c.out = newOutbox(func(f *frame) error { return stream.SendMsg(f) }, c.isIdle)
+	return c.run(stream.Context())
 }
 
 // run returns when the client is done, or the server is stopping and every call is answered, or with what went wrong.
@@ -77,13 +85,10 @@ func (c *session) run(ctx context.Context) error {
 
 	greeted := make(chan struct{})
 	received := make(chan error, 2)
-	go func() {
-		err := c.receive(calls, greeted)
-		if err == nil {
-			err = c.finish(ctx)
-		}
-		received <- err
-	}()
+	told := greeted // which is nil as soon as it is closed
+	c.standIn = time.AfterFunc(time.Hour, func() { c.receiving(ctx, calls, told, received) })
+	defer c.standIn.Stop()
+	go c.receiving(ctx, calls, greeted, received)
 	patience := time.NewTimer(helloTime)
 	defer patience.Stop()
 	stopping, changed := c.server.stopping, c.server.opts.Keys.Changed()
@@ -118,29 +123,66 @@ func (c *session) run(ctx context.Context) error {
 	}
 }
 
+// standInAfter is how long who receives may be busy with a call before somebody else receives. Nearly all appends take less.
+const standInAfter = time.Millisecond
+
+// errStoodIn: somebody else receives by now.
+var errStoodIn = errors.New("dcbgrpc: another goroutine receives")
+
+// receiving is what the one goroutine does that receives.
+func (c *session) receiving(ctx, calls context.Context, greeted chan<- struct{}, received chan<- error) {
+	err := c.receive(calls, greeted)
+	if errors.Is(err, errStoodIn) {
+		return
+	}
+	if err == nil {
+		err = c.finish(ctx)
+	}
+	received <- err
+}
+
 // receive starts the calls that come in. It returns nil when the client has no more.
 func (c *session) receive(ctx context.Context, greeted chan<- struct{}) error {
-	isFirst := true
+	var requests []*request
 	for {
 		var f frame
 		if err := c.stream.RecvMsg(&f); err != nil {
 			return endOf(err)
 		}
-		if isFirst && len(*f.bytes) > frameBytes {
+		if !c.greeted && len(*f.bytes) > frameBytes {
 			return invalid("message", "is too large to be the first of a session, which has a Hello")
 		}
+		requests = requests[:0]
 		err := readRequests(&f, func(r *request) error {
-			if isFirst {
-				isFirst = false
-				defer close(greeted)
-				return c.greet(r)
-			}
-			return c.start(ctx, r)
+			requests = append(requests, r)
+			return nil
 		})
 		if err != nil {
 			return malformed(err)
 		}
+		if !c.greeted && len(requests) > 0 {
+			c.greeted = true
+			err := c.greet(requests[0])
+			close(greeted)
+			if err != nil {
+				return err
+			}
+			requests = requests[1:]
+		}
+		alone := len(requests) == 1 && c.isIdle() && !c.hasMore()
+		for _, r := range requests {
+			if err := c.start(ctx, r, alone); err != nil {
+				return err
+			}
+		}
+		clear(requests)
 	}
+}
+
+// hasMore reports whether a further frame has arrived, as far as can be told.
+func (c *session) hasMore() bool {
+	in, ok := c.stream.(interface{ hasMore() bool })
+	return ok && in.hasMore()
 }
 
 // greet answers the first request of a session.
@@ -178,8 +220,9 @@ func (c *session) setRights() error {
 	return nil
 }
 
-// start has a request answered.
-func (c *session) start(ctx context.Context, r *request) error {
+// start has a request answered. One that is alone is answered by who received it, which saves handing it over; if that takes
+// long, somebody else receives meanwhile, and the error is errStoodIn.
+func (c *session) start(ctx context.Context, r *request, alone bool) error {
 	switch r.kind {
 	case fieldAppend, fieldRead, fieldHead, fieldWait, fieldSubscribe:
 	case fieldCancel, fieldGrant:
@@ -212,7 +255,15 @@ func (c *session) start(ctx context.Context, r *request) error {
 		c.fail(r.id, err)
 		return nil
 	}
-	go c.serve(ctx, r, call)
+	if !alone || call.stands {
+		go c.serve(ctx, r, call)
+		return nil
+	}
+	c.standIn.Reset(standInAfter)
+	c.serve(ctx, r, call)
+	if !c.standIn.Stop() {
+		return errStoodIn
+	}
 	return nil
 }
 

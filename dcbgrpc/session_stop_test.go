@@ -88,10 +88,11 @@ func TestWhoFollowsGoesOnAtTheNextServer(t *testing.T) {
 	t.Parallel()
 	const servers, followers, appends = 5, 10, 20
 	store := memstore.New(nil)
-	server := serveByLoopback(t, store, nil, anyPort)
+	server := serveByLoopback(t, store, nil)
+	place := movingTo(server.address)
 	var following sync.WaitGroup
 	for n := range followers {
-		client := server.dial(t)
+		client := server.dial(t, func(o *ClientOptions) { o.Dial = place.dial })
 		following.Go(func() {
 			next := dcb.Position(1)
 			for batch, err := range client.Follow(t.Context(), dcb.All(), 0) {
@@ -127,7 +128,8 @@ func TestWhoFollowsGoesOnAtTheNextServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		server.done <- nil
-		server = serveByLoopback(t, store, nil, server.address)
+		server = serveByLoopback(t, store, nil)
+		place.to(server.address)
 	}
 	following.Wait()
 }

@@ -60,10 +60,10 @@ func serve(tb testing.TB, store dcb.Store, opts *ServerOptions) *served {
 	return s
 }
 
-// serveByLoopback serves a store at a port of its own, or at the address that is given.
-func serveByLoopback(tb testing.TB, store dcb.Store, opts *ServerOptions, address string) *served {
+// serveByLoopback serves a store at a port of its own.
+func serveByLoopback(tb testing.TB, store dcb.Store, opts *ServerOptions) *served {
 	tb.Helper()
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", anyPort)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -113,9 +113,13 @@ func TestASessionKeepsTheContract(t *testing.T) {
 	sessionSuite(func(tb testing.TB) *served { return serve(tb, memstore.New(nil), nil) }).Run(t)
 }
 
-func TestASessionOverLoopbackKeepsTheContractOfADirectory(t *testing.T) {
+func TestASessionOverGRPCAndLoopbackKeepsTheContractOfADirectory(t *testing.T) {
 	t.Parallel()
-	sessionSuite(func(tb testing.TB) *served { return serveByLoopback(tb, umadbKinds["disk"](tb), nil, anyPort) }).Run(t)
+	sessionSuite(func(tb testing.TB) *served {
+		server := serveByLoopback(tb, umadbKinds["disk"](tb), nil)
+		server.opts.OverGRPC = true
+		return server
+	}).Run(t)
 }
 
 func TestASessionKeepsTheContractOfPostgreSQL(t *testing.T) {
@@ -129,8 +133,8 @@ func TestHistoriesOverSessionsAreCorrect(t *testing.T) {
 	for kind, open := range umadbKinds {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			server := serveByLoopback(t, open(t), &ServerOptions{}, anyPort)
-			a, b := server.dial(t), server.dial(t)
+			server := serveByLoopback(t, open(t), nil)
+			a, b := server.dial(t), server.dial(t, func(o *ClientOptions) { o.OverGRPC = true })
 			steps := 60
 			if kind == "PostgreSQL" {
 				steps = 20

@@ -60,7 +60,8 @@ func serverURL(address string) (host string, opts *dcbgrpc.ClientOptions, err er
 	if parsed.User != nil {
 		key, ok := parsed.User.Password()
 		if !ok {
-			return "", nil, wrong("%q has a name and no key; a key is written %s://:KEY@host, or put into $%s", Redact(address), parsed.Scheme, KeyVariable)
+			// What is before the @ is left out, for it may be the key.
+			return "", nil, wrong("a name before @%s and no key; a key is written %s://:KEY@host, or put into $%s", parsed.Host, parsed.Scheme, KeyVariable)
 		}
 		opts.Key = key
 	}
