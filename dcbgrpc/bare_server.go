@@ -148,7 +148,7 @@ func (s *Server) serveBare(ctx context.Context, conn net.Conn, in *bufio.Reader)
 	if _, err := io.WriteString(conn, bareHello); err != nil {
 		return
 	}
-	b := newBare(ctx, conn, in, s.opts.Limits.MessageBytes)
+	b := newBare(ctx, conn, in, frameBytes) // which is enough for a Hello
 	go b.keepAlive(ctx, s.opts.Keepalive)
 	err := s.session(b)
 	if err == nil {

@@ -114,15 +114,22 @@ func outcomeUnknown(cause error) error {
 
 // toStatus says err as a status, whose detail is what setDetail puts into a trailer.
 func toStatus(err error) error {
-	code := wireCode(edge.CodeOf(err))
-	return status.Error(code.grpc, edge.Text(err))
+	return status.Error(wireCode(edge.CodeOf(err)).grpc, words(err))
+}
+
+// words are how UmaDB's protocol puts an error. There are clients that know a conflict by the word Integrity, and by nothing else.
+func words(err error) string {
+	if wireCode(edge.CodeOf(err)).kind == umadbv1.ErrorResponse_INTEGRITY {
+		return "Integrity error: " + edge.Text(err)
+	}
+	return edge.Text(err)
 }
 
 // detailOf returns the trailer that goes with toStatus(err). The protocol has an ErrorResponse there by itself, and
 // not within a google.rpc.Status, so grpc's own details will not do.
 func detailOf(err error) metadata.MD {
 	code := wireCode(edge.CodeOf(err))
-	detail, marshalErr := proto.Marshal(&umadbv1.ErrorResponse{Message: edge.Text(err), ErrorType: code.kind, Dcb: toMessage(err)})
+	detail, marshalErr := proto.Marshal(&umadbv1.ErrorResponse{Message: words(err), ErrorType: code.kind, Dcb: toMessage(err)})
 	if marshalErr != nil {
 		return nil // the status says enough
 	}

@@ -162,11 +162,10 @@ func (c *session) receive(ctx context.Context, greeted chan<- struct{}) error {
 		}
 		if !c.greeted && len(requests) > 0 {
 			c.greeted = true
-			err := c.greet(requests[0])
-			close(greeted)
-			if err != nil {
+			if err := c.greet(requests[0]); err != nil {
 				return err
 			}
+			close(greeted)
 			requests = requests[1:]
 		}
 		alone := len(requests) == 1 && c.isIdle() && !c.hasMore()
@@ -200,6 +199,9 @@ func (c *session) greet(r *request) error {
 		return err
 	}
 	limits := c.server.opts.Limits
+	if b, ok := c.stream.(*bare); ok {
+		b.most = limits.MessageBytes
+	}
 	c.answer(&answer{id: r.id, kind: fieldWelcome, welcome: welcome{uint64(limits.Calls), uint64(limits.MessageBytes)}})
 	return nil
 }

@@ -16,7 +16,8 @@ type Limits struct {
 	MessageBytes int
 	// Connections is how many there may be at once; more are closed at once. Default: 10,000.
 	Connections int
-	// Calls is how many calls one connection may have under way at once, those that wait and follow included. Default: 4,096.
+	// Calls is how many calls one session, and how many streams one connection of gRPC or HTTP/2, may have under way at once, those that wait and follow
+	// included. Default: 4,096.
 	Calls int
 	// QueryItems is how many items a query may have. Default: [dcb.MaxQueryItems].
 	QueryItems int

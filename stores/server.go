@@ -65,48 +65,64 @@ func serverURL(address string) (host string, opts *dcbgrpc.ClientOptions, err er
 		}
 		opts.Key = key
 	}
-	if opts.TLS, err = serverTLS(parsed, address); err != nil {
+	if err := setParameters(opts, parsed, address); err != nil {
 		return "", nil, err
 	}
 	return net.JoinHostPort(parsed.Hostname(), port), opts, nil
 }
 
-// serverTLS returns how the parameters of a server's URL want the connection encrypted; nil for not at all.
-func serverTLS(parsed *url.URL, address string) (*tls.Config, error) {
+// setParameters sets what the parameters of a server's URL say: whether sessions go over gRPC, and how the connection is encrypted.
+func setParameters(opts *dcbgrpc.ClientOptions, parsed *url.URL, address string) error {
 	parameters, err := url.ParseQuery(parsed.RawQuery)
 	if err != nil {
-		return nil, wrong("the parameters of %q cannot be read; they are written ?name=value&name=value", Redact(address))
+		return wrong("the parameters of %q cannot be read; they are written ?name=value&name=value", Redact(address))
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	var on bool
-	var certificate, key string
 	for name, values := range parameters {
 		if len(values) > 1 {
-			return nil, wrong("%s is given more than once", name)
+			return wrong("%s is given more than once", name)
 		}
-		switch value := values[0]; name {
-		case "tls":
-			if value != "on" && value != "off" {
-				return nil, wrong("tls=%s is unknown; it is on or off", value)
+		switch name {
+		case "tls", "ca", "cert", "certkey":
+		case "over":
+			if values[0] != "grpc" || parsed.Scheme != "dcb" {
+				return wrong("over=%s is unknown; it is over=grpc, of a URL dcb://", values[0])
 			}
-			on = value == "on"
-		case "ca":
-			pem, err := os.ReadFile(value)
-			if err != nil {
-				return nil, wrong("ca: %v", err)
-			}
-			config.RootCAs = x509.NewCertPool()
-			if !config.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, wrong("ca: there is no certificate in %s; it is a file in PEM form", value)
-			}
-		case "cert":
-			certificate = value
-		case "certkey":
-			key = value
+			opts.OverGRPC = true
+			parameters.Del(name)
 		default:
-			return nil, wrong("the parameter %s is unknown; there are tls, ca, cert and certkey", name)
+			return wrong("the parameter %s is unknown; there are tls, ca, cert, certkey and over", name)
 		}
 	}
+	opts.TLS, err = serverTLS(parameters)
+	return err
+}
+
+// serverTLS returns how parameters want the connection encrypted; nil for not at all.
+func serverTLS(parameters url.Values) (*tls.Config, error) {
+	switch value := parameters.Get("tls"); {
+	case !parameters.Has("tls") && len(parameters) > 0:
+		return nil, wrong("ca, cert and certkey mean nothing without tls=on")
+	case !parameters.Has("tls"):
+		return nil, nil
+	case value == "off" && len(parameters) > 1:
+		return nil, wrong("ca, cert and certkey mean nothing with tls=off")
+	case value == "off":
+		return nil, nil
+	case value != "on":
+		return nil, wrong("tls=%s is unknown; it is on or off", value)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if parameters.Has("ca") {
+		pem, err := os.ReadFile(parameters.Get("ca"))
+		if err != nil {
+			return nil, wrong("ca: %v", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, wrong("ca: there is no certificate in %s; it is a file in PEM form", parameters.Get("ca"))
+		}
+	}
+	certificate, key := parameters.Get("cert"), parameters.Get("certkey")
 	if (certificate == "") != (key == "") {
 		return nil, wrong("cert and certkey come together: the files of the client's certificate and of its private key")
 	}
@@ -116,17 +132,6 @@ func serverTLS(parsed *url.URL, address string) (*tls.Config, error) {
 			return nil, wrong("cert: %v", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
-	}
-	if !on && len(parameters) > 0 {
-		if parameters.Get("tls") == "" {
-			return nil, wrong("ca, cert and certkey mean nothing without tls=on")
-		}
-		if len(parameters) > 1 {
-			return nil, wrong("ca, cert and certkey mean nothing with tls=off")
-		}
-	}
-	if !on {
-		return nil, nil
 	}
 	return config, nil
 }

@@ -13,7 +13,7 @@
 //
 // A server's URL may have a key, as dcb://:KEY@host, which is otherwise taken from the environment variable DCB_KEY, and these
 // parameters: tls=on encrypts the connection, ca=FILE trusts those certificates instead of the system's, cert=FILE and certkey=FILE
-// are the client's own.
+// are the client's own. Over=grpc has the sessions of dcb:// go over gRPC also where they need not: for what is in between and knows nothing else.
 //
 // No password ever shows in an error of this package; [Redact] is for those who print a URL themselves.
 package stores

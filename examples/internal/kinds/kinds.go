@@ -2,9 +2,11 @@
 package kinds
 
 import (
+	"net"
 	"testing"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbgrpc"
 	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/stores"
 )
@@ -26,7 +28,31 @@ func All() []Kind {
 		{Name: "directory", NewURL: func(t testing.TB) string { return "disk:" + t.TempDir() }},
 		{Name: "PostgreSQL tags", NewURL: func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tags" }, Shared: true},
 		{Name: "PostgreSQL tsvector", NewURL: func(t testing.TB) string { return pgtest.URL(t) + "&dcb_index=tsvector" }, Shared: true},
+		{Name: "server", NewURL: func(t testing.TB) string { return serve(t, "dcb://", "disk:"+t.TempDir()) }, Shared: true},
+		{Name: "server by UmaDB's protocol", NewURL: func(t testing.TB) string { return serve(t, "dcb+umadb://", "mem:") }, Shared: true},
 	}
+}
+
+// serve serves a store on an address of its own until the end of the test, and returns the URL to reach it by.
+func serve(t testing.TB, scheme, url string) string {
+	t.Helper()
+	server, err := dcbgrpc.NewServer(Open(t, url), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return scheme + listener.Addr().String()
 }
 
 // Main runs the tests of a package, and stops what they shared. It returns the exit code.

@@ -1,0 +1,203 @@
+package dcbgrpc
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// bareConn is a connection to a server on which anything can be said.
+func bareConn(t *testing.T, s *served) net.Conn {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(testPatience)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func framed(requests ...*request) string {
+	var body []byte
+	for _, r := range requests {
+		body = r.append(body)
+	}
+	return string(binary.BigEndian.AppendUint32(nil, uint32(len(body)))) + string(body)
+}
+
+func helloWith(key string) *request {
+	return &request{id: 1, kind: fieldHello, hello: hello{version: sessionVersion, key: key}}
+}
+
+// lastAnswer returns the last answer before the connection ends.
+func lastAnswer(t *testing.T, conn net.Conn) (last answer) {
+	t.Helper()
+	in := bufio.NewReader(conn)
+	said := make([]byte, len(bareHello))
+	if _, err := io.ReadFull(in, said); err != nil || string(said) != bareHello {
+		t.Fatalf("the server begins with %q, %v", said, err)
+	}
+	b := newBare(t.Context(), conn, in, 1<<20)
+	for {
+		var f frame
+		if b.RecvMsg(&f) != nil {
+			return last
+		}
+		if err := readAnswers(&f, func(a *answer) { last = *a }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestABareSessionThatBreaksTheProtocolIsToldWhy(t *testing.T) {
+	t.Parallel()
+	keys := edge.NewKeys(edge.NewKey("ann", edge.Read, strings.Repeat("k", 16)))
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Keys: keys, Limits: edge.Limits{MessageBytes: 1 << 20}})
+	good := helloWith(strings.Repeat("k", 16))
+	for name, c := range map[string]struct {
+		said string
+		code edge.Code
+		text string
+	}{
+		"no Hello":                     {framed(&request{id: 1, kind: fieldHead}), edge.Invalid, "is no Hello"},
+		"two of them":                  {framed(good, good), edge.Invalid, "second Hello"},
+		"a wrong key":                  {framed(helloWith("other")), edge.NoKey, "key"},
+		"a large beginning":            {"\x00\x02\x00\x01", edge.Invalid, "larger"},
+		"a frame beyond the limit":     {framed(good) + "\x00\x10\x00\x01", edge.Invalid, "larger"},
+		"a length beyond all reason":   {framed(good) + "\xff\xff\xff\xff", edge.Invalid, "larger"},
+		"what is no frame":             {framed(good) + "\x00\x00\x00\x02\x0a\x7f", edge.Invalid, "cannot be read"},
+		"a key that is the beginning":  {framed(helloWith(strings.Repeat("k", 15))), edge.NoKey, "key"},
+		"another version of sessions":  {framed(&request{id: 1, kind: fieldHello, hello: hello{version: 7}}), edge.Invalid, "version"},
+		"the name of a store":          {framed(&request{id: 1, kind: fieldHello, hello: hello{version: 1, store: "x"}}), edge.Invalid, "store"},
+		"an id that is under way":      {framed(good, &request{id: 2, kind: fieldWait}, &request{id: 2, kind: fieldWait}), edge.Invalid, "another request"},
+		"a ping, and then what is bad": {"\x80\x00\x00\x01" + framed(&request{id: 1, kind: fieldHead}), edge.Invalid, "is no Hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := bareConn(t, server)
+			if _, err := io.WriteString(conn, bareHello+c.said); err != nil {
+				t.Fatal(err)
+			}
+			last := lastAnswer(t, conn)
+			if last.kind != fieldError || last.id != 0 || last.err.GetCode() != string(c.code) || !strings.Contains(last.err.GetText(), c.text) {
+				t.Errorf("the last answer is %+v, %v; want %s: %q", last.kind, last.err, c.code, c.text)
+			}
+		})
+	}
+}
+
+// A peer that is there answers pings; one that is not is given up.
+func TestABareConnectionIsGivenUpWhenNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Keepalive: 50 * time.Millisecond})
+	silent := bareConn(t, server)
+	if _, err := io.WriteString(silent, bareHello+framed(helloWith(""))); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(silent)
+	for { // reads, and answers nothing
+		if _, err := in.ReadByte(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("the connection ends with %v; want that it is closed", err)
+		}
+	}
+	// A client of ours answers, and is asked many times meanwhile.
+	client := server.dial(t, func(o *ClientOptions) { o.Keepalive = 50 * time.Millisecond })
+	c, link := client, client.links[0]
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := c.Wait(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait: %v", err)
+	}
+	if link.ended() {
+		t.Error("the session of a client that is there was given up")
+	}
+}
+
+func TestAClientFallsBackToGRPC(t *testing.T) {
+	t.Parallel()
+	inner, err := NewServer(memstore.New(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", anyPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = inner.grpc.Serve(listener) }() // without looking at what comes
+	t.Cleanup(inner.Close)
+	client, err := Dial(t.Context(), listener.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, isBare := client.links[0].stream.(*bare); isBare {
+		t.Error("the session is bare")
+	}
+	if position, err := client.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); position != 1 || err != nil {
+		t.Errorf("Append: %d, %v", position, err)
+	}
+}
+
+func TestBareSessionsAndGRPCShareAnAddress(t *testing.T) {
+	t.Parallel()
+	server := serveByLoopback(t, memstore.New(nil), nil)
+	bareClient := server.dial(t)
+	overRPC := server.dial(t, func(o *ClientOptions) { o.OverGRPC = true })
+	umadb, err := DialUmaDB(t.Context(), server.address, server.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer umadb.Close()
+	if _, isBare := bareClient.links[0].stream.(*bare); !isBare {
+		t.Error("the session that may be bare is not")
+	}
+	if _, isBare := overRPC.links[0].stream.(*bare); isBare {
+		t.Error("the session over gRPC is bare")
+	}
+	for i, store := range []dcb.Store{bareClient, overRPC, umadb} {
+		if position, err := store.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); position != dcb.Position(i+1) || err != nil {
+			t.Errorf("Append: %d, %v", position, err)
+		}
+	}
+}
+
+// A server that is busy with a call for long still hears what comes.
+func TestWhoReceivesIsStoodInForWhenACallTakesLong(t *testing.T) {
+	t.Parallel()
+	store := newGated()
+	server := serveByLoopback(t, store, nil)
+	for _, overGRPC := range []bool{false, true} {
+		client := server.dial(t, func(o *ClientOptions) { o.OverGRPC = overGRPC })
+		ctx, cancel := context.WithCancel(t.Context())
+		appended := make(chan error, 1)
+		go func() {
+			_, err := client.Append(ctx, []dcb.Event{{Type: "T"}}, nil)
+			appended <- err
+		}()
+		<-store.reached
+		for range 3 {
+			if _, err := client.Head(t.Context()); err != nil {
+				t.Errorf("Head beside an append that takes long: %v", err)
+			}
+		}
+		cancel()
+		if err := <-appended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the append that was called off: %v", err)
+		}
+	}
+}
