@@ -41,7 +41,7 @@ tidy: ## bring go.mod and generated code up to date; fails if they were not
 	[ "$$before" == "$$(git status --porcelain; git diff)" ] || { git status --short; echo "the files above were not up to date" >&2; exit 1; }
 
 test: ## run all tests, with the race detector; one that is skipped counts as failed
-	go test -race -json ./... | go run ./internal/tidy/noskip
+	go test -race -timeout 30m -json ./... | go run ./internal/tidy/noskip
 
 crash: ## crash the store in a directory a hundred thousand times in memory, and kill it a thousand times
 	DCB_CRASHES=100000 DCB_KILLS=1000 go test -count 1 -v -timeout 3h -run 'Whatever' ./diskstore
