@@ -97,6 +97,7 @@ type overServer struct {
 
 func sessionSuite(open func(tb testing.TB) *served) dcbtest.Suite {
 	return dcbtest.Suite{
+		WithoutLarge: underRace,
 		Open: func(tb testing.TB) dcb.Store {
 			server := open(tb)
 			return &overServer{server.dial(tb), server}

@@ -18,6 +18,7 @@ type umadbHandle struct {
 
 func umadbSuite(serve func(t testing.TB) *umadbServing) dcbtest.Suite {
 	return dcbtest.Suite{
+		WithoutLarge: underRace,
 		Open: func(t testing.TB) dcb.Store {
 			s := serve(t)
 			return &umadbHandle{s.client(t), s}

@@ -444,3 +444,20 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 		t.Errorf("half a message was read: %v", err)
 	}
 }
+
+// A server is told a call's deadline, and its clock may be ahead of the caller's.
+func TestADeadlineIsTheCallersOwn(t *testing.T) {
+	t.Parallel()
+	f := &foreign{fail: func() error { return status.Error(codes.DeadlineExceeded, "too late") }}
+	c := serveForeign(t, f)
+	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := client.Append(ctx, []dcb.Event{{Type: "T"}}, nil); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
+		t.Errorf("Append: %v, and the context's error is %v", err, ctx.Err())
+	}
+}

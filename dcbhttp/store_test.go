@@ -100,6 +100,7 @@ func suite(open func(t testing.TB) (dcb.Store, func() dcb.Store), loopback, even
 		return s.(*remote)
 	}
 	return dcbtest.Suite{
+		WithoutLarge: underRace,
 		Open: func(t testing.TB) dcb.Store {
 			store, again := open(t)
 			server := serveSuite(t, store, loopback)

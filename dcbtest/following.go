@@ -103,7 +103,7 @@ func followingCases() []Case {
 				t.endsWith(context.Canceled, dcb.Stream(ctx, t.Store, dcb.All(), dcb.ReadOptions{}))
 			},
 		},
-		{Name: "streaming/large events", Rule: streamRule, Run: streamLarge},
+		{Name: "streaming/large events", Rule: streamRule, Large: true, Run: streamLarge},
 		{
 			Name: "following/the first batch comes at once",
 			Rule: "The first batch comes at once, even if it is empty.",

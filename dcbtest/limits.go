@@ -57,8 +57,9 @@ func limitCases() []Case {
 			},
 		},
 		{
-			Name: "limits/data bytes",
-			Rule: "Data is at most 16 MiB.",
+			Name:  "limits/data bytes",
+			Rule:  "Data is at most 16 MiB.",
+			Large: true,
 			Run: func(t *T) {
 				data := patterned(dcb.MaxDataBytes + 1)
 				edge := dcb.Event{Type: "T", Data: data[:dcb.MaxDataBytes]}
@@ -124,8 +125,9 @@ func limitCases() []Case {
 			},
 		},
 		{
-			Name: "limits/as many events as an append may have",
-			Rule: "At most 65,536 events an append.",
+			Name:  "limits/as many events as an append may have",
+			Rule:  "At most 65,536 events an append.",
+			Large: true,
 			Run: func(t *T) {
 				events := make([]dcb.Event, dcb.MaxEvents)
 				for i := range events {
@@ -153,8 +155,9 @@ func limitCases() []Case {
 			},
 		},
 		{
-			Name: "limits/as many bytes as an append may have",
-			Rule: "At most 64 MiB an append: types, tags, data and metadata of all its events.",
+			Name:  "limits/as many bytes as an append may have",
+			Rule:  "At most 64 MiB an append: types, tags, data and metadata of all its events.",
+			Large: true,
 			Run: func(t *T) {
 				events := largest()
 				t.append(events...)

@@ -41,8 +41,9 @@ func queryLimitCases() []Case {
 			},
 		},
 		{
-			Name: "limits/as many items as a query may have",
-			Rule: "At most 65,536 query items.",
+			Name:  "limits/as many items as a query may have",
+			Rule:  "At most 65,536 query items.",
+			Large: true,
 			Run: func(t *T) {
 				t.append(event("T", "n:0"), event("T", "other"), event("U", "n:65535"))
 				q := make(dcb.Query, dcb.MaxQueryItems)
@@ -64,8 +65,9 @@ func queryLimitCases() []Case {
 			},
 		},
 		{
-			Name: "limits/as many bytes as a query may have",
-			Rule: "At most 64 MiB a query: types and tags of all its items.",
+			Name:  "limits/as many bytes as a query may have",
+			Rule:  "At most 64 MiB a query: types and tags of all its items.",
+			Large: true,
 			Run: func(t *T) {
 				q := widest()
 				t.append(event("T", "other"), event("T", q[7].Tags...), event("T", q[8].Tags[:15]...))

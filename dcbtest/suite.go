@@ -40,6 +40,9 @@ type Suite struct {
 	Second func(t testing.TB, s dcb.Store) dcb.Store
 	// Reopen closes s and opens its events again. Default nil: the cases that need it are left out.
 	Reopen func(t testing.TB, s dcb.Store) dcb.Store
+	// WithoutLarge leaves out the cases that move tens of megabytes. A wire that is slow, with the race detector for example, may run them
+	// elsewhere. Default: they are run.
+	WithoutLarge bool
 	// Timeout is how long a case may take. One that takes longer has hung, and has failed. Default 30 s.
 	Timeout time.Duration
 }
@@ -52,6 +55,8 @@ type Case struct {
 	Rule string
 	// Needs says what a suite must have for the case to be run. Default 0: Open alone.
 	Needs Need
+	// Large says that tens of megabytes are moved.
+	Large bool
 	// Run carries the case out.
 	Run func(t *T)
 }
@@ -69,7 +74,7 @@ const (
 func (s Suite) Run(t *testing.T) {
 	t.Helper()
 	for _, c := range Cases() {
-		if c.Needs&^s.offers() != 0 {
+		if c.Needs&^s.offers() != 0 || c.Large && s.WithoutLarge {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {

@@ -2,10 +2,13 @@ package decide
 
 import (
 	"context"
+	cryptorand "crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,7 +31,11 @@ const maxResends = 12
 
 // append records events under condition, and sends them again, with the same IDs, until it is known whether they are recorded.
 func (d *Decider) append(ctx context.Context, events []any, key string, condition *dcb.AppendCondition) (dcb.Position, error) {
-	encoded, err := d.encode(ctx, events, key)
+	var looked dcb.Query
+	if condition != nil {
+		looked = condition.FailIfEventsMatch
+	}
+	encoded, err := d.encode(ctx, events, key, looked)
 	if err != nil {
 		return 0, err
 	}
@@ -71,8 +78,8 @@ func (d *Decider) settle(ctx context.Context, attempt int, err error) error {
 	return ctx.Err()
 }
 
-// encode returns events as the store wants them, each with an ID of its own.
-func (d *Decider) encode(ctx context.Context, events []any, key string) ([]dcb.Event, error) {
+// encode returns events as the store wants them, each with an ID of its own, after a look at what the query selects.
+func (d *Decider) encode(ctx context.Context, events []any, key string, looked dcb.Query) ([]dcb.Event, error) {
 	var metadata map[string]string
 	if d.metadata != nil {
 		metadata = d.metadata(ctx)
@@ -82,7 +89,7 @@ func (d *Decider) encode(ctx context.Context, events []any, key string) ([]dcb.E
 	}
 	encoded := make([]dcb.Event, len(events))
 	for i, event := range events {
-		e, err := d.codec.encode(event, key)
+		e, err := d.codec.encode(event, key, looked)
 		if err != nil {
 			return nil, err
 		}
@@ -93,13 +100,37 @@ func (d *Decider) encode(ctx context.Context, events []any, key string) ([]dcb.E
 				maps.Copy(e.Metadata, metadata)
 			}
 		}
-		// A UUID of version 7 begins with the time, which databases index best.
-		if e.ID, err = uuid.NewV7(); err != nil {
-			return nil, err
-		}
+		e.ID = newID()
 		encoded[i] = e
 	}
 	return encoded, nil
+}
+
+// lastTime is the greatest time that newID put into an ID: 12 bits for fractions of a millisecond, and the milliseconds above them.
+var lastTime atomic.Int64
+
+// newID returns a UUID of version 7: it begins with the time, which databases index best, and those of one process rise. It is what
+// uuid.NewV7 returns, at half the cost: without a lock, nor an allocation, nor more random bytes than are used.
+func newID() uuid.UUID {
+	const fractions = 12
+	nanos := time.Now().UnixNano()
+	milli := nanos / 1e6
+	now := milli<<fractions | (nanos-milli*1e6)>>8
+	for {
+		last := lastTime.Load()
+		if now <= last {
+			now = last + 1
+		}
+		if lastTime.CompareAndSwap(last, now) {
+			break
+		}
+	}
+	const version = 7
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], uint64(now>>fractions<<16|version<<fractions|now&(1<<fractions-1)))
+	_, _ = cryptorand.Read(id[8:]) // which never fails
+	id[8] = id[8]&0x3f | 0x80      // the variant of RFC 9562
+	return id
 }
 
 func outcomeUnknown(err error) bool {

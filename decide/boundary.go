@@ -19,7 +19,7 @@ const (
 // seen them: what a further read costs is more than that of a few, and less than that of thousands.
 const near = 256
 
-// boundary is what one decision looks at. Its views are in use until release.
+// boundary is what one decision looks at. Its views are in use from take until release. It stays on the stack of the decision.
 //
 // Invariant between calls of look: every view has folded in exactly those events up to head that its item selects.
 type boundary struct {
@@ -29,33 +29,31 @@ type boundary struct {
 	query   dcb.Query // the union of the views' items
 	head    dcb.Position
 	looked  bool
-	in      incoming // the event that is being folded
 	lost    []string // the tags of a view that an event was last folded into
 	leave   func()   // the lane that the decision is in; nil if it is in none
 }
 
 var errNoViews = errors.New("no views: a decision looks at something; what depends on nothing is for Record")
 
-// boundary takes the views into use.
-func (d *Decider) boundary(views []AnyView) (*boundary, error) {
-	if len(views) == 0 {
-		return nil, errNoViews
+// take takes the views into use, all or none.
+func (b *boundary) take() error {
+	if len(b.views) == 0 {
+		return errNoViews
 	}
-	b := &boundary{decider: d, views: views}
-	for i, v := range views {
-		if err := d.take(v, views[:i]); err != nil {
-			b.views = views[:i]
+	for i, v := range b.views {
+		if err := b.decider.take(v, b.views[:i]); err != nil {
+			b.views = b.views[:i]
 			b.release()
-			return nil, err
+			return err
 		}
 	}
 	var err error
-	if b.command, err = commandOf(views); err != nil {
+	if b.command, err = commandOf(b.views); err != nil {
 		b.release()
-		return nil, err
+		return err
 	}
-	b.query = union(views)
-	return b, nil
+	b.query = union(b.views)
+	return nil
 }
 
 // take takes v into use, unless it is among those taken already.
@@ -259,10 +257,8 @@ func (b *boundary) forward(ctx context.Context, query dcb.Query, views []AnyView
 		if err != nil {
 			return 0, err
 		}
-		for i := range page.Events {
-			if err := b.fold(&page.Events[i], views); err != nil {
-				return 0, err
-			}
+		if err := b.fold(page.Events, views); err != nil {
+			return 0, err
 		}
 		if !more {
 			return page.Head, nil
@@ -279,28 +275,30 @@ func (b *boundary) last(ctx context.Context, v AnyView, before dcb.Position) (dc
 	if err != nil {
 		return 0, err
 	}
-	for i := range result.Events {
-		if err := b.fold(&result.Events[i], []AnyView{v}); err != nil {
-			return 0, err
-		}
-	}
-	return result.Head, nil
+	return result.Head, b.fold(result.Events, []AnyView{v})
 }
 
-// fold folds event into those of the views that select it and have not seen it. It is decoded for the first of them, and the others share
-// what cannot be changed.
-func (b *boundary) fold(event *dcb.SequencedEvent, views []AnyView) error {
-	b.in = incoming{codec: b.decider.codec, event: event, typ: b.decider.codec.byName[event.Type]}
-	for _, v := range views {
-		p := v.common()
-		if event.Position <= p.seen || !p.item.Matches(event.Event) {
-			continue
+// fold folds events into those of the views that select them and have not seen them. Each is decoded for the first of them, and the others
+// share what cannot be changed.
+func (b *boundary) fold(events []dcb.SequencedEvent, views []AnyView) error {
+	if len(events) == 0 {
+		return nil
+	}
+	codec, in := b.decider.codec, new(incoming)
+	for i := range events {
+		event := &events[i]
+		*in = incoming{codec: codec, event: event, typ: codec.byName[event.Type]}
+		for _, v := range views {
+			p := v.common()
+			if event.Position <= p.seen || !p.item.Matches(event.Event) {
+				continue
+			}
+			if err := v.fold(in); err != nil {
+				return fmt.Errorf("event at position %d: %w", event.Position, err)
+			}
+			p.seen, p.read = event.Position, true
+			b.lost = p.item.Tags
 		}
-		if err := v.fold(&b.in); err != nil {
-			return fmt.Errorf("event at position %d: %w", event.Position, err)
-		}
-		p.seen, p.read = event.Position, true
-		b.lost = p.item.Tags
 	}
 	return nil
 }

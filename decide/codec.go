@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -24,24 +23,29 @@ type Encoding interface {
 	Unmarshal(data []byte, event any) error
 }
 
-type jsonEncoding struct{}
-
-func (jsonEncoding) Marshal(event any) ([]byte, error) { return json.Marshal(event) }
-
-// Unmarshal takes no data for an event that says nothing besides its tags: other programs may record it so.
-func (jsonEncoding) Unmarshal(data []byte, event any) error {
-	if len(data) == 0 {
-		return nil
-	}
-	return json.Unmarshal(data, event)
-}
-
 // Codec knows the types of an application's events, by the names that they have in the store and by their Go types. It never changes,
 // and any number of goroutines may use it.
 type Codec struct {
 	encoding Encoding
+	types    []*eventType
 	byName   map[string]*eventType
 	byGo     map[reflect.Type]*eventType
+}
+
+// fewTypes is up to how many types are looked through rather than up: a map takes as long as some ten comparisons.
+const fewTypes = 8
+
+// of returns what is known of a Go type, nil if it is not in the codec.
+func (c *Codec) of(goType reflect.Type) *eventType {
+	if len(c.types) > fewTypes {
+		return c.byGo[goType]
+	}
+	for _, t := range c.types {
+		if t.goType == goType {
+			return t
+		}
+	}
+	return nil
 }
 
 // NewCodec returns a codec for the given types of events. It panics if one cannot be used, or if two have the same name or the
@@ -62,6 +66,7 @@ func NewCodec(types ...Registration) *Codec {
 		if other := c.byGo[t.goType]; other != nil {
 			panic(fmt.Sprintf("decide: codec: %v is there twice, as %q and as %q", t.goType, other.name, t.name))
 		}
+		c.types = append(c.types, t)
 		c.byName[t.name], c.byGo[t.goType] = t, t
 	}
 	return c
@@ -76,7 +81,7 @@ func (c *Codec) WithEncoding(encoding Encoding) *Codec {
 
 // Encode returns an event as a store records it: type, tags, data and, if its type has older versions, the version. It has no ID.
 func (c *Codec) Encode(event any) (dcb.Event, error) {
-	encoded, err := c.encode(event, "")
+	encoded, err := c.encode(event, "", nil)
 	if err != nil {
 		return dcb.Event{}, fmt.Errorf("decide: encode: %w", err)
 	}
@@ -97,10 +102,10 @@ func (c *Codec) Decode(event dcb.Event) (any, error) {
 	return t.value(decoded), nil
 }
 
-// encode gives the event the tag of a command, if key is not empty.
-func (c *Codec) encode(event any, key string) (dcb.Event, error) {
+// encode gives the event the tag of a command, if key is not empty. Tags that known has are not made again.
+func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error) {
 	goType := reflect.TypeOf(event)
-	t := c.byGo[goType]
+	t := c.of(goType)
 	if t == nil {
 		if goType != nil && goType.Kind() == reflect.Pointer && c.byGo[goType.Elem()] != nil {
 			return dcb.Event{}, fmt.Errorf("an event is given as a pointer, %v; give the value", goType)
@@ -111,7 +116,7 @@ func (c *Codec) encode(event any, key string) (dcb.Event, error) {
 	if err != nil {
 		return dcb.Event{}, fmt.Errorf("%s: %w", t.name, err)
 	}
-	tags, err := t.tags(event, key)
+	tags, err := t.tags(event, key, known)
 	if err != nil {
 		return dcb.Event{}, fmt.Errorf("%s: %w", t.name, err)
 	}

@@ -94,12 +94,12 @@ func Events(events ...any) []any { return events }
 //
 // At least one view is needed. To record what depends on nothing there is [Decider.Record].
 func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ...AnyView) (dcb.Position, error) {
-	b, err := d.boundary(views)
-	if err != nil {
+	b := boundary{decider: d, views: views}
+	if err := b.take(); err != nil {
 		return 0, fmt.Errorf("decide: do: %w", err)
 	}
 	defer b.release()
-	if name, found := d.lanes.find(b.query); found {
+	if name, found := d.lanes.find(b.views); found {
 		b.queue(ctx, name)
 	}
 	for attempt := 1; ; attempt++ {
@@ -138,8 +138,8 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 // Read brings the views to the head of the store, all to the same, and returns it: to look without deciding anything, or to decide
 // elsewhere and [Decider.Append] later.
 func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, error) {
-	b, err := d.boundary(views)
-	if err != nil {
+	b := boundary{decider: d, views: views}
+	if err := b.take(); err != nil {
 		return 0, fmt.Errorf("decide: read: %w", err)
 	}
 	defer b.release()
@@ -153,8 +153,8 @@ func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, err
 // position of the last: the second half of [Decider.Do], for decisions that take longer than a function should, such as those that
 // a person makes on a screen. A conflict is an error at once. No events are recorded without an error, as in Do.
 func (d *Decider) Append(ctx context.Context, events []any, views ...AnyView) (dcb.Position, error) {
-	b, err := d.boundary(views)
-	if err != nil {
+	b := boundary{decider: d, views: views}
+	if err := b.take(); err != nil {
 		return 0, fmt.Errorf("decide: append: %w", err)
 	}
 	defer b.release()

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/dcbstore/dcb"
 )
 
 // Decisions that lose again and again queue up in lanes: one for each thing that they lost about, named by its tags. Whoever is
@@ -37,15 +35,15 @@ const (
 
 func laneOf(tags []string) string { return strings.Join(tags, "\x00") } // which no tag contains
 
-// find returns the name of a lane about something that q selects.
-func (l *lanes) find(q dcb.Query) (name string, found bool) {
+// find returns the name of a lane about what one of the views looks at.
+func (l *lanes) find(views []AnyView) (name string, found bool) {
 	if l.busy.Load() == 0 {
 		return "", false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range q {
-		name := laneOf(q[i].Tags)
+	for _, v := range views {
+		name := laneOf(v.common().item.Tags)
 		if l.byTags[name] != nil {
 			return name, true
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/dcbstore/dcb"
 )
 
 // TagValuer is implemented by types that say in a tag something else than they hold: a spelling that many spellings share, or a hash of
@@ -194,8 +196,8 @@ func writerOf(t reflect.Type) (func(v reflect.Value) string, error) {
 	}
 }
 
-// tags returns the tags of an event of this type, and that of its command if key is not empty.
-func (t *eventType) tags(event any, key string) ([]string, error) {
+// tags returns the tags of an event of this type, and that of its command if key is not empty. Those that known has are not made again.
+func (t *eventType) tags(event any, key string, known dcb.Query) ([]string, error) {
 	var tags []string
 	if t.plan.byMethod {
 		given := event.(tagger).Tags()
@@ -214,7 +216,7 @@ func (t *eventType) tags(event any, key string) ([]string, error) {
 		value := reflect.ValueOf(event)
 		for i := range t.plan.fields {
 			var err error
-			if tags, err = t.plan.fields[i].add(tags, value); err != nil {
+			if tags, err = t.plan.fields[i].add(tags, value, known); err != nil {
 				return nil, err
 			}
 		}
@@ -226,30 +228,37 @@ func (t *eventType) tags(event any, key string) ([]string, error) {
 }
 
 // add adds the tags that the field of event gives.
-func (f *tagField) add(tags []string, event reflect.Value) ([]string, error) {
+func (f *tagField) add(tags []string, event reflect.Value, known dcb.Query) ([]string, error) {
 	value := event.FieldByIndex(f.index)
 	if !f.isSlice {
 		if f.omitEmpty && value.IsZero() {
 			return tags, nil
 		}
-		return f.addOne(tags, value)
+		return f.addOne(tags, value, known)
 	}
 	if value.Len() == 0 && !f.omitEmpty {
 		return nil, fmt.Errorf("the tag %q has no value", f.key)
 	}
 	for i := range value.Len() {
 		var err error
-		if tags, err = f.addOne(tags, value.Index(i)); err != nil {
+		if tags, err = f.addOne(tags, value.Index(i), known); err != nil {
 			return nil, err
 		}
 	}
 	return tags, nil
 }
 
-func (f *tagField) addOne(tags []string, value reflect.Value) ([]string, error) {
-	tag := f.key + f.write(value)
-	if err := checkTag(tag); err != nil {
-		return nil, err
+func (f *tagField) addOne(tags []string, value reflect.Value, known dcb.Query) ([]string, error) {
+	text := f.write(value)
+	if text == "" {
+		return nil, checkTag(f.key)
 	}
-	return append(tags, tag), nil
+	for i := range known[:min(len(known), few)] {
+		for _, tag := range known[i].Tags {
+			if len(tag) == len(f.key)+len(text) && tag[len(f.key):] == text && tag[:len(f.key)] == f.key {
+				return append(tags, tag), nil // nearly always: what happens concerns what was looked at
+			}
+		}
+	}
+	return append(tags, f.key+text), nil
 }

@@ -10,13 +10,14 @@ import (
 // few is up to how many items each is compared with each. Nearly every decision has fewer views.
 const few = 16
 
-// union returns the query that selects what any of the views selects. Equal items are there once, and items with equal tags are one,
-// with the types of all.
+// union returns the query that selects what any of the views selects. Equal items are there once, items with equal tags are one,
+// with the types of all, and an item that selects nothing that another does not is left out: a store looks once for what several views want.
 func union(views []AnyView) dcb.Query {
 	if len(views) == 1 {
 		return dcb.Query{views[0].common().item}
 	}
-	query := make(dcb.Query, 0, len(views))
+	var room [4]dcb.QueryItem
+	query := dcb.Query(room[:0])
 	places := placesOf(len(views))
 	for _, v := range views {
 		item := v.common().item
@@ -26,7 +27,41 @@ func union(views []AnyView) dcb.Query {
 			query = append(query, item)
 		}
 	}
-	return query
+	if len(query) <= few {
+		query = uncovered(query)
+	}
+	return slices.Clone(query) // out of the room, and no larger than it has to be
+}
+
+// uncovered returns query without the items that others cover, in its place. What covers an item that covers another covers that too, so
+// it does not matter that those left out are written over.
+func uncovered(query dcb.Query) dcb.Query {
+	kept := query[:0]
+	for i := range query {
+		covered := false
+		for j := range query {
+			covered = covered || covers(&query[j], &query[i])
+		}
+		if !covered {
+			kept = append(kept, query[i])
+		}
+	}
+	return kept
+}
+
+// covers reports whether a selects whatever b selects, and has fewer tags. No two items of a union have the same.
+func covers(a, b *dcb.QueryItem) bool {
+	return len(a.Tags) < len(b.Tags) && subset(a.Tags, b.Tags) &&
+		(len(a.Types) == 0 || len(b.Types) > 0 && subset(b.Types, a.Types))
+}
+
+func subset(some, all []string) bool {
+	for _, s := range some {
+		if !slices.Contains(all, s) {
+			return false
+		}
+	}
+	return true
 }
 
 // joined returns what types and more select together, where no types are all types. It may write beyond the length of types: those of

@@ -53,8 +53,7 @@ func (p *part) tag(tag string) {
 		return
 	}
 	if p.item.Tags == nil {
-		p.item.Tags = append(p.fewTags[:0], tag)
-		return
+		p.item.Tags = p.fewTags[:0]
 	}
 	if at, found := slices.BinarySearch(p.item.Tags, tag); !found {
 		p.item.Tags = slices.Insert(p.item.Tags, at, tag)
@@ -82,9 +81,17 @@ type View[S any] struct {
 // view, such as a type that the codec does not know, an empty tag, or no handlers at all, is the error of the decision that it is used in.
 func NewView[S any](initial S, handlers ...Handler[S]) *View[S] {
 	v := &View[S]{state: initial, initial: initial}
-	v.handlers = append(v.fewHandlers[:0], handlers...)
-	if len(handlers) == 0 {
+	switch len(handlers) {
+	case 0:
 		v.fail(errors.New("a view has no handlers"))
+	case 1:
+		v.fewHandlers[0] = handlers[0]
+		v.handlers = v.fewHandlers[:1]
+	case 2:
+		v.fewHandlers = [2]Handler[S](handlers)
+		v.handlers = v.fewHandlers[:]
+	default:
+		v.handlers = slices.Clone(handlers)
 	}
 	return v
 }
@@ -229,7 +236,7 @@ func (v *View[S]) bind(c *Codec) error {
 			forAny = true
 			continue
 		}
-		typ := c.byGo[handles]
+		typ := c.of(handles)
 		if typ == nil {
 			return fmt.Errorf("a view handles %v, which is not in the codec", handles)
 		}
@@ -279,6 +286,9 @@ func (v *View[S]) fold(in *incoming) error {
 func (v *View[S]) handler(typ *eventType) *Handler[S] {
 	if typ == nil {
 		return nil
+	}
+	if at := slices.Index(v.item.Types, typ.name); at >= 0 {
+		return &v.handlers[at] // the types are those of the handlers, in their order
 	}
 	var forAny *Handler[S]
 	for i := range v.handlers {

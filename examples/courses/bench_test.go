@@ -18,8 +18,9 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// byHand is courses.subscribe made of the store's own calls: the same query, the same events with the same JSON and an ID each, the
-// same condition, the same answers.
+// byHand is courses.subscribe made of the store's own calls: a query that selects the same, the same events with the same JSON and an ID each,
+// a condition that is the same query, the same answers. Its query has an item for each rule, as one writes it; decide leaves out the second,
+// which selects nothing that the first does not.
 func byHand(ctx context.Context, store dcb.Store, student, course string) error {
 	courseTag, studentTag := "course:"+course, "student:"+student
 	boundary := dcb.Query{

@@ -1,0 +1,5 @@
+//go:build !race
+
+package dcbhttp
+
+const underRace = false
