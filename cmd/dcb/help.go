@@ -76,6 +76,8 @@ const storesHelp = `The store is named by a URL, in --store or in the environmen
   disk:PATH                             in a directory, which is made if it is missing
   mem:                                  in memory, forgotten when the command ends
   postgres://user@host:5432/database    in PostgreSQL; any URL that libpq and pgx understand
+  dcb://host:50051                      kept by a server, which is dcb serve
+  dcb+umadb://host:50051                kept by a server that speaks UmaDB's protocol: dcb serve, or UmaDB's own
 
 Where none is named it is disk:dcb-data: the directory dcb-data where the command is called. One process at a time may have a store in
 a directory open; dcb verify and dcb backup work beside it.
@@ -87,5 +89,15 @@ A PostgreSQL URL may have two parameters besides those of libpq:
 
 For example postgres://localhost/events?dcb_schema=school. The password may stand in the URL, but it is better kept in the environment
 variable PGPASSWORD or in ~/.pgpass. dcb never prints it.
+
+A server may ask for a key. It may stand in the URL, as dcb://:KEY@host, but it is better kept in the environment variable DCB_KEY. The
+URL may have these parameters:
+
+  tls=on                encrypts the connection
+  ca=FILE               trusts the certificates in FILE instead of the system's
+  cert=FILE             the client's own certificate, for a server that asks for one, and certkey=FILE, its key
+  over=grpc             speaks over gRPC even where the server offers less, for what is in between and knows nothing else (dcb:// only)
+
+dcb stats, verify and backup are for stores in a directory.
 
 dcb speedrun and dcb bench write what they need into the store that they measure.`
