@@ -47,8 +47,10 @@ var errTooLarge = errors.New("a message is too large")
 type bare struct {
 	ctx  context.Context //nolint:containedctx // as a stream of gRPC has it
 	conn net.Conn
-	in   *bufio.Reader
-	most int // bytes of a frame that comes in
+
+	receiving sync.Mutex // guards what follows
+	in        *bufio.Reader
+	most      int // bytes of a frame that comes in
 
 	heard atomic.Bool // anything, since it was last asked
 
@@ -88,6 +90,8 @@ func (b *bare) write(head uint32, body []byte) error {
 
 // RecvMsg receives the next frame, in memory of its own.
 func (b *bare) RecvMsg(message any) error {
+	b.receiving.Lock()
+	defer b.receiving.Unlock()
 	for {
 		var head [4]byte
 		if _, err := io.ReadFull(b.in, head[:]); err != nil {

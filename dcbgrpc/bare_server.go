@@ -95,8 +95,12 @@ func (p *splitter) sniff(conn net.Conn) {
 	}
 	switch {
 	case err != nil:
-		_ = conn.Close() // it said nothing
+		_ = conn.Close() // it said nothing, or too late
 	case isBare:
+		if !p.server.settle(conn) {
+			_ = conn.Close()
+			return
+		}
 		p.server.serveBare(ctx, conn, in)
 	default:
 		select {
@@ -169,25 +173,41 @@ func (b *bare) end(err error) {
 		return
 	}
 	if half, ok := b.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		b.receiving.Lock() // who receives has until the deadline, too
+		defer b.receiving.Unlock()
 		_, _ = io.Copy(io.Discard, b.in) // until the client closes, or the deadline
 	}
 }
 
-// enter notes a connection that is no gRPC's, or not yet; not if the server is stopping. Cancel ends what is done for it.
+// guest is a connection that is no gRPC's, or not yet.
+type guest struct {
+	cancel  context.CancelFunc // ends what is done for it
+	settled bool               // it has said that it wants a bare session
+}
+
+// enter notes a connection; not if the server is stopping.
 func (s *Server) enter(conn net.Conn, cancel context.CancelFunc) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isStopping {
 		return false
 	}
-	s.conns[conn] = cancel
+	s.guests[conn] = &guest{cancel: cancel}
 	s.connected.Add(1)
 	return true
 }
 
+// settle notes that a connection is a session from now on, which a stop lets end in good order; not if the server is stopping.
+func (s *Server) settle(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guests[conn].settled = true
+	return !s.isStopping
+}
+
 func (s *Server) leave(conn net.Conn) {
 	s.mu.Lock()
-	delete(s.conns, conn)
+	delete(s.guests, conn)
 	s.mu.Unlock()
 	s.connected.Done()
 }
@@ -197,9 +217,15 @@ func (s *Server) beginStop() {
 	s.health.Shutdown()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.isStopping {
-		s.isStopping = true
-		close(s.stopping)
+	if s.isStopping {
+		return
+	}
+	s.isStopping = true
+	close(s.stopping)
+	for conn, guest := range s.guests {
+		if !guest.settled {
+			_ = conn.Close() // it has said nothing, and would be waited for
+		}
 	}
 }
 
@@ -207,8 +233,8 @@ func (s *Server) beginStop() {
 func (s *Server) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for conn, cancel := range s.conns {
-		cancel()
+	for conn, guest := range s.guests {
+		guest.cancel()
 		_ = conn.Close() // what was to be said on it is not
 	}
 }

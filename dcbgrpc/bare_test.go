@@ -201,3 +201,36 @@ func TestWhoReceivesIsStoodInForWhenACallTakesLong(t *testing.T) {
 		}
 	}
 }
+
+// A connection that has said nothing yet holds up no stop, and one whose session ends hears why while it is still sending.
+func TestAStopWaitsForNobodyWhoHasSaidNothing(t *testing.T) {
+	t.Parallel()
+	server := serveByLoopback(t, memstore.New(nil), nil)
+	silent, talking := bareConn(t, server), bareConn(t, server)
+	if _, err := io.WriteString(talking, bareHello+framed(helloWith(""))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(talking, make([]byte, len(bareHello)+4)); err != nil { // it is welcome, or nearly
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Shutdown(t.Context()) }()
+	go func() { // goes on sending for as long as anybody takes it
+		for id := uint64(2); ; id++ {
+			if _, err := io.WriteString(talking, framed(&request{id: id, kind: fieldHead})); err != nil {
+				return
+			}
+		}
+	}()
+	rest, err := io.ReadAll(talking)
+	if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(rest), string(edge.Stopping)) {
+		t.Errorf("the session ends with %v, %q", err, rest[max(0, len(rest)-200):])
+	}
+	_ = talking.Close() // read to the end
+	if err := <-stopped; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("the silent connection is still open")
+	}
+}

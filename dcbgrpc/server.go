@@ -90,8 +90,8 @@ type Server struct {
 
 	mu         sync.Mutex // guards what follows
 	isStopping bool
-	conns      map[net.Conn]context.CancelFunc // that are no gRPC's, or not yet
-	connected  sync.WaitGroup                  // those; added to only while not stopping
+	guests     map[net.Conn]*guest
+	connected  sync.WaitGroup // the guests; added to only while not stopping
 }
 
 // NewServer returns a server of store, which stays the caller's to close, after the server. Errors: an option that is out of bounds.
@@ -100,7 +100,7 @@ func NewServer(store dcb.Store, options *ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{store: store, opts: opts, health: health.NewServer(), stopping: make(chan struct{}), conns: make(map[net.Conn]context.CancelFunc)}
+	s := &Server{store: store, opts: opts, health: health.NewServer(), stopping: make(chan struct{}), guests: make(map[net.Conn]*guest)}
 	grpcOptions := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(opts.Limits.MessageBytes),
