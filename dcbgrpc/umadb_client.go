@@ -288,11 +288,16 @@ func queryToUmaDB(q dcb.Query) *umadbv1.Query {
 
 // failure returns what a call ended with that failed with err, after whether that is what the server said of it.
 func (c *UmaDBClient) failure(ctx context.Context, err error, trailer metadata.MD) (said bool, _ error) {
-	if deadline, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(deadline) < time.Second {
+	said, err = c.explain(ctx, err, trailer)
+	if deadline, ok := ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) && time.Until(deadline) < time.Second {
 		// The server was told the deadline, and its clock was ahead by a little. The caller's error is that of his own context.
 		<-ctx.Done()
 		return false, ctx.Err()
 	}
+	return said, err
+}
+
+func (c *UmaDBClient) explain(ctx context.Context, err error, trailer metadata.MD) (said bool, _ error) {
 	if details := trailer.Get(errorDetails); len(details) == 1 {
 		detail := &umadbv1.ErrorResponse{}
 		if proto.Unmarshal([]byte(details[0]), detail) == nil {

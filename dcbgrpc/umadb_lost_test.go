@@ -449,6 +449,7 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 func TestADeadlineIsTheCallersOwn(t *testing.T) {
 	t.Parallel()
 	f := &foreign{fail: func() error { return status.Error(codes.DeadlineExceeded, "too late") }}
+	f.detail = &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: toMessage(context.DeadlineExceeded)}
 	c := serveForeign(t, f)
 	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial})
 	if err != nil {
