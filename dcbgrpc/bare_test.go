@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,5 +233,22 @@ func TestAStopWaitsForNobodyWhoHasSaidNothing(t *testing.T) {
 	}
 	if _, err := silent.Read(make([]byte, 1)); err == nil {
 		t.Error("the silent connection is still open")
+	}
+}
+
+// Whoever watches holds up who receives after he has answered. By then the next call may be with who stands in for him, and be taking long, too.
+func TestOnlyOneReceivesHoweverLongCallsTake(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Observe: func(context.Context, edge.Call) {
+		<-time.After(standInAfter * time.Duration(calls.Add(1)%4) * 3 / 4)
+	}})
+	for _, overGRPC := range []bool{false, true} {
+		client := server.dial(t, func(o *ClientOptions) { o.OverGRPC = overGRPC })
+		for range 300 {
+			if _, err := client.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

@@ -34,8 +34,8 @@ type session struct {
 	stream stream
 	out    *outbox
 
-	// What follows is of the one goroutine that receives, until standIn fires and starts the next.
-	standIn *time.Timer
+	standIn func() // receives, in place of who has been busy for too long
+	// What follows is of the one goroutine that receives.
 	greeted bool
 
 	secret string // the client's key
@@ -86,8 +86,7 @@ func (c *session) run(ctx context.Context) error {
 	greeted := make(chan struct{})
 	received := make(chan error, 2)
 	told := greeted // which is nil as soon as it is closed
-	c.standIn = time.AfterFunc(time.Hour, func() { c.receiving(ctx, calls, told, received) })
-	defer c.standIn.Stop()
+	c.standIn = func() { c.receiving(ctx, calls, told, received) }
 	go c.receiving(ctx, calls, greeted, received)
 	patience := time.NewTimer(helloTime)
 	defer patience.Stop()
@@ -261,9 +260,10 @@ func (c *session) start(ctx context.Context, r *request, alone bool) error {
 		go c.serve(ctx, r, call)
 		return nil
 	}
-	c.standIn.Reset(standInAfter)
+	// A timer for each call: who stands in may be busy with another by the time that this one ends.
+	busy := time.AfterFunc(standInAfter, c.standIn)
 	c.serve(ctx, r, call)
-	if !c.standIn.Stop() {
+	if !busy.Stop() {
 		return errStoodIn
 	}
 	return nil

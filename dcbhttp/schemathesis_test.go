@@ -41,9 +41,8 @@ func TestSchemathesisFindsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.patience.second = time.Millisecond // nobody waits for as long as he says
-	server := h.serveAt(t, true)
 	// A stream has no end, and what reads it waits for one.
-	server.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := h.serveAt(t, true, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/subscribe" {
 			ctx, cancel := context.WithTimeout(r.Context(), 20*time.Millisecond)
 			defer cancel()

@@ -75,9 +75,13 @@ func serve(t testing.TB, store dcb.Store, opts *Options, loopback bool) *served 
 	return h.serveAt(t, loopback)
 }
 
-func (h *Handler) serveAt(t testing.TB, loopback bool) *served {
+// serveAt serves h, or instead of it what else is given, until the end of the test.
+func (h *Handler) serveAt(t testing.TB, loopback bool, instead ...http.HandlerFunc) *served {
 	t.Helper()
 	s := &served{Handler: h, server: h.Server(), transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+	for _, handler := range instead {
+		s.server.Handler = handler
+	}
 	var listener net.Listener
 	if loopback {
 		var err error
