@@ -68,7 +68,7 @@ func (p *program) serveCommand() *cobra.Command {
 	flags.BoolVar(&config.Insecure, "insecure", false, "be reached from other machines without TLS and keys all the same")
 	flags.StringSliceVar(&config.Origins, "origins", nil, "let pages from these `ORIGINS` call from browsers, as in https://app.example.com")
 	limitFlags(flags, &config)
-	flags.DurationVar(&config.Keepalive, "keepalive", 0, "ask silent connections of gRPC for a sign of life after `TIME` (default 20s)")
+	flags.DurationVar(&config.Keepalive, "keepalive", 0, "ask silent connections of gRPC and of sessions for a sign of life after `TIME` (default 20s)")
 	flags.DurationVar(&config.StopTimeout, "stop-timeout", serve.DefaultStopTimeout, "cut off what has not finished `TIME` after the stop was asked for")
 	flags.StringVar(&logs.format, "log-format", "text", "log as text or json")
 	flags.StringVar(&logs.level, "log-level", "info", "log what is debug, info, warn or error, and above")
@@ -80,7 +80,7 @@ func limitFlags(flags *pflag.FlagSet, config *serve.Config) {
 	limits := &config.Limits
 	flags.Var((*byteSize)(&limits.MessageBytes), "max-message", "refuse requests of more than `BYTES`, as in 8MiB (default 80MiB)")
 	flags.IntVar(&limits.Connections, "max-connections", 0, "close connections beyond `N` on each address (default 10000)")
-	flags.IntVar(&limits.Calls, "max-calls", 0, "let one connection have `N` calls under way, waiting and following included (default 4096)")
+	flags.IntVar(&limits.Calls, "max-calls", 0, "let one session, or one connection of HTTP/2, have `N` calls under way, waiting and following included (default 4096)")
 	flags.IntVar(&limits.QueryItems, "max-items", 0, "refuse queries of more than `N` items (default 65536)")
 	flags.DurationVar(&limits.CallTime, "call-timeout", 0, "end calls that take longer than `TIME`, other than waiting and following (default 1m)")
 }
