@@ -136,11 +136,15 @@ func TestAWriteThatFailedIsUndoneAndTheStoreGoesOn(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, small(mem))
-	var writes atomic.Int64
+	var writes atomic.Int64 // to the log alone: what undoes the write that failed is the next of them, and succeeds
 	mem.Inject(func(op vfs.Op) error {
-		if n := writes.Add(1); op.Kind != vfs.Write || !isLog(op) || n%7 > 0 {
+		if op.Kind != vfs.Write || !isLog(op) {
 			return nil
-		} else if n%2 == 0 {
+		}
+		switch n := writes.Add(1); {
+		case n%7 > 0:
+			return nil
+		case n%2 == 0:
 			return errInjected
 		}
 		return vfs.Partial{Bytes: op.Bytes * 2 / 3, Err: errInjected}
@@ -176,6 +180,34 @@ func TestAWriteThatFailedIsUndoneAndTheStoreGoesOn(t *testing.T) {
 	mustClose(t, mem, s)
 	s = open(t, dir, small(mem))
 	mustCheck(t, o, mem, s)
+}
+
+func TestAWriteThatFailedAndCannotBeUndoneEndsTheStoreUntilItIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	mem, o := vfs.NewMem(), new(oracle)
+	s := open(t, dir, diskstore.Options{}.On(mem))
+	mustSend(t, o, s, event(10))
+	mem.Inject(func(op vfs.Op) error {
+		if op.Kind == vfs.Write && isLog(op) {
+			return vfs.Partial{Bytes: op.Bytes * 2 / 3, Err: errInjected}
+		}
+		return nil
+	})
+	refused, wrong := o.send(t.Context(), s, o.add(event(100), nil))
+	if isUnavailable, isUnknown := outcome(refused); !isUnavailable || !isUnknown || wrong != nil {
+		t.Errorf("an append whose write failed and was not undone: %v, %v; want dcb.ErrUnavailable, with an unknown outcome", refused, wrong)
+	}
+	mem.Inject(nil)
+	refused, wrong = o.send(t.Context(), s, o.add(event(10), nil))
+	if isUnavailable, isUnknown := outcome(refused); !isUnavailable || isUnknown || wrong != nil || !strings.Contains(refused.Error(), "opened again") {
+		t.Errorf("an append after it: %v, %v; want dcb.ErrUnavailable that says to open the store again", refused, wrong)
+	}
+	mustCheckRead(t, s, 1)
+	_ = s.Close()
+	s = open(t, dir, diskstore.Options{}.On(mem))
+	mustCheck(t, o, mem, s)
+	mustSend(t, o, s, event(10))
+	mustClose(t, mem, s)
 }
 
 func TestAFullDiskFailsWhatDoesNotFitAndNothingElse(t *testing.T) {
