@@ -106,6 +106,10 @@ func streamPages(ctx context.Context, s Store, q Query, opts ReadOptions, yield 
 //
 // Nothing happens before the first pull. It ends when the consumer breaks off, which leaves nothing behind, or with an
 // error, which comes last with a zero batch: the context's, ErrClosed, or whatever Read and Wait say.
+//
+// It does not outlive an outage. The client of a server tries to reach it again, for no longer than its options say (RetryFor), and goes on
+// where it was; any other store ends with the first ErrUnavailable of a Read or a Wait. So who wants to follow for as long as the process
+// lives calls it in a loop: while the error is [Retryable], after a pause, again from the last Head.
 func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[ReadResult, error] {
 	if follower, ok := s.(Follower); ok {
 		return follower.Follow(ctx, q, after)
