@@ -87,3 +87,24 @@ func Example_library() {
 	// <nil>
 	// the book is not on its shelf
 }
+
+// A view that the function looks at and Do does not get stays at its initial state.
+func Example_forgottenView() {
+	ctx, store := context.Background(), memstore.New(nil)
+	decider := decide.New(store, events, nil)
+	for _, book := range []string{"b1", "b2", "b3", "b4"} {
+		holder, books := holder(book), books("ann")
+		_, err := decider.Do(ctx, func() ([]any, error) {
+			if books.State() == 3 {
+				return nil, ErrTooManyBooks
+			}
+			return decide.Events(BookLent{book, "ann"}), nil
+		}, holder)
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// <nil>
+}
