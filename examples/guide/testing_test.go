@@ -2,9 +2,11 @@ package guide_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/decide/decidetest"
 	"github.com/dcbstore/dcb/memstore"
@@ -29,24 +31,54 @@ func TestOneOfManyGetsTheBook(t *testing.T) {
 	decidetest.CheckWinners(t, 1, ErrNotOnShelf, lend("ann"), lend("bob"), lend("cid"))
 }
 
-// lentAt says since when a book is lent.
-func lentAt(book string) *decide.View[time.Time] {
-	return decide.NewView(time.Time{},
-		decide.OnRecorded(func(_ time.Time, _ BookLent, r decide.Recorded) time.Time { return r.At }),
-		decide.On(func(_ time.Time, _ BookReturned) time.Time { return time.Time{} }),
+// BookHeld keeps a book for a member, for a day.
+type BookHeld struct {
+	Book   string `json:"book" dcb:"book"`
+	Member string `json:"member" dcb:"member"`
+}
+
+var holdEvents, ErrHeld = decide.NewCodec(decide.Type[BookHeld]("BookHeld")), errors.New("the book is held for another member")
+
+// hold is for whom a book was last held, and since when.
+type hold struct {
+	member string
+	since  time.Time
+}
+
+func holdOf(book string) *decide.View[hold] {
+	return decide.NewView(hold{},
+		decide.OnRecorded(func(_ hold, e BookHeld, r decide.Recorded) hold { return hold{e.Member, r.At} }),
 	).Tagged("book", book)
 }
 
-func TestABookIsOverdueAfterFourWeeks(t *testing.T) {
-	const week = 7 * 24 * time.Hour
-	s := decidetest.New(t, events, nil)
-	s.GivenAgo(5*week, BookLent{"b1", "ann"})
-	s.GivenAgo(3*week, BookLent{"b2", "ann"})
-	for book, want := range map[string]bool{"b1": true, "b2": false} {
-		since := lentAt(book)
-		_, err := decide.New(s.Store, events, nil).Read(t.Context(), since)
-		if overdue := s.Now().Sub(since.State()) > 4*week; err != nil || overdue != want {
-			t.Errorf("%s: overdue is %t, %v", book, overdue, err)
+// Holds has a clock: time.Now, except in tests.
+type Holds struct {
+	decide *decide.Decider
+	now    func() time.Time
+}
+
+func OpenHolds(store dcb.Store, now func() time.Time) *Holds {
+	return &Holds{decide.New(store, holdEvents, nil), now}
+}
+
+func (h *Holds) Hold(ctx context.Context, book, member string) error {
+	hold := holdOf(book)
+	_, err := h.decide.Do(ctx, func() ([]any, error) {
+		last := hold.State()
+		if last.member != "" && last.member != member && h.now().Sub(last.since) < 24*time.Hour {
+			return nil, ErrHeld
 		}
-	}
+		return decide.Events(BookHeld{book, member}), nil
+	}, hold)
+	return err
+}
+
+func TestAHoldLapsesAfterADay(t *testing.T) {
+	s := decidetest.New(t, holdEvents, nil)
+	holds := OpenHolds(s.Store, s.Now)
+	s.GivenAgo(20*time.Hour, BookHeld{"b1", "ann"})
+	s.When(holds.Hold(t.Context(), "b1", "bob")).ThenError(ErrHeld)
+	s.Advance(5 * time.Hour)
+	s.When(holds.Hold(t.Context(), "b1", "bob")).Then(BookHeld{"b1", "bob"})
+	s.When(holds.Hold(t.Context(), "b1", "ann")).ThenError(ErrHeld) // it is bob's now
 }
