@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/memstore"
@@ -45,17 +47,43 @@ func Example_upcast() {
 	// map[version:2] <nil>
 }
 
-// Keys holds one key for each person, somewhere where it can be deleted: not among the events.
+// LoanID is a UUID and has its methods, also those for JSON. What it says in a tag it has to say itself.
+type LoanID struct{ uuid.UUID }
+
+func (id LoanID) TagValue() string { return id.String() }
+
+func Example_tagOfAUUID() {
+	type LoanEnded struct {
+		Loan LoanID `json:"loan" dcb:"loan"`
+	}
+	id := LoanID{uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8")}
+	event, err := decide.NewCodec(decide.Type[LoanEnded]("LoanEnded")).Encode(LoanEnded{id})
+	fmt.Println(event.Tags, string(event.Data), err)
+	// Output:
+	// [loan:6ba7b810-9dad-11d1-80b4-00c04fd430c8] {"loan":"6ba7b810-9dad-11d1-80b4-00c04fd430c8"} <nil>
+}
+
+// A field that was renamed without an upcast is another shape, and nothing says so.
+func Example_renamedField() {
+	type MemberJoined struct {
+		Name string `json:"name"` // was "member"
+	}
+	event, err := decide.NewCodec(decide.Type[MemberJoined]("MemberJoined")).Decode(dcb.Event{Type: "MemberJoined", Data: []byte(`{"member":"ann"}`)})
+	fmt.Printf("%+v %v\n", event, err)
+	// Output:
+	// {Name:} <nil>
+}
+
+// Keys holds one key for each person, somewhere where it can be deleted: not among the events. Who was forgotten has an empty one.
 type Keys map[string][]byte
 
 var ErrForgotten = errors.New("the key is gone, and with it what it opened")
 
 func (k Keys) cipher(person string) (cipher.AEAD, error) {
-	key, ok := k[person]
-	if !ok {
+	if len(k[person]) == 0 {
 		return nil, ErrForgotten
 	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(k[person])
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +91,7 @@ func (k Keys) cipher(person string) (cipher.AEAD, error) {
 }
 
 func (k Keys) Seal(person, text string) ([]byte, error) {
-	if k[person] == nil {
+	if _, known := k[person]; !known {
 		k[person] = make([]byte, 32)
 		rand.Read(k[person])
 	}
@@ -83,6 +111,9 @@ func (k Keys) Open(person string, sealed []byte) (string, error) {
 	return string(text), err
 }
 
+// Forget leaves an empty key behind, so that no other takes its place.
+func (k Keys) Forget(person string) { k[person] = nil }
+
 type AddressGiven struct {
 	Member  string `json:"member" dcb:"member"` // a random ID, which says nothing
 	Address []byte `json:"address"`             // sealed
@@ -93,7 +124,7 @@ func Example_shredding() {
 	codec := decide.NewCodec(decide.Type[AddressGiven]("AddressGiven"))
 	decider := decide.New(memstore.New(nil), codec, nil)
 
-	sealed, err := keys.Seal("m1", "Oude Delft 1")
+	sealed, err := keys.Seal("m1", "Oude Delft 1") // and not in a function of Do, which may run several times
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -107,12 +138,16 @@ func Example_shredding() {
 	_, err = decider.Read(ctx, address)
 	fmt.Println(err)
 
+	fmt.Println(keys.Open("m1", address.State())) // address is a view of AddressGiven
+	keys.Forget("m1")                             // the event stays, and nobody can read it any more
 	fmt.Println(keys.Open("m1", address.State()))
-	delete(keys, "m1") // the event stays, and nobody can read it any more
-	fmt.Println(keys.Open("m1", address.State()))
+
+	_, err = keys.Seal("m1", "Nieuwe Delft 2")
+	fmt.Println(err)
 	// Output:
 	// <nil>
 	// <nil>
 	// Oude Delft 1 <nil>
 	//  the key is gone, and with it what it opened
+	// the key is gone, and with it what it opened
 }
