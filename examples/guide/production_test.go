@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
@@ -37,17 +41,31 @@ func (l *Library) LendOnce(ctx context.Context, key, book, member string) (dcb.P
 	}, holder, books, decide.Once(key))
 }
 
+// LentBy returns the loan that the command with a key recorded.
+func (l *Library) LentBy(ctx context.Context, key string) (BookLent, error) {
+	lent := decide.NewView(BookLent{},
+		decide.On(func(_, e BookLent) BookLent { return e }),
+	).Tagged("command", key)
+	_, err := l.decide.Read(ctx, lent)
+	return lent.State(), err
+}
+
 func Example_once() {
 	ctx, library := context.Background(), Open(memstore.New(nil))
 	fmt.Println(library.Buy(ctx, "b1", "Emma"))
 	fmt.Println(library.LendOnce(ctx, "lend-4711", "b1", "ann"))
 	fmt.Println(library.LendOnce(ctx, "lend-4711", "b1", "ann")) // sent again: it is done, and was done once
 	fmt.Println(library.LendOnce(ctx, "lend-4712", "b1", "ann")) // another command
+
+	fmt.Println(library.LendOnce(ctx, "lend-4711", "b2", "bob")) // also 2, and no error, though this was not done
+	fmt.Println(library.LentBy(ctx, "lend-4711"))                // what was: ann has b1
 	// Output:
 	// <nil>
 	// 2 <nil>
 	// 2 <nil>
 	// 0 the book is not on its shelf
+	// 2 <nil>
+	// {b1 ann} <nil>
 }
 
 type requestKey struct{}
@@ -61,71 +79,161 @@ func Example_metadata() {
 	store := memstore.New(nil)
 	decider := decide.New(store, events, &decide.Options{
 		Metadata: func(ctx context.Context) map[string]string {
-			return map[string]string{"correlation": requestOf(ctx)}
+			return map[string]string{"correlation": requestOf(ctx)} // as your server put it there
 		},
 	})
 	ctx := context.WithValue(context.Background(), requestKey{}, "r-17")
 	_, err := decider.Record(ctx, BookBought{"b1", "Emma"})
 	fmt.Println(err)
 
-	recorded, err := store.Read(ctx, dcb.All(), dcb.ReadOptions{})
+	bought := decide.NewView("",
+		decide.OnRecorded(func(_ string, _ BookBought, r decide.Recorded) string { return r.Metadata("correlation") }),
+	).Tagged("book", "b1")
+	_, err = decider.Read(ctx, bought)
+	fmt.Println(bought.State(), err)
+
+	recorded, err := store.Read(ctx, dcb.All(), dcb.ReadOptions{}) // as a follower sees it
 	fmt.Println(recorded.Events[0].Metadata, err)
 	// Output:
 	// <nil>
+	// r-17 <nil>
 	// map[correlation:r-17] <nil>
 }
 
-// Shelf is a read model: which books are on their shelf, up to a position.
+// Shelf is a read model: which books are on their shelf. One goroutine follows the store, and any number may ask.
 type Shelf struct {
-	Books map[string]bool
-	Seen  dcb.Position
+	mu      sync.Mutex // guards what follows
+	books   map[string]bool
+	seen    dcb.Position  // up to where; only Follow changes it
+	changed chan struct{} // closed when there is more, and made anew
 }
 
-// Follow keeps the shelf up to date until the context ends. A read model on disk stores Seen together with what it belongs to.
-func (s *Shelf) Follow(ctx context.Context, store dcb.Store, changed func()) error {
-	for batch, err := range dcb.Follow(ctx, store, dcb.All(), s.Seen) {
+func NewShelf() *Shelf { return &Shelf{books: make(map[string]bool), changed: make(chan struct{})} }
+
+// Follow keeps the shelf up to date until the context ends, or until something is wrong that waiting does not mend.
+func (s *Shelf) Follow(ctx context.Context, store dcb.Store) error {
+	for {
+		for batch, err := range dcb.Follow(ctx, store, dcb.All(), s.seen) {
+			if err == nil {
+				err = s.apply(batch)
+			}
+			if err != nil && !dcb.Retryable(err) {
+				return err
+			}
+		}
+		select {
+		case <-time.After(time.Second): // the store is away; then on from what was seen
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Shelf) apply(batch dcb.ReadResult) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, recorded := range batch.Events {
+		event, err := events.Decode(recorded.Event)
+		if errors.Is(err, decide.ErrUnknownType) {
+			continue // it is not about books
+		}
 		if err != nil {
 			return err
 		}
-		for _, recorded := range batch.Events {
-			event, err := events.Decode(recorded.Event)
-			if errors.Is(err, decide.ErrUnknownType) {
-				continue // it is not about books
-			}
-			if err != nil {
-				return err
-			}
-			switch e := event.(type) {
-			case BookBought:
-				s.Books[e.Book] = true
-			case BookLent:
-				delete(s.Books, e.Book)
-			case BookReturned:
-				s.Books[e.Book] = true
-			}
+		switch e := event.(type) {
+		case BookBought:
+			s.books[e.Book] = true
+		case BookLent:
+			delete(s.books, e.Book)
+		case BookReturned:
+			s.books[e.Book] = true
 		}
-		s.Seen = batch.Head
-		changed()
 	}
+	s.seen = batch.Head
+	close(s.changed)
+	s.changed = make(chan struct{})
 	return nil
 }
 
-func Example_follow() {
-	ctx, cancel := context.WithCancel(context.Background())
-	store := memstore.New(nil)
-	library := Open(store)
-	fmt.Println(library.Buy(ctx, "b1", "Emma"), library.Buy(ctx, "b2", "Middlemarch"), library.Lend(ctx, "b1", "ann"))
+// WaitFor returns when the shelf has seen a position: who recorded something there finds it.
+func (s *Shelf) WaitFor(ctx context.Context, position dcb.Position) error {
+	for {
+		s.mu.Lock()
+		seen, changed := s.seen, s.changed
+		s.mu.Unlock()
+		if seen >= position {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
-	shelf := Shelf{Books: map[string]bool{}}
-	err := shelf.Follow(ctx, store, func() {
-		if shelf.Seen == 3 { // all that this example waits for
-			cancel()
+func (s *Shelf) Has(book string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.books[book]
+}
+
+func Example_follow() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	store := memstore.New(nil)
+	library, shelf := Open(store), NewShelf()
+	followed := make(chan error)
+	go func() { followed <- shelf.Follow(ctx, store) }()
+	fmt.Println(library.Buy(ctx, "b1", "Emma"), library.Buy(ctx, "b2", "Middlemarch"))
+
+	position, err := library.LendOnce(ctx, "lend-4713", "b1", "ann")
+	if err == nil {
+		err = shelf.WaitFor(ctx, position)
+	}
+	fmt.Println(shelf.Has("b1"), shelf.Has("b2"), err)
+
+	cancel()
+	fmt.Println(<-followed)
+	fmt.Println(shelf.WaitFor(ctx, position+1))
+	// Output:
+	// <nil> <nil>
+	// false true <nil>
+	// context canceled
+	// context canceled
+}
+
+// outage is a store that cannot be read the second and the third time.
+type outage struct {
+	dcb.Store
+	reads int
+}
+
+func (o *outage) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if o.reads++; o.reads == 2 || o.reads == 3 {
+		return dcb.ReadResult{}, &dcb.UnavailableError{Cause: errors.New("it is away")}
+	}
+	return o.Store.Read(ctx, q, opts)
+}
+
+func TestAShelfOutlivesAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		store, shelf := memstore.New(nil), NewShelf()
+		followed := make(chan error)
+		away := &outage{Store: store}
+		go func() { followed <- shelf.Follow(ctx, away) }()
+		synctest.Wait() // it follows, and the next read fails
+		if err := Open(store).Buy(ctx, "b1", "Emma"); err != nil {
+			t.Fatal(err)
+		}
+		if err := shelf.WaitFor(ctx, 1); err != nil || !shelf.Has("b1") || away.reads < 4 {
+			t.Errorf("after %d reads: b1 on its shelf is %t, %v", away.reads, shelf.Has("b1"), err)
+		}
+		cancel()
+		if err := <-followed; !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
 	})
-	fmt.Println(shelf.Books, errors.Is(err, context.Canceled))
-	// Output:
-	// <nil> <nil> <nil>
-	// map[b2:true] true
 }
 
 // Desk lends books of one library, and keeps what it knows of the books that are asked for most.
@@ -154,4 +262,24 @@ func Example_cached() {
 	// <nil> <nil>
 	// ann <nil>
 	// ann <nil>
+}
+
+func Example_screen() {
+	ctx, store := context.Background(), memstore.New(nil)
+	library, decider := Open(store), decide.New(store, events, nil)
+	fmt.Println(library.Buy(ctx, "b1", "Emma"))
+
+	holder, books := holder("b1"), books("ann")
+	_, err := decider.Read(ctx, holder, books)
+	fmt.Printf("held by %q; ann has %d books; %v\n", holder.State(), books.State(), err) // on a screen, for minutes
+
+	fmt.Println(library.Lend(ctx, "b1", "bob")) // by somebody else meanwhile
+
+	_, err = decider.Append(ctx, decide.Events(BookLent{"b1", "ann"}), holder, books)
+	fmt.Println(errors.Is(err, dcb.ErrConflict)) // what the screen shows is out of date: Read again, and ask again
+	// Output:
+	// <nil>
+	// held by ""; ann has 0 books; <nil>
+	// <nil>
+	// true
 }
