@@ -25,60 +25,57 @@ const near = 256
 type boundary struct {
 	decider *Decider
 	views   []AnyView
+	taken   int       // so many of the views are in use by this decision
 	command *once     // among the views, or nil
 	query   dcb.Query // the union of the views' items
 	head    dcb.Position
 	looked  bool
-	lost    []string // the tags of a view that an event was last folded into
-	leave   func()   // the lane that the decision is in; nil if it is in none
+	lost    *dcb.QueryItem // of a view that an event was last folded into; nil if there was none
+	leave   func()         // the lane that the decision is in; nil if it is in none
 }
 
 var errNoViews = errors.New("no views: a decision looks at something; what depends on nothing is for Record")
 
-// take takes the views into use, all or none.
+// take takes the views into use. After an error some of them may be; release is called in any case.
 func (b *boundary) take() error {
 	if len(b.views) == 0 {
 		return errNoViews
 	}
-	for i, v := range b.views {
-		if err := b.decider.take(v, b.views[:i]); err != nil {
-			b.views = b.views[:i]
-			b.release()
+	for _, v := range b.views {
+		if err := b.takeNext(v); err != nil {
 			return err
 		}
 	}
 	var err error
 	if b.command, err = commandOf(b.views); err != nil {
-		b.release()
 		return err
 	}
 	b.query = union(b.views)
 	return nil
 }
 
-// take takes v into use, unless it is among those taken already.
-func (d *Decider) take(v AnyView, taken []AnyView) error {
+// takeNext takes v into use, the next of the views, unless it is among those taken already.
+func (b *boundary) takeNext(v AnyView) error {
 	var p *part
 	if v != nil {
 		p = v.common()
 	}
-	if p == nil {
+	switch {
+	case p == nil:
 		return errors.New("one of the views is nil")
-	}
-	if p.err != nil {
+	case p.err != nil:
 		return p.err
+	case p.inUse.CompareAndSwap(false, true):
+		b.taken++
+		return b.decider.prepare(v, p)
 	}
-	if !p.inUse.CompareAndSwap(false, true) {
-		if slices.Contains(taken, v) {
+	for _, taken := range b.views[:b.taken] {
+		if taken.common() == p {
+			b.taken++
 			return nil
 		}
-		return errors.New("one of the views is in use by another decision; each needs its own")
 	}
-	err := d.prepare(v, p)
-	if err != nil {
-		p.inUse.Store(false)
-	}
-	return err
+	return errors.New("one of the views is in use by another decision; each needs its own")
 }
 
 func (d *Decider) prepare(v AnyView, p *part) error {
@@ -104,7 +101,7 @@ func (b *boundary) release() {
 	if b.leave != nil {
 		b.leave()
 	}
-	for _, v := range b.views {
+	for _, v := range b.views[:b.taken] {
 		v.common().inUse.Store(false)
 	}
 }
@@ -117,6 +114,24 @@ func (b *boundary) queue(ctx context.Context, name string) {
 			v.restore(b.decider) // those who were first may have left something
 		}
 	}
+}
+
+// again gets ready for another attempt after one that met a conflict, or returns why there is to be none.
+func (b *boundary) again(ctx context.Context, attempt int, conflict error) error {
+	if attempt == b.decider.attempts {
+		return fmt.Errorf("in conflict at each of %d attempts, the last time: %w", attempt, conflict)
+	}
+	if ended := b.decider.settle(ctx, attempt, conflict); ended != nil {
+		return endedAfter(attempt, ended, conflict)
+	}
+	if attempt >= patientAttempts && b.leave == nil && b.lost != nil {
+		b.queue(ctx, laneOf(b.lost))
+	}
+	return nil
+}
+
+func endedAfter(attempts int, why, conflict error) error {
+	return fmt.Errorf("%w after %d attempts, the last of which failed: %w", why, attempts, conflict)
 }
 
 func (b *boundary) condition() *dcb.AppendCondition {
@@ -144,7 +159,7 @@ func (b *boundary) keep() error {
 	for i, v := range b.views {
 		p := v.common()
 		if !p.read {
-			return errors.New("one of the views was never read; call Read first, with the same views")
+			return errors.New("one of the views was not read, or not to the end; call Read first, with the same views")
 		}
 		if i == 0 || p.seen < b.head {
 			b.head = p.seen
@@ -157,15 +172,11 @@ func (b *boundary) keep() error {
 // may be several reads, of which the first says what the head is, and the others stop there. After that, one read of what came
 // since is enough.
 func (b *boundary) look(ctx context.Context) error {
-	if b.looked {
-		head, err := b.forward(ctx, b.query, b.views, b.head, 0)
-		if err == nil {
-			b.arrive(head)
-		}
-		return err
+	for _, v := range b.views {
+		v.common().read = false // until they have arrived, all of them
 	}
 	for {
-		head, err := b.first(ctx)
+		head, err := b.catchUp(ctx)
 		if err != nil {
 			return err
 		}
@@ -178,11 +189,16 @@ func (b *boundary) look(ctx context.Context) error {
 			b.arrive(head)
 			return nil
 		}
+		b.looked = false
 	}
 }
 
-// first reads whatever the views have not seen, up to one head.
-func (b *boundary) first(ctx context.Context) (head dcb.Position, err error) {
+// catchUp reads whatever the views have not seen, up to one head. A store that ends before what was read of it a moment ago makes that
+// the head: it is below what some view has seen, or nothing was missed.
+func (b *boundary) catchUp(ctx context.Context) (head dcb.Position, err error) {
+	if b.looked {
+		return b.forward(ctx, b.query, b.views, b.head, 0)
+	}
 	if together(b.views) {
 		return b.forward(ctx, b.query, b.views, b.views[0].common().seen, 0)
 	}
@@ -199,9 +215,7 @@ func (b *boundary) first(ctx context.Context) (head dcb.Position, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if before == 0 {
-			head, before = at, at+1
-		}
+		head, before = lower(head, before, at)
 	}
 	for _, v := range b.views {
 		p := v.common()
@@ -212,11 +226,17 @@ func (b *boundary) first(ctx context.Context) (head dcb.Position, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if before == 0 {
-			head, before = at, at+1
-		}
+		head, before = lower(head, before, at)
 	}
 	return head, nil
+}
+
+// lower returns the head after a further read, and the bound for the next. There is none yet before the first.
+func lower(head, before, at dcb.Position) (newHead, newBefore dcb.Position) {
+	if before > 0 {
+		at = min(at, head)
+	}
+	return at, at + 1
 }
 
 // together reports whether one read serves all: nearly always, because all views are new.
@@ -296,8 +316,8 @@ func (b *boundary) fold(events []dcb.SequencedEvent, views []AnyView) error {
 			if err := v.fold(in); err != nil {
 				return fmt.Errorf("event at position %d: %w", event.Position, err)
 			}
-			p.seen, p.read = event.Position, true
-			b.lost = p.item.Tags
+			p.seen = event.Position
+			b.lost = &p.item
 		}
 	}
 	return nil
@@ -320,13 +340,12 @@ func (b *boundary) forget(head dcb.Position) (behind bool, err error) {
 	return behind, nil
 }
 
-// arrive notes that all views have seen everything up to head. A store that is behind what it was a moment ago (one of several copies,
-// perhaps) has shown nothing new.
+// arrive notes that all views have seen everything up to head.
 func (b *boundary) arrive(head dcb.Position) {
-	b.head = max(b.head, head)
+	b.head = head
 	for _, v := range b.views {
 		p := v.common()
-		p.seen, p.read = b.head, true
+		p.seen, p.read = head, true
 		v.publish()
 	}
 }

@@ -17,14 +17,14 @@ import (
 //	seatsTaken := decide.Cached(10_000, seatsTaken)
 //
 // A state that is kept is never wrong, only older: the view is brought to the head before a decision looks at it. What is kept
-// belongs to the decider that read it; another one begins anew.
+// belongs to the decider that read it; another one begins anew, as it must when the store was replaced by an older copy of itself.
+// The views are used as they are made, without further tags.
 //
 // States are copied by assignment. So S must not hold anything that could be changed (maps, slices, pointers, interfaces), unless it has a method
 // Clone() S that copies all of that; otherwise Cached panics, when the program starts rather than when two decisions meet.
 func Cached[K comparable, S any](most int, view func(key K) *View[S]) func(key K) *View[S] {
 	state := reflect.TypeFor[S]()
-	_, clones := any(*new(S)).(cloner[S])
-	if !clones && !isPlain(state) {
+	if !state.Implements(reflect.TypeFor[cloner[S]]()) && !isPlain(state) {
 		panic(fmt.Sprintf("decide: cached: %v can be changed by who holds it; give it a method Clone() %v", state, state))
 	}
 	if most < 1 {
@@ -34,7 +34,7 @@ func Cached[K comparable, S any](most int, view func(key K) *View[S]) func(key K
 	return func(key K) *View[S] {
 		v := view(key)
 		if v != nil {
-			v.slot = kept.slot(key)
+			v.slot, v.cached = kept.slot(key), true
 		}
 		return v
 	}
@@ -65,6 +65,10 @@ type entry[K comparable, S any] struct {
 
 // slot returns that of a key. One that was dropped may still be in use; what is put into it then is forgotten with it.
 func (c *cache[K, S]) slot(key K) *slot[S] {
+	added := &slot[S]{}
+	if key != key { // NaN, which would never be found again
+		return added
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if found, ok := c.slots[key]; ok {
@@ -76,7 +80,6 @@ func (c *cache[K, S]) slot(key K) *slot[S] {
 		c.recent.Remove(oldest)
 		delete(c.slots, oldest.Value.(*entry[K, S]).key)
 	}
-	added := &slot[S]{}
 	c.slots[key] = c.recent.PushFront(&entry[K, S]{key: key, slot: added})
 	return added
 }
@@ -95,8 +98,9 @@ func (v *View[S]) restore(d *Decider) {
 	if v.slot == nil {
 		return
 	}
-	if k := v.slot.kept.Load(); k != nil && k.decider == d && (k.seen > v.seen || !v.read) {
-		v.state, v.seen, v.read, v.restored = clone(k.state), k.seen, true, true
+	if k := v.slot.kept.Load(); k != nil && k.decider == d && k.seen > v.seen {
+		v.restored = v.restored || v.seen == 0
+		v.state, v.seen = clone(k.state), k.seen
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
@@ -243,4 +244,47 @@ func TestWhatIsKeptNeverGrowsOlder(t *testing.T) {
 	if _, err := d.Read(t.Context(), next); err != nil || next.State() != 2 || counting.Events.Load() != before {
 		t.Errorf("%d, %v, after reading %d events again", next.State(), err, counting.Events.Load()-before)
 	}
+}
+
+// cloneable is an interface, whose values copy themselves.
+type cloneable interface{ Clone() cloneable }
+
+func TestAnInterfaceWithCloneCanBeKept(t *testing.T) {
+	t.Parallel()
+	d := decide.New(memstore.New(nil), bank, nil)
+	cached := decide.Cached(1, func(int) *decide.View[cloneable] {
+		return decide.NewView(cloneable(nil), decide.On(func(c cloneable, _ Opened) cloneable { return c }))
+	})
+	for range 2 {
+		if _, err := d.Read(t.Context(), cached(1)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A view that changed its initial state before it was brought forward by what another left, while it waited for its turn, cannot begin anew.
+func TestAViewThatChangedItsInitialStateIsNotMadeNew(t *testing.T) {
+	t.Parallel()
+	full, short := memstore.New(nil), memstore.New(nil)
+	record(t, full, Deposited{"a", 1}, Deposited{"a", 1}, Deposited{"a", 1})
+	store := &spy{Store: full}
+	d, cached := decide.New(store, bank, nil), decide.Cached(2, allBalances)
+	v := cached("x")
+	if _, err := d.Read(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+	record(t, short, Deposited{"a", 1})
+	synctest.Test(t, func(t *testing.T) {
+		leave := holdLane(d, store, allBalances("x")) // records more in full
+		if _, err := d.Read(t.Context(), cached("x")); err != nil {
+			t.Fatal(err)
+		}
+		store.Store = short
+		_, err := d.Do(t.Context(), always(), v) // waits in the lane, and is brought to what was kept meanwhile
+		if err == nil || !strings.Contains(err.Error(), "ends at position 1") {
+			t.Errorf("%v, %v", v.State(), err)
+		}
+		store.Store = full
+		leave()
+	})
 }

@@ -63,8 +63,11 @@ type Decider struct {
 	lanes    lanes
 }
 
-// New returns a decider on store, whose events codec knows. Options may be nil.
+// New returns a decider on store, whose events codec knows. Options may be nil. It panics without a store or codec.
 func New(store dcb.Store, codec *Codec, opts *Options) *Decider {
+	if store == nil || codec == nil {
+		panic("decide: new: a decider needs a store and a codec; one of them is nil")
+	}
 	d := &Decider{store: store, codec: codec, attempts: 100}
 	if opts != nil {
 		d.metadata = opts.Metadata
@@ -94,16 +97,23 @@ func Events(events ...any) []any { return events }
 //
 // At least one view is needed. To record what depends on nothing there is [Decider.Record].
 func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ...AnyView) (dcb.Position, error) {
+	if decide == nil {
+		return 0, errors.New("decide: do: there is no function that decides")
+	}
 	b := boundary{decider: d, views: views}
+	defer b.release()
 	if err := b.take(); err != nil {
 		return 0, fmt.Errorf("decide: do: %w", err)
 	}
-	defer b.release()
 	if name, found := d.lanes.find(b.views); found {
 		b.queue(ctx, name)
 	}
+	var conflict error // of the last attempt
 	for attempt := 1; ; attempt++ {
 		if err := b.look(ctx); err != nil {
+			if conflict != nil && ctx.Err() != nil {
+				err = endedAfter(attempt-1, err, conflict)
+			}
 			return 0, fmt.Errorf("decide: do: %w", err)
 		}
 		if position := b.answered(); position > 0 {
@@ -120,17 +130,12 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 		if err == nil {
 			return position, nil
 		}
-		if !errors.Is(err, dcb.ErrConflict) {
+		if errors.Is(err, dcb.ErrConflict) {
+			conflict = err
+			err = b.again(ctx, attempt, conflict)
+		}
+		if err != nil {
 			return 0, fmt.Errorf("decide: do: %w", err)
-		}
-		if attempt == d.attempts {
-			return 0, fmt.Errorf("decide: do: in conflict at each of %d attempts, the last time: %w", attempt, err)
-		}
-		if ended := d.settle(ctx, attempt, err); ended != nil {
-			return 0, fmt.Errorf("decide: do: %w after %d attempts, the last of which failed: %w", ended, attempt, err)
-		}
-		if attempt == patientAttempts && b.leave == nil {
-			b.queue(ctx, laneOf(b.lost))
 		}
 	}
 }
@@ -139,10 +144,10 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 // elsewhere and [Decider.Append] later.
 func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, error) {
 	b := boundary{decider: d, views: views}
+	defer b.release()
 	if err := b.take(); err != nil {
 		return 0, fmt.Errorf("decide: read: %w", err)
 	}
-	defer b.release()
 	if err := b.look(ctx); err != nil {
 		return 0, fmt.Errorf("decide: read: %w", err)
 	}
@@ -154,10 +159,10 @@ func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, err
 // a person makes on a screen. A conflict is an error at once. No events are recorded without an error, as in Do.
 func (d *Decider) Append(ctx context.Context, events []any, views ...AnyView) (dcb.Position, error) {
 	b := boundary{decider: d, views: views}
+	defer b.release()
 	if err := b.take(); err != nil {
 		return 0, fmt.Errorf("decide: append: %w", err)
 	}
-	defer b.release()
 	if err := b.keep(); err != nil {
 		return 0, fmt.Errorf("decide: append: %w", err)
 	}

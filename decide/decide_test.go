@@ -340,57 +340,6 @@ func TestAppendRefusesWhatWasNotSeen(t *testing.T) {
 	}
 }
 
-// What is wrong with a program is told by the decision that meets it, before anything is read.
-func TestWrongViewsAreRefused(t *testing.T) {
-	t.Parallel()
-	read := opened("a")
-	if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), read); err != nil {
-		t.Fatal(err)
-	}
-	var none *decide.View[int]
-	anyEvent := decide.OnAny(func(n int, _ any) int { return n })
-	for says, views := range map[string][]decide.AnyView{
-		"no views":                {},
-		"views is nil":            {nil},
-		"the views is nil":        {none},
-		`"account:" has no value`: {opened("")},
-		"has a colon":             {deposits().Tagged("a:b", "c")},
-		"is empty or has":         {deposits().Tagged("", "c")},
-		"nil has no value":        {deposits().Tagged("a", nil)},
-		"float64 cannot be":       {deposits().Tagged("a", 1.5)},
-		`the tag "" has no value`: {deposits().WithTags("")},
-		"has no handlers":         {decide.NewView(0)},
-		"handlers is empty":       {decide.NewView(0, decide.Handler[int]{})},
-		"not in the codec":        {decide.NewView(0, decide.On(func(n int, _ Unregistered) int { return n }))},
-		"two handlers":            {decide.NewView(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
-		"two handlers for <nil>":  {decide.NewView(0, anyEvent, anyEvent)},
-		"cannot skip":             {decide.NewView(0, anyEvent).OnlyLast().SkipUnknown()},
-		"by another decider":      {read},
-		"key of a command is":     {decide.Once("")},
-		"two keys":                {opened("a"), decide.Once("k"), decide.Once("l")},
-		"two keys, \"k\" and \"k": {decide.Once("k"), decide.Once("k")},
-	} {
-		store := &spy{Store: memstore.New(nil), read: func(dcb.Query, dcb.ReadOptions) { t.Errorf("%s: the store was read", says) }}
-		_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), views...)
-		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v; want it to say %q", err, says)
-		}
-	}
-}
-
-func TestAViewThatWasRefusedIsStillGoodWhereItBelongs(t *testing.T) {
-	t.Parallel()
-	view, d := opened("a"), decide.New(memstore.New(nil), bank, nil)
-	for range 2 {
-		if _, err := d.Read(t.Context(), view); err != nil {
-			t.Error(err)
-		}
-		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), view); err == nil {
-			t.Error("a view was read by two deciders")
-		}
-	}
-}
-
 func TestAViewOfAnyEventWidensTheBoundary(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
@@ -429,71 +378,6 @@ func TestOnlyTheLastEventCounts(t *testing.T) {
 	}, n)
 	if err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAViewTwiceIsOne(t *testing.T) {
-	t.Parallel()
-	store := memstore.New(nil)
-	record(t, store, Deposited{"a", 1})
-	a, key := balance("a"), decide.Once("k")
-	if _, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), a, key, a, key); err != nil || a.State() != 1 {
-		t.Errorf("%v; the state is %d", err, a.State())
-	}
-}
-
-func TestAViewInUseIsRefusedElsewhere(t *testing.T) {
-	t.Parallel()
-	d, a := decide.New(memstore.New(nil), bank, nil), balance("a")
-	_, err := d.Do(t.Context(), func() ([]any, error) {
-		if _, err := d.Read(t.Context(), opened("b"), a); err == nil || !strings.Contains(err.Error(), "in use") {
-			t.Errorf("a view that is in use: %v", err)
-		}
-		return nil, nil
-	}, a)
-	if err != nil {
-		t.Error(err)
-	}
-	if _, err := d.Read(t.Context(), a); err != nil {
-		t.Errorf("after use: %v", err)
-	}
-}
-
-func TestATagAfterUseIsRefused(t *testing.T) {
-	t.Parallel()
-	d, a := decide.New(memstore.New(nil), bank, nil), deposits()
-	if _, err := d.Read(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Read(t.Context(), a.Tagged("account", "a")); err == nil {
-		t.Error("a view was narrowed after it was read, and keeps what it saw of others")
-	}
-}
-
-func panics(f func()) (reason any) {
-	defer func() { reason = recover() }()
-	f()
-	return nil
-}
-
-func TestAPanicLeavesNothingHalfDone(t *testing.T) {
-	t.Parallel()
-	store := memstore.New(nil)
-	d := decide.New(store, bank, nil)
-	a := balance("a")
-	if panics(func() { _, _ = d.Do(t.Context(), func() ([]any, error) { panic("function") }, a) }) != "function" {
-		t.Error("a panic did not come through")
-	}
-	if _, err := d.Read(t.Context(), a); err != nil {
-		t.Errorf("a view after a panic of the function: %v", err)
-	}
-	record(t, store, Deposited{"a", 1})
-	bad := decide.NewView(0, decide.On(func(int, Deposited) int { panic("handler") }))
-	if panics(func() { _, _ = d.Read(t.Context(), bad) }) != "handler" {
-		t.Error("a panic did not come through")
-	}
-	if _, err := d.Read(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "panicked") {
-		t.Errorf("a view after a panic of its handler: %v", err)
 	}
 }
 

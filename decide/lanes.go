@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dcbstore/dcb"
 )
 
 // Decisions that lose again and again queue up in lanes: one for each thing that they lost about, named by its tags. Whoever is
@@ -33,7 +35,14 @@ const (
 	longestTurn = time.Second
 )
 
-func laneOf(tags []string) string { return strings.Join(tags, "\x00") } // which no tag contains
+// laneOf returns the name of the lane about what an item selects: its tags, or without any, its types.
+func laneOf(item *dcb.QueryItem) string {
+	const separator = "\x00" // which neither contains
+	if len(item.Tags) > 0 {
+		return strings.Join(item.Tags, separator)
+	}
+	return separator + strings.Join(item.Types, separator)
+}
 
 // find returns the name of a lane about what one of the views looks at.
 func (l *lanes) find(views []AnyView) (name string, found bool) {
@@ -43,7 +52,7 @@ func (l *lanes) find(views []AnyView) (name string, found bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, v := range views {
-		name := laneOf(v.common().item.Tags)
+		name := laneOf(&v.common().item)
 		if l.byTags[name] != nil {
 			return name, true
 		}

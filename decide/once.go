@@ -37,6 +37,8 @@ func Once(key string) AnyView {
 
 func (o *once) common() *part { return &o.part }
 
+func (o *once) command() *once { return o }
+
 func (o *once) bind(*Codec) error { return nil }
 
 func (o *once) fold(in *incoming) error {
@@ -57,9 +59,9 @@ func (o *once) forget() bool {
 func commandOf(views []AnyView) (*once, error) {
 	var command *once
 	for _, v := range views {
-		o, ok := v.(*once)
+		o := v.command()
 		switch {
-		case !ok || o == command:
+		case o == nil || o == command:
 		case command == nil:
 			command = o
 		default:

@@ -16,6 +16,8 @@ import (
 // AnyView is a view of any state, or what [Once] returns: something that a decision looks at. Only this package has them.
 type AnyView interface {
 	common() *part
+	// command returns what Once returned, nil for a view.
+	command() *once
 	// bind looks up the types that are handled, and sets the item.
 	bind(c *Codec) error
 	fold(in *incoming) error
@@ -36,7 +38,8 @@ type part struct {
 	seen     dcb.Position
 	inUse    atomic.Bool // by a decision
 	onlyLast bool
-	read     bool // at least once
+	read     bool // to the end, the last time
+	cached   bool // a view that Cached made
 	folding  bool // while a handler runs
 }
 
@@ -46,10 +49,22 @@ func (p *part) fail(err error) {
 	}
 }
 
+// change reports whether the view may still be changed; otherwise that is its error.
+func (p *part) change() bool {
+	switch {
+	case p.decider != nil:
+		p.fail(errors.New("a view is changed after it was used; what it looks at is fixed then"))
+	case p.cached:
+		p.fail(errors.New("a view that Cached made is changed; change what it is made of, for all of its kind"))
+	default:
+		return true
+	}
+	return false
+}
+
 // tag adds a tag to those that an event must have. They stay sorted, each once.
 func (p *part) tag(tag string) {
-	if p.decider != nil {
-		p.fail(errors.New("a view gets a tag after it was used; its boundary is fixed then"))
+	if !p.change() {
 		return
 	}
 	if p.item.Tags == nil {
@@ -77,13 +92,12 @@ type View[S any] struct {
 	folded      bool // something, since it was restored or published
 }
 
-// NewView returns a view that begins with the initial state. There is at most one handler for a type of event. What is wrong with a
-// view, such as a type that the codec does not know, an empty tag, or no handlers at all, is the error of the decision that it is used in.
+// NewView returns a view that begins with the initial state. That becomes the view's own: a map or slice is made anew for each view. There
+// is at most one handler for a type of event. What is wrong with a view, such as a type that the codec does not know, an empty tag, or no
+// handlers at all, is the error of the decision that it is used in.
 func NewView[S any](initial S, handlers ...Handler[S]) *View[S] {
 	v := &View[S]{state: initial, initial: initial}
 	switch len(handlers) {
-	case 0:
-		v.fail(errors.New("a view has no handlers"))
 	case 1:
 		v.fewHandlers[0] = handlers[0]
 		v.handlers = v.fewHandlers[:1]
@@ -124,19 +138,23 @@ func (v *View[S]) WithTags(tags ...string) *View[S] {
 // OnlyLast makes the newest event decide alone: its handler gets the initial state, and only that event is read. It is for what says
 // all by itself, like a number that counts on. The handler must not change what the initial state holds. It returns the view.
 func (v *View[S]) OnlyLast() *View[S] {
-	v.onlyLast = true
+	if v.change() {
+		v.onlyLast = true
+	}
 	return v
 }
 
 // SkipUnknown makes a view with a handler for any event ([OnAny]) pass over types that the codec does not know, which are an error otherwise. It
 // returns the view.
 func (v *View[S]) SkipUnknown() *View[S] {
-	v.skipUnknown = true
+	if v.change() {
+		v.skipUnknown = true
+	}
 	return v
 }
 
 // State returns the state at the head that the view was last brought to; the initial state before. It is meant for the function of the
-// decision.
+// decision, which only looks at it: after a conflict, what came since is folded into the same state.
 func (v *View[S]) State() S { return v.state }
 
 // Views returns its arguments, of one type, as they are passed to [Decider.Do]: for decisions that look at as many things as come.
@@ -197,20 +215,31 @@ func (f anyFolder[S]) fold(state S, in *incoming, event any) S {
 // On makes a handler of a function that returns the state after an event. It must depend on nothing but its arguments, and may keep
 // and change what it is given: the state is the view's own, and an event that can be changed is decoded for each view.
 func On[S, E any](fn func(state S, event E) S) Handler[S] {
+	if fn == nil {
+		return Handler[S]{}
+	}
 	return Handler[S]{folderOf[S, E]{fn}}
 }
 
 // OnRecorded is [On] for functions that ask when the event was recorded, or for its metadata. How long ago that is, is for the
 // decision to ask: a state that is kept does not grow older by itself.
 func OnRecorded[S, E any](fn func(state S, event E, recorded Recorded) S) Handler[S] {
+	if fn == nil {
+		return Handler[S]{}
+	}
 	return Handler[S]{recordedFolder[S, E]{fn}}
 }
 
 // OnAny is [On] for all types of events for which the view has no handler of its own. The view then looks at every event with its tags, of
 // whatever type: the event is a value of one of the codec's types.
 func OnAny[S any](fn func(state S, event any) S) Handler[S] {
+	if fn == nil {
+		return Handler[S]{}
+	}
 	return Handler[S]{anyFolder[S]{fn}}
 }
+
+func (v *View[S]) command() *once { return nil }
 
 func (v *View[S]) common() *part {
 	if v == nil {
@@ -220,11 +249,14 @@ func (v *View[S]) common() *part {
 }
 
 func (v *View[S]) bind(c *Codec) error {
+	if len(v.handlers) == 0 {
+		return errors.New("a view has no handlers; NewView makes one")
+	}
 	var types []string
 	forAny := false
 	for i := range v.handlers {
 		if v.handlers[i].folder == nil {
-			return errors.New("one of a view's handlers is empty; On makes them")
+			return errors.New("one of a view's handlers has no function; On makes it of one")
 		}
 		handles := v.handlers[i].handles()
 		for _, other := range v.handlers[:i] {
