@@ -7,50 +7,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
 )
 
 // What is done in another way because it costs less does the same as the usual way.
-
-func TestNewIDIsVersion7(t *testing.T) {
-	const goroutines, each = 8, 1000
-	ids := make([][]uuid.UUID, goroutines)
-	began := time.Now()
-	var all sync.WaitGroup
-	for i := range ids {
-		all.Go(func() {
-			for range each {
-				ids[i] = append(ids[i], newID())
-			}
-		})
-	}
-	all.Wait()
-	seen := make(map[[8]byte]bool) // the halves without random bits alone are different
-	for _, some := range ids {
-		if !slices.IsSortedFunc(some, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }) {
-			t.Error("IDs do not rise")
-		}
-		for _, id := range some {
-			if id.Version() != 7 || id.Variant() != uuid.RFC4122 {
-				t.Fatalf("%v has version %v and variant %v", id, id.Version(), id.Variant())
-			}
-			if at := time.Unix(id.Time().UnixTime()); at.Sub(began).Abs() > time.Minute {
-				t.Fatalf("%v says %v, and it was %v", id, at, began)
-			}
-			if half := [8]byte(id[:8]); seen[half] {
-				t.Fatalf("two IDs begin with %x", half)
-			} else {
-				seen[half] = true
-			}
-		}
-	}
-}
 
 func TestUnmarshalIsJSONs(t *testing.T) {
 	type inner struct{ N []int }
