@@ -26,7 +26,7 @@ type ClientOptions struct {
 	Key string
 	// TLS is how the connection is encrypted. Default nil: not at all.
 	TLS *tls.Config
-	// RetryFor is how long a call goes on trying to reach the server. Default: 30 s.
+	// RetryFor is how long a call goes on trying to reach the server, since it could not for the first time. Default: 30 s.
 	RetryFor time.Duration
 	// Keepalive is after how much silence a call under way asks the connection for a sign of life, and how long that may take. Default: 20 s;
 	// servers may not like less than 10 s.
@@ -282,13 +282,15 @@ func (u *unreached) Unwrap() error { return u.error }
 
 // retry says how long to go on after the connection failed, and waits a little between.
 type retry struct {
-	until time.Time
+	goOn  time.Duration
+	until time.Time // since the first failure; zero before it
 	pause time.Duration
 }
 
-func newRetry(goOn time.Duration) retry {
-	return retry{until: time.Now().Add(goOn), pause: 10 * time.Millisecond}
-}
+func newRetry(goOn time.Duration) retry { return retry{goOn: goOn, pause: 10 * time.Millisecond} }
+
+// reached notes that the server was there, so that the next failure is the first again. Pauses do not become shorter by that.
+func (t *retry) reached() { t.until = time.Time{} }
 
 func (c *Client) newRetry() retry { return newRetry(c.opts.RetryFor) }
 
@@ -299,7 +301,11 @@ func (c *Client) again(ctx context.Context, t *retry, err error) error {
 // again waits, and returns nil if it is worth trying again after err, or else the error to end with.
 func (t *retry) again(ctx context.Context, closed <-chan struct{}, err error) error {
 	pause := t.pause/2 + rand.N(t.pause) //nolint:gosec // spreads callers, and hides nothing
-	if time.Now().Add(pause).After(t.until) {
+	now := time.Now()
+	if t.until.IsZero() {
+		t.until = now.Add(t.goOn)
+	}
+	if now.Add(pause).After(t.until) {
 		return err
 	}
 	t.pause = min(2*t.pause, time.Second)

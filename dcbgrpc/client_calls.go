@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -34,14 +35,21 @@ func (c *Client) Wait(ctx context.Context, after dcb.Position) (dcb.Position, er
 	return c.call(ctx, &request{kind: fieldWait, opts: dcb.ReadOptions{After: after}}, true)
 }
 
+// aWhile is how long a call waits for something to happen before it is clear that it was with the server.
+const aWhile = time.Second
+
 // call has a request answered that is answered by a position. If canRepeat it is sent again when the answer is lost.
 func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Position, error) {
 	t := c.newRetry()
 	mayBeDone := false // by the server, without our knowing
 	for {
+		began := time.Now()
 		a, isLost, err := c.try(ctx, r)
 		if err == nil {
 			return a.position, nil
+		}
+		if r.kind == fieldWait && !errors.Is(err, errUnreached) && time.Since(began) > aWhile {
+			t.reached()
 		}
 		if errors.Is(err, dcb.ErrClosed) {
 			return 0, dcb.ErrClosed // by Close, which says what that means

@@ -134,6 +134,57 @@ func TestWhoFollowsGoesOnAtTheNextServer(t *testing.T) {
 	following.Wait()
 }
 
+// Whoever waits for something to happen has been with the server for as long as nothing did, and that is not counted as trying to reach it.
+func TestWhoWaitsForLongGoesOnAtTheNextServer(t *testing.T) {
+	t.Parallel()
+	const retryFor = time.Second
+	store := memstore.New(nil)
+	server := serveByLoopback(t, store, nil)
+	place := movingTo(server.address)
+	opts := ClientOptions{Dial: place.dial, RetryFor: retryFor}
+	umadb, err := DialUmaDB(t.Context(), server.address, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer umadb.Close()
+	overGRPC := func(o *ClientOptions) { *o = opts; o.OverGRPC = true }
+	clients := map[string]dcb.Store{
+		"session": server.dial(t, func(o *ClientOptions) { *o = opts }), "session over gRPC": server.dial(t, overGRPC), "UmaDB's protocol": umadb,
+	}
+	var waiting sync.WaitGroup
+	for name, client := range clients {
+		waiting.Go(func() {
+			if _, err := client.Wait(t.Context(), 0); err != nil {
+				t.Errorf("Wait, %s: %v", name, err)
+			}
+		})
+		waiting.Go(func() {
+			for batch, err := range dcb.Follow(t.Context(), client, dcb.All(), 0) {
+				if err != nil {
+					t.Errorf("Follow, %s: %v", name, err)
+				}
+				if err != nil || len(batch.Events) > 0 {
+					return
+				}
+			}
+		})
+	}
+	for range 2 {
+		time.Sleep(aWhile + retryFor/2)
+		if err := errors.Join(server.Shutdown(t.Context()), <-server.done); err != nil {
+			t.Fatal(err)
+		}
+		server.done <- nil
+		server = serveByLoopback(t, store, nil)
+		place.to(server.address)
+	}
+	time.Sleep(aWhile + retryFor/2)
+	if _, err := store.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	waiting.Wait()
+}
+
 func TestWhatDoesNotEndInTimeIsCutOff(t *testing.T) {
 	t.Parallel()
 	store := newGated()

@@ -216,7 +216,7 @@ func (c *UmaDBClient) trying(ctx context.Context, call func() error) error {
 
 // Wait returns the head when it is greater than after, as [dcb.Store] says.
 func (c *UmaDBClient) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
-	for {
+	for t := newRetry(c.opts.RetryFor); ; t.reached() {
 		head, err := c.Head(ctx)
 		if err != nil || head > after {
 			return head, err
@@ -229,7 +229,11 @@ func (c *UmaDBClient) Wait(ctx context.Context, after dcb.Position) (dcb.Positio
 				return 0, dcb.ErrClosed
 			}
 		}
-		if err := c.trying(ctx, func() error { return c.oneAfter(ctx, after) }); err != nil {
+		err = c.oneAfter(ctx, after)
+		if dcb.Retryable(err) {
+			err = t.again(ctx, c.closed, err)
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
