@@ -23,8 +23,9 @@ var (
 	outagePause = span{first: 10 * time.Millisecond, longest: time.Second}
 )
 
-// maxResends bounds how often an append is sent again whose outcome is unknown: for some three seconds, at outagePause.
-const maxResends = 12
+// resendFor is for how long an append is sent again whose outcome is unknown: once at least, and not again after that. A store that is
+// reached by a network tries for as long as it thinks right each time.
+const resendFor = 3 * time.Second
 
 // append records events under condition, and sends them again, with the same IDs, until it is known whether they are recorded.
 func (d *Decider) append(ctx context.Context, events []any, key string, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -42,8 +43,8 @@ func (d *Decider) append(ctx context.Context, events []any, key string, conditio
 	}
 	// From here on an error says nothing about the first append, unless it is a conflict: had the first been recorded, the store would have
 	// recognised the IDs before it looked at the condition; and if it still arrives, it meets the same conflict.
-	unknown := err
-	for resend := 1; resend <= maxResends; resend++ {
+	unknown, since := err, time.Now()
+	for resend := 1; ; resend++ {
 		if ended := pause(ctx, resend, outagePause); ended != nil {
 			return 0, fmt.Errorf("%w, and: %w", unknown, ended)
 		}
@@ -53,9 +54,10 @@ func (d *Decider) append(ctx context.Context, events []any, key string, conditio
 			return position, err
 		case !dcb.Retryable(err):
 			return 0, fmt.Errorf("%w; sent again: %w", unknown, err)
+		case time.Since(since) > resendFor:
+			return 0, fmt.Errorf("%w; sent %d times, the last time: %w", unknown, 1+resend, err)
 		}
 	}
-	return 0, fmt.Errorf("%w; sent %d times, the last time: %w", unknown, 1+maxResends, err)
 }
 
 // settle waits after an attempt that met a conflict, and returns the context's error if that ends.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -117,6 +118,25 @@ func TestResendingEndsWithTheContext(t *testing.T) {
 			t.Errorf("after %d appends: %v", *appends, err)
 		}
 	})
+}
+
+// A store behind a network tries for long itself, so that sending a dozen times would take minutes.
+func TestResendingTakesNoLongerThanItMust(t *testing.T) {
+	t.Parallel()
+	for takes, want := range map[time.Duration]int{time.Millisecond: 5, 30 * time.Second: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &spy{Store: memstore.New(nil)}
+			appends, _ := lossy(store, func(int) bool { return false }, func(int) error {
+				time.Sleep(takes)
+				return unknown()
+			})
+			began := time.Now()
+			_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), balance("a"))
+			if err == nil || *appends < want || time.Since(began) > 5*time.Second+2*takes || takes > time.Second && *appends > want {
+				t.Errorf("%d appends that take %v each, within %v: %v", *appends, takes, time.Since(began), err)
+			}
+		})
+	}
 }
 
 // A conflict that answers an append sent again means that the first was not recorded, and never will be.
