@@ -1,6 +1,7 @@
 package decidetest
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -51,4 +52,27 @@ func (c *clock) set(event *dcb.SequencedEvent) {
 		at = c.now
 	}
 	event.RecordedAt = at
+}
+
+// timed gives the events of a store the times of a clock: those at which they were appended through it.
+type timed struct {
+	dcb.Store
+	clock *clock
+}
+
+func (s *timed) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	now := s.clock.time()
+	last, err := s.Store.Append(ctx, events, condition)
+	if err == nil {
+		s.clock.note(last-dcb.Position(len(events))+1, last, now)
+	}
+	return last, err
+}
+
+func (s *timed) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, err := s.Store.Read(ctx, q, opts)
+	for i := range result.Events {
+		s.clock.set(&result.Events[i])
+	}
+	return result, err
 }
