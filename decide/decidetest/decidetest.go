@@ -14,6 +14,9 @@ package decidetest
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -29,14 +32,21 @@ type Scenario struct {
 	// times of the scenario's clock.
 	Store dcb.Store
 
-	t     testing.TB
-	codec *decide.Codec
-	clock *clock
-	after dcb.Position // of what was given, and of what earlier commands recorded
-	err   error        // of the command
+	t       testing.TB
+	codec   *decide.Codec
+	clock   *clock
+	after   dcb.Position // of what was given, and of what earlier commands recorded
+	command *command     // that nothing has judged yet; nil if there is none
 }
 
-// New begins a scenario, on store or, if that is nil, on a new one in memory. The clock stands still at the present time.
+// command is one that was run.
+type command struct {
+	err   error
+	place string // of its When
+}
+
+// New begins a scenario, on store or, if that is nil, on a new one in memory. The clock stands still at the present time. At its end the
+// test fails if its last command was not judged.
 func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 	t.Helper()
 	if store == nil {
@@ -45,6 +55,11 @@ func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 	timed := &timed{Store: store, clock: newClock()}
 	s := &Scenario{Store: timed, t: t, codec: codec, clock: timed.clock}
 	s.mark()
+	t.Cleanup(func() {
+		if !t.Failed() && !t.Skipped() { // a test that was stopped may have been stopped before its Then
+			s.allJudged()
+		}
+	})
 	return s
 }
 
@@ -63,6 +78,7 @@ func (s *Scenario) Given(events ...any) *Scenario {
 // GivenAgo records events that happened so long ago.
 func (s *Scenario) GivenAgo(age time.Duration, events ...any) *Scenario {
 	s.t.Helper()
+	s.allJudged()
 	s.clock.move(-age)
 	defer s.clock.move(age)
 	for _, event := range events {
@@ -78,40 +94,76 @@ func (s *Scenario) GivenAgo(age time.Duration, events ...any) *Scenario {
 	return s
 }
 
-// When takes the error of the command under test. The command runs where When is called with it, so it belongs after Given.
+// When takes the error of the command under test. The command runs where When is called with it, so it belongs after Given. Each When is
+// judged by one Then, ThenError or ThenRefused.
 func (s *Scenario) When(err error) *Scenario {
-	s.err = err
+	s.t.Helper()
+	s.allJudged()
+	_, file, line, _ := runtime.Caller(1)
+	s.command = &command{err: err, place: fmt.Sprintf("%s:%d", filepath.Base(file), line)}
 	return s
 }
 
 // Then fails the test unless the command succeeded, and recorded exactly these events: none, if there are none.
 func (s *Scenario) Then(events ...any) *Scenario {
 	s.t.Helper()
-	if s.err != nil {
-		s.t.Errorf("the command failed: %v\nwant: %s", s.err, listed(events))
-	}
-	s.recorded(events)
+	s.judge(events, func(err error) string {
+		if err == nil {
+			return ""
+		}
+		return fmt.Sprintf("the command failed: %v\nwant: %s", err, listed(events))
+	})
 	return s
 }
 
 // ThenError fails the test unless the command failed with this error, as errors.Is sees it, and recorded nothing.
 func (s *Scenario) ThenError(want error) *Scenario {
 	s.t.Helper()
-	if !errors.Is(s.err, want) {
-		s.t.Errorf("the command: %s\nwant:        %s", outcome(s.err), outcome(want))
-	}
-	s.recorded(nil)
+	s.judge(nil, func(err error) string {
+		if errors.Is(err, want) {
+			return ""
+		}
+		return fmt.Sprintf("the command: %s\nwant:        %s", outcome(err), outcome(want))
+	})
 	return s
 }
 
 // ThenRefused fails the test unless the command failed with exactly this text, and recorded nothing.
 func (s *Scenario) ThenRefused(text string) *Scenario {
 	s.t.Helper()
-	if s.err == nil || s.err.Error() != text {
-		s.t.Errorf("the command: %s\nwant:        error %q", outcome(s.err), text)
-	}
-	s.recorded(nil)
+	s.judge(nil, func(err error) string {
+		if err != nil && err.Error() == text {
+			return ""
+		}
+		return fmt.Sprintf("the command: %s\nwant:        error %q", outcome(err), text)
+	})
 	return s
+}
+
+// judge fails the test for what is wrong with the command's error, "" if nothing is, and for what it recorded besides these events.
+func (s *Scenario) judge(events []any, wrong func(err error) string) {
+	s.t.Helper()
+	if s.command == nil {
+		s.t.Errorf("there is no command to judge: each Then needs a When of its own, with the command's error")
+		s.mark()
+		return
+	}
+	if text := wrong(s.command.err); text != "" {
+		s.t.Errorf("%s", text)
+	}
+	s.command = nil
+	s.recorded(events)
+}
+
+// allJudged fails the test if there is a command that could have done anything.
+func (s *Scenario) allJudged() {
+	s.t.Helper()
+	if s.command == nil {
+		return
+	}
+	s.t.Errorf("nothing says what the command at %s must do; it ended with %s: add Then, ThenError or ThenRefused to its When",
+		s.command.place, outcome(s.command.err))
+	s.command = nil
 }
 
 // mark makes what is recorded so far belong to the past.
@@ -142,5 +194,4 @@ func (s *Scenario) recorded(want []any) {
 		s.t.Errorf("the command did not record what it should:\n%s", text)
 	}
 	s.mark()
-	s.err = nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,12 +30,43 @@ var codec = decide.NewCodec(decide.Type[Bought]("Bought"), decide.Type[Lost]("Lo
 // recorder is a test that may fail without failing.
 type recorder struct {
 	testing.TB
-	said strings.Builder
+	said    strings.Builder
+	ends    []func()
+	failed  bool
+	skipped bool
 }
 
 func (r *recorder) Helper() {}
 
-func (r *recorder) Errorf(format string, args ...any) { fmt.Fprintf(&r.said, format+"\n", args...) }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failed = true
+	fmt.Fprintf(&r.said, format+"\n", args...)
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (r *recorder) Failed() bool { return r.failed }
+
+func (r *recorder) Skipped() bool { return r.skipped }
+
+func (r *recorder) Cleanup(f func()) { r.ends = append(r.ends, f) }
+
+// hear returns what a scenario says of a story, to its end, which is that of the test too.
+func (r *recorder) hear(story func(s *decidetest.Scenario)) string {
+	ended := make(chan struct{})
+	go func() { // for Fatalf ends it
+		defer close(ended)
+		story(decidetest.New(r, codec, nil))
+	}()
+	<-ended
+	for _, end := range slices.Backward(r.ends) {
+		end()
+	}
+	return r.said.String()
+}
 
 func record(t *testing.T, store dcb.Store, events ...any) error {
 	t.Helper()
@@ -45,16 +78,16 @@ func TestAStoryThatIsAsToldSaysNothing(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	r := &recorder{TB: t}
-	s := decidetest.New(r, codec, nil)
-	s.Given(Bought{"pen", 1})
-	s.When(record(t, s.Store, Bought{"ink", 2}, Lost{"pen"})).Then(Bought{"ink", 2}, Lost{"pen"})
-	s.When(nil).Then()
-	s.When(fmt.Errorf("for a reason: %w", refused)).ThenError(refused)
-	s.When(refused).ThenRefused("refused")
-	s.Given(Lost{"ink"})
-	s.When(nil).Then()
-	if r.said.Len() > 0 {
-		t.Errorf("it says:\n%s", &r.said)
+	if said := r.hear(func(s *decidetest.Scenario) {
+		s.Given(Bought{"pen", 1})
+		s.When(record(t, s.Store, Bought{"ink", 2}, Lost{"pen"})).Then(Bought{"ink", 2}, Lost{"pen"})
+		s.When(nil).Then()
+		s.When(fmt.Errorf("for a reason: %w", refused)).ThenError(refused)
+		s.When(refused).ThenRefused("refused")
+		s.Given(Lost{"ink"})
+		s.When(nil).Then()
+	}); said != "" {
+		t.Errorf("it says:\n%s", said)
 	}
 }
 
@@ -83,10 +116,10 @@ func TestADifferenceIsToldAsAPersonWould(t *testing.T) {
 		}, []string{"too much: Lost{Thing:pen}"}},
 	} {
 		r := &recorder{TB: t}
-		c.tell(decidetest.New(r, codec, nil))
+		said := r.hear(c.tell)
 		for _, says := range c.says {
-			if !strings.Contains(r.said.String(), says) {
-				t.Errorf("%s: %q is missing in:\n%s", c.name, says, &r.said)
+			if !strings.Contains(said, says) {
+				t.Errorf("%s: %q is missing in:\n%s", c.name, says, said)
 			}
 		}
 	}

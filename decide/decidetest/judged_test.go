@@ -1,0 +1,71 @@
+package decidetest_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/dcbstore/dcb/decide/decidetest"
+)
+
+// here returns the line that it is called on, as a failure shows it.
+func here() string {
+	_, _, line, _ := runtime.Caller(1)
+	return fmt.Sprintf("judged_test.go:%d", line)
+}
+
+func TestACommandThatNothingJudgesFailsTheTest(t *testing.T) {
+	t.Parallel()
+	var place string
+	unjudged := func(s *decidetest.Scenario) *decidetest.Scenario {
+		place, s = here(), s.When(errors.New("no ink"))
+		return s
+	}
+	for name, story := range map[string]func(s *decidetest.Scenario){
+		"at its end":          func(s *decidetest.Scenario) { unjudged(s) },
+		"at the next command": func(s *decidetest.Scenario) { unjudged(s).When(nil).Then() },
+		"when more is given":  func(s *decidetest.Scenario) { unjudged(s).Given(Lost{"pen"}) },
+	} {
+		r := &recorder{TB: t}
+		said := r.hear(story)
+		want := "nothing says what the command at " + place + " must do; it ended with error \"no ink\": add Then, ThenError or ThenRefused to its When\n"
+		if said != want {
+			t.Errorf("%s: got %q, want %q", name, said, want)
+		}
+	}
+}
+
+func TestATestThatWasStoppedNeedNotJudge(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(r *recorder){
+		"failed":  func(r *recorder) { r.failed = true },
+		"skipped": func(r *recorder) { r.skipped = true },
+	} {
+		r := &recorder{TB: t}
+		if said := r.hear(func(s *decidetest.Scenario) { stop(r); s.When(nil) }); said != "" {
+			t.Errorf("%s: it says %q", name, said)
+		}
+	}
+}
+
+func TestAThenWithoutAWhenFailsTheTest(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	for name, story := range map[string]func(s *decidetest.Scenario){
+		"Then":          func(s *decidetest.Scenario) { s.Then() },
+		"ThenError":     func(s *decidetest.Scenario) { s.ThenError(refused) },
+		"ThenRefused":   func(s *decidetest.Scenario) { s.ThenRefused("refused") },
+		"after another": func(s *decidetest.Scenario) { s.When(refused).ThenError(refused).ThenRefused("refused") },
+		"before its When, which comes too late": func(s *decidetest.Scenario) {
+			_ = record(t, s.Store, Lost{"pen"})
+			s.Then(Lost{"pen"}).When(nil).Then()
+		},
+	} {
+		r := &recorder{TB: t}
+		const want = "there is no command to judge: each Then needs a When of its own, with the command's error\n"
+		if said := r.hear(story); said != want {
+			t.Errorf("%s: got %q, want %q", name, said, want)
+		}
+	}
+}
