@@ -2,22 +2,41 @@ package decidetest
 
 import (
 	"context"
+	"fmt"
+	"sort"
 	"sync"
 	"time"
 
 	"github.com/dcbstore/dcb"
 )
 
-// clock stands still unless it is moved, and remembers when events were recorded by it.
+// clock stands still unless it is moved, and knows when each event was recorded by it: whoever recorded it, through whatever store, and
+// even if the answer was lost. For between two moves all that is recorded has one time, so a move only has to note how far the store is.
+//
+// Invariant: neither the positions of the moments fall nor their times, and a time that was told of a position stays its time.
 type clock struct {
-	mu       sync.Mutex // guards what follows
-	now      time.Time
-	recorded map[dcb.Position]time.Time
+	mu      sync.Mutex // guards what follows
+	now     time.Time
+	moments []moment
+	told    dcb.Position // the last whose time was told
+
+	before dcb.SequencedEvent // the last that was there before the clock was, whose times are the store's; zero if there was none
 }
 
-// newClock returns a clock at the present time, in whole microseconds, as stores have it.
-func newClock() *clock {
-	return &clock{now: time.Now().UTC().Truncate(time.Microsecond), recorded: make(map[dcb.Position]time.Time)}
+// moment is the time of the events after a position, up to that of the next moment.
+type moment struct {
+	after dcb.Position
+	at    time.Time
+}
+
+// newClock returns a clock at the present time, in whole microseconds, as stores have it. If the clock of the store is ahead of
+// ours, which shows in the last event that is there already, it is at the time of that event.
+func newClock(before dcb.SequencedEvent) *clock {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	if before.RecordedAt.After(now) {
+		now = before.RecordedAt
+	}
+	return &clock{now: now, before: before, moments: []moment{{before.Position, now}}}
 }
 
 func (c *clock) time() time.Time {
@@ -26,47 +45,54 @@ func (c *clock) time() time.Time {
 	return c.now
 }
 
-func (c *clock) move(d time.Duration) {
+// move moves the clock on, when the store is at head.
+func (c *clock) move(head dcb.Position, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+	c.begin(head, c.now)
 }
 
-// note remembers the time of events. An append that was sent twice was recorded the first time.
-func (c *clock) note(first, last dcb.Position, at time.Time) {
+// turnBack makes what is recorded after head so old, until the clock is moved, if only by nothing. Now stays what it is.
+func (c *clock) turnBack(head dcb.Position, age time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for position := first; position <= last; position++ {
-		if _, ok := c.recorded[position]; !ok {
-			c.recorded[position] = at
-		}
+	head = max(head, c.told)
+	if last := c.now.Sub(c.of(head)); head > 0 && age > last {
+		return fmt.Errorf("an event of %v ago cannot follow one of %v ago, at position %d, for times never fall: "+
+			"give the oldest first, or Advance the clock before", age, last, head)
 	}
+	c.begin(head, c.now.Add(-age))
+	return nil
 }
 
-// set sets the time of an event that was noted, and of one that is recorded at this moment.
+func (c *clock) begin(head dcb.Position, at time.Time) {
+	c.moments = append(c.moments, moment{max(head, c.told), at})
+}
+
+// of returns the time of a position that the clock knows.
+func (c *clock) of(position dcb.Position) time.Time {
+	next := sort.Search(len(c.moments), func(i int) bool { return c.moments[i].after >= position })
+	if next == 0 {
+		return c.before.RecordedAt
+	}
+	return c.moments[next-1].at
+}
+
+// set sets the time of an event, unless it was there before the clock.
 func (c *clock) set(event *dcb.SequencedEvent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.recorded[event.Position]
-	if !ok {
-		at = c.now
+	if event.Position > c.before.Position {
+		event.RecordedAt = c.of(event.Position)
+		c.told = max(c.told, event.Position)
 	}
-	event.RecordedAt = at
 }
 
-// timed gives the events of a store the times of a clock: those at which they were appended through it.
+// timed gives the events of a store the times of a clock.
 type timed struct {
 	dcb.Store
 	clock *clock
-}
-
-func (s *timed) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	now := s.clock.time()
-	last, err := s.Store.Append(ctx, events, condition)
-	if err == nil {
-		s.clock.note(last-dcb.Position(len(events))+1, last, now)
-	}
-	return last, err
 }
 
 func (s *timed) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {

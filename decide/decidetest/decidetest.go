@@ -52,9 +52,16 @@ func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 	if store == nil {
 		store = memstore.New(nil)
 	}
-	timed := &timed{Store: store, clock: newClock()}
-	s := &Scenario{Store: timed, t: t, codec: codec, clock: timed.clock}
-	s.mark()
+	last, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{Limit: 1, Backwards: true})
+	if err != nil {
+		t.Fatalf("decidetest: the store cannot be read: %v", err)
+	}
+	var before dcb.SequencedEvent
+	if len(last.Events) > 0 {
+		before = last.Events[0]
+	}
+	clock := newClock(before)
+	s := &Scenario{Store: &timed{Store: store, clock: clock}, t: t, codec: codec, clock: clock, after: before.Position}
 	t.Cleanup(func() {
 		if !t.Failed() && !t.Skipped() { // a test that was stopped may have been stopped before its Then
 			s.allJudged()
@@ -66,8 +73,14 @@ func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 // Now is the scenario's clock, for the application. Events are recorded at that time.
 func (s *Scenario) Now() time.Time { return s.clock.time() }
 
-// Advance moves the clock on.
-func (s *Scenario) Advance(d time.Duration) { s.clock.move(d) }
+// Advance moves the clock on, and makes all that is recorded older by that.
+func (s *Scenario) Advance(d time.Duration) {
+	s.t.Helper()
+	if d < 0 {
+		s.t.Fatalf("advance: %v: the clock is never moved back; GivenAgo gives what happened earlier", d)
+	}
+	s.clock.move(s.head(), d)
+}
 
 // Given records events that happened before, now by the clock. It returns s, as the others do, so that a scenario can be written in one line.
 func (s *Scenario) Given(events ...any) *Scenario {
@@ -75,22 +88,38 @@ func (s *Scenario) Given(events ...any) *Scenario {
 	return s.GivenAgo(0, events...)
 }
 
-// GivenAgo records events that happened so long ago.
+// GivenAgo records events that happened so long ago. As in every store, no event is older than those before it, so the oldest are given
+// first: what is older than an event that is there already fails the test.
 func (s *Scenario) GivenAgo(age time.Duration, events ...any) *Scenario {
 	s.t.Helper()
-	s.allJudged()
-	s.clock.move(-age)
-	defer s.clock.move(age)
-	for _, event := range events {
-		encoded, err := s.codec.Encode(event)
-		if err != nil {
+	encoded := make([]dcb.Event, len(events))
+	for i, event := range events {
+		var err error
+		if encoded[i], err = s.codec.Encode(event); err != nil {
 			s.t.Fatalf("given: %v", err)
 		}
-		if _, err := s.Store.Append(s.t.Context(), []dcb.Event{encoded}, nil); err != nil {
+	}
+	return s.given(age, encoded)
+}
+
+func (s *Scenario) given(age time.Duration, events []dcb.Event) *Scenario {
+	s.t.Helper()
+	s.allJudged()
+	if age < 0 {
+		s.t.Fatalf("given: %v ago is still to come; Advance moves the clock on", -age)
+	}
+	if len(events) > 0 {
+		if err := s.clock.turnBack(s.head(), age); err != nil {
+			s.t.Fatalf("given: %v", err)
+		}
+	}
+	for _, event := range events {
+		if _, err := s.Store.Append(s.t.Context(), []dcb.Event{event}, nil); err != nil {
 			s.t.Fatalf("given: %v", err)
 		}
 	}
 	s.mark()
+	s.clock.move(s.after, 0)
 	return s
 }
 
@@ -169,11 +198,16 @@ func (s *Scenario) allJudged() {
 // mark makes what is recorded so far belong to the past.
 func (s *Scenario) mark() {
 	s.t.Helper()
+	s.after = s.head()
+}
+
+func (s *Scenario) head() dcb.Position {
+	s.t.Helper()
 	head, err := s.Store.Head(s.t.Context())
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("the store does not say where it ends: %v", err)
 	}
-	s.after = head
+	return head
 }
 
 // recorded compares what was recorded since mark.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
@@ -56,10 +55,15 @@ func (r *recorder) Cleanup(f func()) { r.ends = append(r.ends, f) }
 
 // hear returns what a scenario says of a story, to its end, which is that of the test too.
 func (r *recorder) hear(story func(s *decidetest.Scenario)) string {
+	return r.hearOn(memstore.New(nil), story)
+}
+
+// hearOn is hear on a store that there is already.
+func (r *recorder) hearOn(store dcb.Store, story func(s *decidetest.Scenario)) string {
 	ended := make(chan struct{})
 	go func() { // for Fatalf ends it
 		defer close(ended)
-		story(decidetest.New(r, codec, nil))
+		story(decidetest.New(r, codec, store))
 	}()
 	<-ended
 	for _, end := range slices.Backward(r.ends) {
@@ -122,28 +126,6 @@ func TestADifferenceIsToldAsAPersonWould(t *testing.T) {
 				t.Errorf("%s: %q is missing in:\n%s", c.name, says, said)
 			}
 		}
-	}
-}
-
-func TestGivenEventsHaveTheAgeThatTheyAreGiven(t *testing.T) {
-	t.Parallel()
-	store := memstore.New(nil)
-	s := decidetest.New(t, codec, store)
-	began := s.Now()
-	s.GivenAgo(3*time.Hour, Lost{"a"}, Lost{"b"}).GivenAgo(time.Hour, Lost{"c"}).Given(Lost{"d"})
-	s.Advance(time.Minute)
-	s.When(record(t, s.Store, Lost{"e"})).Then(Lost{"e"})
-	all, err := s.Store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, age := range []time.Duration{3*time.Hour + time.Minute, 3*time.Hour + time.Minute, time.Hour + time.Minute, time.Minute, 0} {
-		if got := s.Now().Sub(all.Events[i].RecordedAt); got != age {
-			t.Errorf("event %d is %v old; want %v", i, got, age)
-		}
-	}
-	if s.Now() != began.Add(time.Minute) {
-		t.Errorf("the clock moved from %v to %v", began, s.Now())
 	}
 }
 
