@@ -82,7 +82,9 @@ func (s *Scenario) Advance(d time.Duration) {
 	s.clock.move(s.head(), d)
 }
 
-// Given records events that happened before, now by the clock. It returns s, as the others do, so that a scenario can be written in one line.
+// Given records events that happened before, now by the clock. Whatever is in the store by then belongs to the past, whoever recorded it, and
+// is not looked for among the events of the next command; without a Given in between it would be: who records is not known. It
+// returns s, as the others do, so that a scenario can be written in one line.
 func (s *Scenario) Given(events ...any) *Scenario {
 	s.t.Helper()
 	return s.GivenAgo(0, events...)
@@ -96,10 +98,20 @@ func (s *Scenario) GivenAgo(age time.Duration, events ...any) *Scenario {
 	for i, event := range events {
 		var err error
 		if encoded[i], err = s.codec.Encode(event); err != nil {
+			if _, recorded := event.(dcb.Event); recorded {
+				err = fmt.Errorf("%w; GivenRecorded takes events as they are recorded", err)
+			}
 			s.t.Fatalf("given: %v", err)
 		}
 	}
 	return s.given(age, encoded)
+}
+
+// GivenRecorded is [Scenario.Given] for events as they are in the store, which need not be such as the codec would record, nor known to it:
+// old versions, which upcasts are for, and what other programs record. To make them older, Advance the clock afterwards.
+func (s *Scenario) GivenRecorded(events ...dcb.Event) *Scenario {
+	s.t.Helper()
+	return s.given(0, events)
 }
 
 func (s *Scenario) given(age time.Duration, events []dcb.Event) *Scenario {
@@ -220,7 +232,7 @@ func (s *Scenario) recorded(want []any) {
 		}
 		decoded, err := s.codec.Decode(event.Event)
 		if err != nil {
-			s.t.Fatalf("the command recorded what the codec cannot read: %v", err)
+			s.t.Fatalf("the command recorded what the codec cannot read: %v (if it was the test that recorded it, give it by GivenRecorded)", err)
 		}
 		got = append(got, decoded)
 	}
