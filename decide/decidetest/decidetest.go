@@ -145,14 +145,25 @@ func (s *Scenario) When(err error) *Scenario {
 	return s
 }
 
-// Then fails the test unless the command succeeded, and recorded exactly these events: none, if there are none.
+// Then fails the test unless the command succeeded, and recorded exactly these events: none, if there are none. They are compared as they are
+// when the codec has recorded and read them: a time without its monotonic clock and the name of its zone, for example.
 func (s *Scenario) Then(events ...any) *Scenario {
 	s.t.Helper()
-	s.judge(events, func(err error) string {
+	want := make([]fact, len(events))
+	for i, event := range events {
+		encoded, err := s.codec.Encode(event)
+		if err == nil {
+			want[i], err = s.fact(encoded)
+		}
+		if err != nil {
+			s.t.Fatalf("then: event %d could not be recorded and read: %v", i+1, err)
+		}
+	}
+	s.judge(want, func(err error) string {
 		if err == nil {
 			return ""
 		}
-		return fmt.Sprintf("the command failed: %v\nwant: %s", err, listed(events))
+		return fmt.Sprintf("the command failed: %v\nwant: %s", err, listed(want))
 	})
 	return s
 }
@@ -181,8 +192,8 @@ func (s *Scenario) ThenRefused(text string) *Scenario {
 	return s
 }
 
-// judge fails the test for what is wrong with the command's error, "" if nothing is, and for what it recorded besides these events.
-func (s *Scenario) judge(events []any, wrong func(err error) string) {
+// judge fails the test for what is wrong with the command's error, "" if nothing is, and for what it recorded other than what was wanted.
+func (s *Scenario) judge(want []fact, wrong func(err error) string) {
 	s.t.Helper()
 	if s.command == nil {
 		s.t.Errorf("there is no command to judge: each Then needs a When of its own, with the command's error")
@@ -193,7 +204,7 @@ func (s *Scenario) judge(events []any, wrong func(err error) string) {
 		s.t.Errorf("%s", text)
 	}
 	s.command = nil
-	s.recorded(events)
+	s.recorded(want)
 }
 
 // allJudged fails the test if there is a command that could have done anything.
@@ -223,14 +234,14 @@ func (s *Scenario) head() dcb.Position {
 }
 
 // recorded compares what was recorded since mark.
-func (s *Scenario) recorded(want []any) {
+func (s *Scenario) recorded(want []fact) {
 	s.t.Helper()
-	var got []any
+	var got []fact
 	for event, err := range dcb.Stream(s.t.Context(), s.Store, dcb.All(), dcb.ReadOptions{After: s.after}) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		decoded, err := s.codec.Decode(event.Event)
+		decoded, err := s.fact(event.Event)
 		if err != nil {
 			s.t.Fatalf("the command recorded what the codec cannot read: %v (if it was the test that recorded it, give it by GivenRecorded)", err)
 		}
@@ -240,4 +251,9 @@ func (s *Scenario) recorded(want []any) {
 		s.t.Errorf("the command did not record what it should:\n%s", text)
 	}
 	s.mark()
+}
+
+func (s *Scenario) fact(event dcb.Event) (fact, error) {
+	value, err := s.codec.Decode(event)
+	return fact{value, event}, err
 }

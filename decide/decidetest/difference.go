@@ -4,23 +4,32 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/dcbstore/dcb"
 )
 
+// fact is an event as the application has it, and as it is recorded.
+type fact struct {
+	value    any
+	recorded dcb.Event
+}
+
 // difference says how got differs from want, event by event; "" if it does not.
-func difference(want, got []any) string {
+func difference(want, got []fact) string {
 	var text strings.Builder
 	same := len(want) == len(got)
 	for i := range max(len(want), len(got)) {
 		switch {
 		case i >= len(got):
-			fmt.Fprintf(&text, "  missing:  %s\n", described(want[i]))
+			fmt.Fprintf(&text, "  missing:  %s\n", want[i])
 		case i >= len(want):
-			fmt.Fprintf(&text, "  too much: %s\n", described(got[i]))
-		case reflect.DeepEqual(want[i], got[i]):
-			fmt.Fprintf(&text, "  as wanted: %s\n", described(got[i]))
+			fmt.Fprintf(&text, "  too much: %s\n", got[i])
+		case reflect.DeepEqual(want[i].value, got[i].value):
+			fmt.Fprintf(&text, "  as wanted: %s\n", got[i])
 		default:
 			same = false
-			fmt.Fprintf(&text, "  want: %s\n  got:  %s\n%s", described(want[i]), described(got[i]), fields(want[i], got[i]))
+			fmt.Fprintf(&text, "  want: %s\n  got:  %s\n%s", want[i], got[i], details(want[i], got[i]))
 		}
 	}
 	if same {
@@ -29,36 +38,64 @@ func difference(want, got []any) string {
 	return text.String()
 }
 
-// fields names those fields in which two events of one type differ.
-func fields(want, got any) string {
-	w, g := reflect.ValueOf(want), reflect.ValueOf(got)
-	if !w.IsValid() || !g.IsValid() || w.Type() != g.Type() || w.Kind() != reflect.Struct {
-		return ""
+// details says in which fields two events of one type differ, and shows both as they are recorded if it takes that to see it.
+func details(want, got fact) string {
+	text, shown := fields(reflect.ValueOf(want.value), reflect.ValueOf(got.value))
+	if !shown || text == "" && unclear(want.String(), got.String()) {
+		text += fmt.Sprintf("        want, as recorded: %s\n        got, as recorded:  %s\n", want.data(), got.data())
+	}
+	return text
+}
+
+// fields names those fields in which two events of one type differ, and reports whether that shows how.
+func fields(want, got reflect.Value) (string, bool) {
+	if want.Type() != got.Type() || want.Kind() != reflect.Struct {
+		return "", true
 	}
 	var text strings.Builder
-	for i := range w.NumField() {
-		if field := w.Type().Field(i); field.IsExported() && !reflect.DeepEqual(w.Field(i).Interface(), g.Field(i).Interface()) {
-			fmt.Fprintf(&text, "        %s: want %+v, got %+v\n", field.Name, w.Field(i), g.Field(i))
+	shown := true
+	for i := range want.NumField() {
+		field := want.Type().Field(i)
+		if !field.IsExported() || reflect.DeepEqual(want.Field(i).Interface(), got.Field(i).Interface()) {
+			continue
 		}
+		w, g := fmt.Sprintf("%+v", want.Field(i)), fmt.Sprintf("%+v", got.Field(i))
+		if unclear(w, g) {
+			shown = false
+			continue
+		}
+		fmt.Fprintf(&text, "        %s: want %s, got %s\n", field.Name, w, g)
 	}
-	return text.String()
+	return text.String(), shown
 }
 
-// described is an event with its type but without its package, and without the noise of Go syntax.
-func described(event any) string {
-	if event == nil {
-		return "nil"
-	}
-	return fmt.Sprintf("%s%+v", reflect.TypeOf(event).Name(), event)
+// unclear reports whether two texts may not tell a person how what they stand for differs: empty and nil are written the same, and so are
+// types of one name; and of what is behind a pointer there is only the address.
+func unclear(want, got string) bool {
+	const address = "0x"
+	return want == got || strings.Contains(want, address) || strings.Contains(got, address)
 }
 
-func listed(events []any) string {
+// String returns the event with its type but without its package, and without the noise of Go syntax.
+func (f fact) String() string {
+	return fmt.Sprintf("%s%+v", reflect.TypeOf(f.value).Name(), f.value)
+}
+
+// data returns the event's type and data, as text if they are.
+func (f fact) data() string {
+	if !utf8.Valid(f.recorded.Data) {
+		return fmt.Sprintf("%s %q", f.recorded.Type, f.recorded.Data)
+	}
+	return fmt.Sprintf("%s %s", f.recorded.Type, f.recorded.Data)
+}
+
+func listed(events []fact) string {
 	if len(events) == 0 {
 		return "no events, and no error"
 	}
 	all := make([]string, len(events))
 	for i, event := range events {
-		all[i] = described(event)
+		all[i] = event.String()
 	}
 	return strings.Join(all, ", ")
 }
