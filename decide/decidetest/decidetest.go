@@ -7,7 +7,8 @@
 //	s.ThenError(ErrFullyBooked)
 //
 // The age of given events can be set ([Scenario.GivenAgo]), whatever the store, and the application takes its clock from
-// [Scenario.Now]: so rules about time are tested without waiting.
+// [Scenario.Now]: so rules about time are tested without waiting. Old versions of events are given as they were recorded
+// ([Scenario.GivenRecorded]).
 //
 // What only shows when commands meet is in race.go: as many callers as you like, and the checks of what must hold whoever wins.
 package decidetest
@@ -29,7 +30,7 @@ import (
 // of the test, except for Now.
 type Scenario struct {
 	// Store is what the application under test is opened on. It keeps the events where New was told to, and gives them the
-	// times of the scenario's clock.
+	// times of the scenario's clock. Events that were there before the scenario keep their own.
 	Store dcb.Store
 
 	t       testing.TB
@@ -82,9 +83,9 @@ func (s *Scenario) Advance(d time.Duration) {
 	s.clock.move(s.head(), d)
 }
 
-// Given records events that happened before, now by the clock. Whatever is in the store by then belongs to the past, whoever recorded it, and
-// is not looked for among the events of the next command; without a Given in between it would be: who records is not known. It
-// returns s, as the others do, so that a scenario can be written in one line.
+// Given records events that happened before, now by the clock. Whatever the store has by then belongs to the past, whoever
+// recorded it; what is recorded afterwards is taken for the next command's, for nobody can tell who appends. It returns s, as the others do, so
+// that a scenario can be written in one line.
 func (s *Scenario) Given(events ...any) *Scenario {
 	s.t.Helper()
 	return s.GivenAgo(0, events...)

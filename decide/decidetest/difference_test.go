@@ -77,26 +77,34 @@ func TestADifferenceThatCannotBeSeenIsShownAsRecorded(t *testing.T) {
 		hides          string
 	}{
 		{
-			"nil and empty", codec, Packed{At: at, Notes: []string{}}, Packed{At: at},
+			"nil and empty", codec,
+			Packed{At: at, Notes: []string{}},
+			Packed{At: at},
 			"        want, as recorded: Packed {\"at\":\"2026-01-02T03:04:05+01:00\",\"notes\":null,\"times\":0}\n" +
 				"        got, as recorded:  Packed {\"at\":\"2026-01-02T03:04:05+01:00\",\"notes\":[],\"times\":0}\n",
 			"Notes: want",
 		},
 		{
-			"behind a pointer", codec, Packed{By: &bob, Times: 1}, Packed{By: &ann, Times: 2},
+			"behind a pointer", codec,
+			Packed{By: &bob, Times: 1},
+			Packed{By: &ann, Times: 2},
 			"        Times: want 2, got 1\n" +
 				"        want, as recorded: Packed {\"at\":\"0001-01-01T00:00:00Z\",\"notes\":null,\"by\":\"ann\",\"times\":2}\n" +
 				"        got, as recorded:  Packed {\"at\":\"0001-01-01T00:00:00Z\",\"notes\":null,\"by\":\"bob\",\"times\":1}\n",
 			"By: want",
 		},
 		{
-			"nothing behind a pointer", codec, Packed{By: &bob}, Packed{},
+			"nothing behind a pointer", codec,
+			Packed{By: &bob},
+			Packed{},
 			"        got, as recorded:  Packed {\"at\":\"0001-01-01T00:00:00Z\",\"notes\":null,\"by\":\"bob\",\"times\":0}\n", "By: want",
 		},
 		{"in what is no text", codec.WithEncoding(gobs{}), Packed{By: &bob}, Packed{By: &ann}, `\x03bob\x00"`, "By: want"},
 		{"beside a pointer", codec, Packed{By: &ann, Times: 1}, Packed{By: &ann, Times: 2}, "        Times: want 2, got 1\n", "as recorded"},
 		{
-			"in a time", codec, Packed{At: at}, Packed{At: at.Add(time.Hour).UTC()},
+			"in a time", codec,
+			Packed{At: at},
+			Packed{At: at.Add(time.Hour).UTC()},
 			"        At: want 2026-01-02 03:04:05 +0000 UTC, got 2026-01-02 03:04:05 +0100 +0100\n", "as recorded",
 		},
 	} {
