@@ -7,11 +7,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"testing"
 
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
+	"github.com/dcbstore/dcb/decide/decidetest"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -45,6 +47,16 @@ func Example_upcast() {
 	// Output:
 	// {Member:ann City:Delft Country:NL} <nil>
 	// map[version:2] <nil>
+}
+
+func TestWhoJoinedBeforeThereWereCountriesIsAtHome(t *testing.T) {
+	t.Parallel()
+	s := decidetest.New(t, evolved, nil)
+	s.GivenRecorded(dcb.Event{Type: "MemberJoined", Tags: []string{"member:ann"}, Data: []byte(`{"member":"ann","city":"Delft"}`)})
+	country := decide.NewView("", decide.On(func(_ string, e MemberJoined) string { return e.Country })).Tagged("member", "ann")
+	if _, err := decide.New(s.Store, evolved, nil).Read(t.Context(), country); err != nil || country.State() != "NL" {
+		t.Errorf("%q, %v", country.State(), err)
+	}
 }
 
 // LoanID is a UUID and has its methods, also those for JSON. What it says in a tag it has to say itself.
