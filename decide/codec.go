@@ -72,8 +72,11 @@ func NewCodec(types ...Registration) *Codec {
 	return c
 }
 
-// WithEncoding returns a codec for the same types that uses encoding in place of JSON.
+// WithEncoding returns a codec for the same types that uses encoding in place of JSON. It panics if that is nil.
 func (c *Codec) WithEncoding(encoding Encoding) *Codec {
+	if encoding == nil {
+		panic("decide: codec: the encoding is nil; without WithEncoding it is JSON")
+	}
 	other := *c
 	other.encoding = encoding
 	return &other

@@ -207,6 +207,10 @@ func TestACodecIsRefusedAtStart(t *testing.T) {
 			return decide.NewCodec(decide.Type[other]("a", up, decide.Upcast(func(v2) v1 { return v1{} })))
 		},
 		"upcast 1 is empty": func() *decide.Codec { return decide.NewCodec(decide.Type[v2]("a", decide.Upcaster{})) },
+		"upcast 1, from decide_test.v1 to decide_test.v2, has nil": func() *decide.Codec {
+			return decide.NewCodec(decide.Type[v2]("a", decide.Upcast[v1, v2](nil)))
+		},
+		"the encoding is nil": func() *decide.Codec { return bank.WithEncoding(nil) },
 	} {
 		if reason := panics(func() { newCodec() }); reason == nil || !strings.Contains(fmt.Sprint(reason), says) {
 			t.Errorf("%v; want it to say %q", reason, says)

@@ -34,14 +34,14 @@ type Upcaster struct {
 // an event says so in an error, instead of deciding without it: when a new version is to be rolled out step by step, programs that can read it
 // go before those that write it.
 func Upcast[From, To any](fn func(old From) To) Upcaster {
-	return Upcaster{
-		from: reflect.TypeFor[From](), to: reflect.TypeFor[To](),
-		open: open[From],
-		apply: func(from any) any {
+	u := Upcaster{from: reflect.TypeFor[From](), to: reflect.TypeFor[To](), open: open[From]}
+	if fn != nil { // else it is refused when the type is registered
+		u.apply = func(from any) any {
 			to := fn(*from.(*From))
 			return &to
-		},
+		}
 	}
+	return u
 }
 
 // checkUpcasts returns the version of goType, "" if it is the only one.
@@ -50,8 +50,11 @@ func checkUpcasts(goType reflect.Type, upcasts []Upcaster) (string, error) {
 		return "", nil
 	}
 	for i, u := range upcasts {
-		if u.apply == nil {
+		switch {
+		case u.from == nil:
 			return "", fmt.Errorf("upcast %d is empty; Upcast makes them", i+1)
+		case u.apply == nil:
+			return "", fmt.Errorf("upcast %d, from %v to %v, has nil for its function", i+1, u.from, u.to)
 		}
 		next := goType
 		if i+1 < len(upcasts) {
