@@ -17,7 +17,8 @@ func unknownType(name string) error { return fmt.Errorf("%w: %q", ErrUnknownType
 
 // Encoding turns an event into its data and back. The default is JSON.
 type Encoding interface {
-	// Marshal returns the data of an event, given as a value of its Go type.
+	// Marshal returns the data of an event, given as a value of its Go type. Methods that need a pointer, such as the MarshalJSON of big.Int,
+	// cannot be called on what that holds: the default copies the event first where it must, and so has to an encoding that uses package json.
 	Marshal(event any) ([]byte, error)
 	// Unmarshal sets the event, given as a pointer to its Go type, to what data says.
 	Unmarshal(data []byte, event any) error
@@ -115,7 +116,7 @@ func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error
 		}
 		return dcb.Event{}, fmt.Errorf("an event is a %v, which is not in the codec", goType)
 	}
-	data, err := c.encoding.Marshal(event)
+	data, err := c.marshal(t, event)
 	if err != nil {
 		return dcb.Event{}, fmt.Errorf("%s: %w", t.name, err)
 	}
@@ -128,6 +129,18 @@ func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error
 		encoded.Metadata = map[string]string{VersionKey: t.version}
 	}
 	return encoded, nil
+}
+
+func (c *Codec) marshal(t *eventType, event any) ([]byte, error) {
+	if _, ok := c.encoding.(jsonEncoding); ok {
+		if t.json.lost != nil {
+			return nil, t.json.lost
+		}
+		if t.json.byPointer {
+			event = t.pointer(event)
+		}
+	}
+	return c.encoding.Marshal(event)
 }
 
 // Registration is a type of events, for [NewCodec]. [Type] makes one.
@@ -143,6 +156,8 @@ type eventType struct {
 	goType  reflect.Type
 	plain   bool            // no two holders of a value share anything that could be changed
 	value   func(e any) any // *E as E
+	pointer func(e any) any // E as *E, a copy
+	json    jsonPlan
 	open    func(encoding Encoding, data []byte) (any, error)
 	upcasts []Upcaster
 	version string  // that new events carry; "" if there are no upcasts
@@ -177,9 +192,14 @@ func Type[E any](name string, upcasts ...Upcaster) Registration {
 		return fail(err)
 	}
 	return Registration{typ: &eventType{
-		name: name, alone: []string{name}, goType: goType, plain: isPlain(goType), upcasts: slices.Clone(upcasts), version: version, plan: plan,
+		name: name, alone: []string{name}, goType: goType, plain: isPlain(goType), upcasts: slices.Clone(upcasts), version: version,
+		plan: plan, json: planJSON(goType),
 		value: func(e any) any { return *e.(*E) },
-		open:  open[E],
+		pointer: func(e any) any {
+			event := e.(E)
+			return &event
+		},
+		open: open[E],
 	}}
 }
 
