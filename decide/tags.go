@@ -51,10 +51,12 @@ func textOf(value any) (string, error) {
 		return value, nil
 	case int:
 		return strconv.Itoa(value), nil
-	case TagValuer:
-		return value.TagValue(), nil
 	case nil:
 		return "", errors.New("nil has no value")
+	case TagValuer:
+		if reflect.TypeOf(value).Kind() != reflect.Pointer {
+			return value.TagValue(), nil
+		}
 	}
 	write, err := writerOf(reflect.TypeOf(value))
 	if err != nil {
@@ -101,45 +103,167 @@ var (
 	uuidType      = reflect.TypeFor[uuid.UUID]()
 )
 
+// planTags finds the tags of a type. What asks for one that would never be made is refused: an event without its tag is recorded, and then
+// no view sees it.
 func planTags(t reflect.Type) (tagPlan, error) {
-	var plan tagPlan
+	search := tagSearch{seen: make(map[reflect.Type]bool)}
 	if t.Kind() == reflect.Struct {
-		if err := plan.addFields(t, nil); err != nil {
-			return plan, err
+		if err := search.addFields(t, nil); err != nil {
+			return tagPlan{}, err
+		}
+	} else {
+		search.unused = search.within(t)
+	}
+	plan := tagPlan{byMethod: t.Implements(taggerType), fields: search.fields}
+	method, named := t.MethodByName("Tags")
+	switch {
+	case plan.byMethod && len(plan.fields) > 0:
+		return plan, errors.New("both fields and the method Tags give its tags; which is it?")
+	case !plan.byMethod && reflect.PointerTo(t).Implements(taggerType):
+		return plan, errors.New("the method Tags has a pointer for its receiver; events are values")
+	case !plan.byMethod && named && len(plan.fields) == 0:
+		return plan, fmt.Errorf("the method Tags is %v; it gives tags if it is Tags() []string", method.Type)
+	}
+	return plan, search.check(t, plan.byMethod)
+}
+
+// check refuses a type with tags that would not be made. A method Tags of the type's own says all there is to say.
+func (s *tagSearch) check(t reflect.Type, byMethod bool) error {
+	embedded := embeddedTaggers(t, make(map[reflect.Type]bool))
+	if byMethod && ownsTags(embedded) {
+		return nil
+	}
+	if len(embedded) > 1 || len(embedded) == 1 && !byMethod {
+		return fmt.Errorf("the methods Tags of what is embedded, %v, do not all give its tags; "+
+			"give it one of its own, or mark with dcb:\"-\" what is not to give any", embedded)
+	}
+	if s.unused != "" {
+		return fmt.Errorf("field %s: its dcb tag would not be used, for it is not in the event itself, nor in a struct that is embedded as a value; "+
+			"move it there, or write a method Tags() []string, or mark with dcb:\"-\" the field that holds it", s.unused)
+	}
+	return nil
+}
+
+// ownsTags reports whether a type with a method Tags has one of its own, as far as can be told from what is embedded in it. It has if nothing is there
+// that it could have it from, and if there are two: of two at one depth Go promotes none. That is all that reflection tells.
+func ownsTags(embedded []reflect.Type) bool {
+	atOnce := 0 // those that have their own, so that it is at no other depth
+	for _, t := range embedded {
+		if len(embeddedTaggers(t, make(map[reflect.Type]bool))) == 0 {
+			atOnce++
 		}
 	}
-	switch {
-	case t.Implements(taggerType) && len(plan.fields) > 0:
-		return plan, errors.New("both fields and the method Tags give its tags; which is it?")
-	case !t.Implements(taggerType) && reflect.PointerTo(t).Implements(taggerType):
-		return plan, errors.New("the method Tags has a pointer for its receiver; events are values")
+	return len(embedded) == 0 || atOnce > 1
+}
+
+// embeddedTaggers returns the types embedded in t that have a method Tags, without those embedded in one of them.
+func embeddedTaggers(t reflect.Type, seen map[reflect.Type]bool) []reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	plan.byMethod = t.Implements(taggerType)
-	return plan, nil
+	if t.Kind() != reflect.Struct || seen[t] {
+		return nil
+	}
+	seen[t] = true
+	var taggers []reflect.Type
+	for field := range t.Fields() {
+		switch tag, _ := field.Tag.Lookup("dcb"); {
+		case !field.Anonymous || tag == noTag:
+		case hasTags(field.Type):
+			taggers = append(taggers, field.Type)
+		default:
+			taggers = append(taggers, embeddedTaggers(field.Type, seen)...)
+		}
+	}
+	return taggers
+}
+
+func hasTags(t reflect.Type) bool {
+	return t.Implements(taggerType) || reflect.PointerTo(t).Implements(taggerType)
+}
+
+// tagSearch looks for the fields that give the tags of a type.
+type tagSearch struct {
+	fields []tagField
+	unused string                // the path of a field with a dcb tag that gives none, "" if all do
+	seen   map[reflect.Type]bool // by within
+}
+
+// noTag is the dcb tag of a field that gives no tag, nor does anything in it.
+const noTag = "-"
+
+// lookup returns the dcb tag of a field. One that is not written as Go wants it is not found by anybody, and json:"a",dcb:"b" is soon written.
+func lookup(field reflect.StructField) (tag string, ok bool, err error) {
+	tag, ok = field.Tag.Lookup("dcb")
+	if !ok && strings.Contains(string(field.Tag), "dcb:") {
+		err = fmt.Errorf("its dcb tag cannot be read in `%s`; write `json:\"name\" dcb:\"key\"`, with one space between", field.Tag)
+	}
+	return tag, ok, err
 }
 
 // addFields adds the fields of a struct, and of the structs embedded in it.
-func (p *tagPlan) addFields(t reflect.Type, at []int) error {
+func (s *tagSearch) addFields(t reflect.Type, at []int) error {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		index := append(slices.Clip(at), i)
-		tag, ok := field.Tag.Lookup("dcb")
-		if !ok {
-			if field.Anonymous && field.Type.Kind() == reflect.Struct {
-				if err := p.addFields(field.Type, index); err != nil {
-					return err
-				}
+		tag, ok, err := lookup(field)
+		unused := s.unused
+		switch {
+		case err != nil || tag == noTag:
+		case ok:
+			var f tagField
+			f, err = newTagField(field, tag)
+			f.index = index
+			s.fields = append(s.fields, f)
+		case field.Anonymous && field.Type.Kind() == reflect.Struct:
+			if err := s.addFields(field.Type, index); err != nil {
+				return err
 			}
-			continue
+		case unused == "":
+			if path := s.within(field.Type); path != "" {
+				s.unused = field.Name + "." + path
+			}
 		}
-		f, err := newTagField(field, tag)
 		if err != nil {
 			return fmt.Errorf("field %s: %w", field.Name, err)
 		}
-		f.index = index
-		p.fields = append(p.fields, f)
+		if field.Anonymous && hasTags(field.Type) {
+			s.unused = unused // its own method says what it holds
+		}
 	}
 	return nil
+}
+
+// within returns the path to a field with a dcb tag in what a value of type t holds, "" if there is none.
+func (s *tagSearch) within(t reflect.Type) string {
+	if s.seen[t] {
+		return "" // it was looked at, or is being looked at
+	}
+	s.seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return s.within(t.Elem())
+	case reflect.Map:
+		if path := s.within(t.Key()); path != "" {
+			return path
+		}
+		return s.within(t.Elem())
+	case reflect.Struct:
+		for field := range t.Fields() {
+			tag, ok, err := lookup(field)
+			if tag == noTag {
+				continue
+			}
+			if ok || err != nil {
+				return field.Name
+			}
+			if path := s.within(field.Type); path != "" {
+				return field.Name + "." + path
+			}
+		}
+	default:
+	}
+	return ""
 }
 
 func newTagField(field reflect.StructField, tag string) (tagField, error) {
@@ -148,6 +272,8 @@ func newTagField(field reflect.StructField, tag string) (tagField, error) {
 	switch {
 	case !field.IsExported():
 		return f, errors.New("is not exported")
+	case key == noTag:
+		return f, fmt.Errorf("dcb:%q gives no tag, so that there are no options; write dcb:%q", tag, noTag)
 	case option != "" && option != "omitempty":
 		return f, fmt.Errorf("the option %q is unknown; there is omitempty", option)
 	case key == commandKey:
@@ -156,26 +282,40 @@ func newTagField(field reflect.StructField, tag string) (tagField, error) {
 	if err := checkKey(key); err != nil {
 		return f, err
 	}
-	t := field.Type
-	if t.Kind() == reflect.Slice && !t.Implements(tagValuerType) {
-		f.isSlice = true
-		t = t.Elem()
+	value := field.Type
+	if f.isSlice = value.Kind() == reflect.Slice && !hasTagValue(value); f.isSlice {
+		value = value.Elem()
+	}
+	for _, t := range []reflect.Type{field.Type, value} {
+		if method, named := t.MethodByName("TagValue"); named && !hasTagValue(t) {
+			return f, fmt.Errorf("the method TagValue of %v is %v; it gives the value if it is TagValue() string", t, method.Type)
+		}
+	}
+	if f.isSlice && value.Kind() == reflect.Uint8 && !hasTagValue(value) {
+		return f, fmt.Errorf("a %v cannot be the value of a tag, for bytes are no text; "+
+			"make it a string, or a type with a method TagValue() string", field.Type)
 	}
 	var err error
-	f.write, err = writerOf(t)
+	f.write, err = writerOf(value)
 	return f, err
 }
 
+func hasTagValue(t reflect.Type) bool {
+	return t.Implements(tagValuerType) || reflect.PointerTo(t).Implements(tagValuerType)
+}
+
 // writerOf returns the function that writes a value of type t in a tag. An empty string or UUID is written as nothing.
+//
+// A UUID type of one's own is no UUID: type ID uuid.UUID has none of its methods, and is an array of numbers in JSON. So it is refused, before
+// such data is recorded.
 func writerOf(t reflect.Type) (func(v reflect.Value) string, error) {
 	switch {
-	case !t.Implements(tagValuerType) && reflect.PointerTo(t).Implements(tagValuerType):
-		return nil, fmt.Errorf("the method TagValue of %v has a pointer for its receiver; it needs the value", t)
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
+		return nil, fmt.Errorf("a %v cannot be the value of a tag, for it may be nil; a tag needs the value itself", t)
 	case t.Implements(tagValuerType):
-		if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
-			break // it may be nil
-		}
 		return func(v reflect.Value) string { return v.Interface().(TagValuer).TagValue() }, nil
+	case hasTagValue(t):
+		return nil, fmt.Errorf("the method TagValue of %v has a pointer for its receiver; it needs the value", t)
 	case t == uuidType:
 		return func(v reflect.Value) string {
 			if v.IsZero() {
@@ -192,7 +332,11 @@ func writerOf(t reflect.Type) (func(v reflect.Value) string, error) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return func(v reflect.Value) string { return strconv.FormatUint(v.Uint(), 10) }, nil
 	default:
-		return nil, fmt.Errorf("a %v cannot be the value of a tag; a string, an integer, a UUID or a TagValuer can", t)
+		if t.Kind() == reflect.Array && t.ConvertibleTo(uuidType) {
+			return nil, fmt.Errorf("a %v cannot be the value of a tag, for it has none of the methods of uuid.UUID; "+
+				"give it TagValue() string, and for its data MarshalText and UnmarshalText", t)
+		}
+		return nil, fmt.Errorf("a %v cannot be the value of a tag; a string, an integer, a uuid.UUID or a type with a method TagValue() string can", t)
 	}
 }
 
