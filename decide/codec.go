@@ -162,6 +162,10 @@ type eventType struct {
 	upcasts []Upcaster
 	version string  // that new events carry; "" if there are no upcasts
 	plan    tagPlan // how its tags are made
+
+	// Of the tags that its events can have, in any version.
+	keys      []string
+	otherKeys bool
 }
 
 // Type registers the Go type E for events that the store calls name. E is a struct, or another type that holds its value itself.
@@ -195,9 +199,10 @@ func Type[E any](name string, upcasts ...Upcaster) Registration {
 	if err != nil {
 		return fail(err)
 	}
+	keys, otherKeys := keysOf(plan, upcasts)
 	return Registration{typ: &eventType{
 		name: name, alone: []string{name}, goType: goType, plain: isPlain(goType), upcasts: slices.Clone(upcasts), version: version,
-		plan: plan, json: planJSON(goType),
+		plan: plan, keys: keys, otherKeys: otherKeys, json: planJSON(goType),
 		value: func(e any) any { return *e.(*E) },
 		pointer: func(e any) any {
 			event := e.(E)

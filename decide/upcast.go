@@ -3,7 +3,9 @@ package decide
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dcbstore/dcb"
@@ -65,6 +67,30 @@ func checkUpcasts(goType reflect.Type, upcasts []Upcaster) (string, error) {
 		}
 	}
 	return strconv.Itoa(len(upcasts) + 1), nil
+}
+
+// keysOf returns the keys of the tags that fields give to events of a type in any of its versions, and whether they can have others: those that a
+// method gives, or a version whose tags cannot be told.
+func keysOf(plan tagPlan, upcasts []Upcaster) (keys []string, others bool) {
+	add := func(p tagPlan) {
+		others = others || p.byMethod
+		for _, f := range p.fields {
+			keys = append(keys, strings.TrimSuffix(f.key, ":"))
+		}
+	}
+	add(plan)
+	for _, u := range upcasts {
+		older, err := planTags(u.from)
+		others = others || err != nil // no event is recorded with this one's tags any more, so it may be as it is
+		add(older)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), others
+}
+
+// gives reports whether events of this type can carry a tag with the given key, whatever version they have.
+func (t *eventType) gives(key string) bool {
+	return t.otherKeys || key == commandKey || slices.Contains(t.keys, key)
 }
 
 // decode returns a pointer to a value of the Go type, whatever version the event has.
