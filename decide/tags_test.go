@@ -99,7 +99,13 @@ func TestADcbTagThatWouldNotBeUsedIsRefused(t *testing.T) {
 		ofMethod
 		N int
 	}
-	for _, says := range []string{refused[tree](), refused[marked](), refused[ofMethod](), refused[both]()} {
+	type holds struct { // what asks for no tags
+		Where struct {
+			Old string `dcb:"-"`
+		}
+		Student studentTags
+	}
+	for _, says := range []string{refused[tree](), refused[marked](), refused[ofMethod](), refused[both](), refused[holds]()} {
 		if says != "" {
 			t.Error(says)
 		}
