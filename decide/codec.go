@@ -17,8 +17,8 @@ func unknownType(name string) error { return fmt.Errorf("%w: %q", ErrUnknownType
 
 // Encoding turns an event into its data and back. The default is JSON.
 type Encoding interface {
-	// Marshal returns the data of an event, given as a value of its Go type. Methods that need a pointer, such as the MarshalJSON of big.Int,
-	// cannot be called on what that holds: the default copies the event first where it must, and so has to an encoding that uses package json.
+	// Marshal returns the data of an event, given as a value of its Go type. Methods of what it holds that have a pointer for their receiver, such as
+	// the MarshalJSON of big.Int, can only be called on a copy whose address can be taken. The default makes one.
 	Marshal(event any) ([]byte, error)
 	// Unmarshal sets the event, given as a pointer to its Go type, to what data says.
 	Unmarshal(data []byte, event any) error
@@ -83,6 +83,20 @@ func (c *Codec) WithEncoding(encoding Encoding) *Codec {
 	return &other
 }
 
+// Names returns what the store calls the types of the given events, in their order: for the types of a query, of who follows some of them. It
+// panics if one is not in the codec, which is found when the program starts.
+func (c *Codec) Names(events ...any) []string {
+	names := make([]string, len(events))
+	for i, event := range events {
+		t := c.of(reflect.TypeOf(event))
+		if t == nil {
+			panic(fmt.Sprintf("decide: codec: names: %T is not in the codec", event))
+		}
+		names[i] = t.name
+	}
+	return names
+}
+
 // Encode returns an event as a store records it: type, tags, data and, if its type has older versions, the version. It has no ID.
 func (c *Codec) Encode(event any) (dcb.Event, error) {
 	encoded, err := c.encode(event, "", nil)
@@ -133,12 +147,7 @@ func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error
 
 func (c *Codec) marshal(t *eventType, event any) ([]byte, error) {
 	if _, ok := c.encoding.(jsonEncoding); ok {
-		if t.json.lost != nil {
-			return nil, t.json.lost
-		}
-		if t.json.byPointer {
-			event = t.pointer(event)
-		}
+		event = t.pointer(event)
 	}
 	return c.encoding.Marshal(event)
 }
@@ -157,7 +166,6 @@ type eventType struct {
 	plain   bool            // no two holders of a value share anything that could be changed
 	value   func(e any) any // *E as E
 	pointer func(e any) any // E as *E, a copy
-	json    jsonPlan
 	open    func(encoding Encoding, data []byte) (any, error)
 	upcasts []Upcaster
 	version string  // that new events carry; "" if there are no upcasts
@@ -202,7 +210,7 @@ func Type[E any](name string, upcasts ...Upcaster) Registration {
 	keys, otherKeys := keysOf(plan, upcasts)
 	return Registration{typ: &eventType{
 		name: name, alone: []string{name}, goType: goType, plain: isPlain(goType), upcasts: slices.Clone(upcasts), version: version,
-		plan: plan, keys: keys, otherKeys: otherKeys, json: planJSON(goType),
+		plan: plan, keys: keys, otherKeys: otherKeys,
 		value: func(e any) any { return *e.(*E) },
 		pointer: func(e any) any {
 			event := e.(E)

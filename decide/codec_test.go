@@ -5,6 +5,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -330,4 +331,16 @@ func TestNoDataIsAnEventWithoutAny(t *testing.T) {
 func TestATimeCanBeKept(t *testing.T) {
 	t.Parallel()
 	decide.Cached(1, func(string) *decide.View[time.Time] { return nil })
+}
+
+func TestACodecNamesTypes(t *testing.T) {
+	t.Parallel()
+	if names := bank.Names(Transferred{}, Opened{}); !slices.Equal(names, []string{"Transferred", "Opened"}) {
+		t.Errorf("%q", names)
+	}
+	for _, wrong := range []any{Unregistered{}, &Opened{}, nil} {
+		if reason, ok := panics(func() { bank.Names(Opened{}, wrong) }).(string); !ok || !strings.Contains(reason, "not in the codec") {
+			t.Errorf("%T: %q", wrong, reason)
+		}
+	}
 }

@@ -166,9 +166,15 @@ func TestTheOrderOfTagsDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
 	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
-	one := deposits().Tagged("x", 1).Tagged("account", "a").Tagged("b", uuid.Max).Tagged("x", 1)
-	two := deposits().WithTags("b:"+uuid.Max.String(), "account:a", "x:1")
-	if _, err := decide.New(store, bank, nil).Read(t.Context(), one, two); err != nil || len(query) != 1 || len(query[0].Tags) != 3 {
+	type tagged struct {
+		X       int       `dcb:"x"`
+		Account string    `dcb:"account"`
+		B       uuid.UUID `dcb:"b"`
+	}
+	view := func() *decide.View[int] { return decide.NewView(0, decide.On(func(n int, _ tagged) int { return n })) }
+	one := view().Tagged("x", 1).Tagged("account", "a").Tagged("b", uuid.Max).Tagged("x", 1)
+	two := view().WithTags("b:"+uuid.Max.String(), "account:a", "x:1")
+	if _, err := decide.New(store, decide.NewCodec(decide.Type[tagged]("Tagged")), nil).Read(t.Context(), one, two); err != nil || len(query) != 1 || len(query[0].Tags) != 3 {
 		t.Errorf("%v: %v; want one item with three tags", err, query)
 	}
 }

@@ -38,6 +38,7 @@ func TestWrongViewsAreRefused(t *testing.T) {
 		"two handlers":             {decide.NewView(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
 		"two handlers for <nil>":   {decide.NewView(0, anyEvent, anyEvent)},
 		"cannot skip":              {decide.NewView(0, anyEvent).OnlyLast().SkipUnknown()},
+		`"owner:a", and handles`:   {balance("a").Tagged("owner", "a")},
 		"by another decider":       {read},
 		"key of a command is":      {decide.Once("")},
 		"two keys":                 {opened("a"), decide.Once("k"), decide.Once("l")},

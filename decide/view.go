@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type part struct {
 	onlyLast bool
 	read     bool // to the end, the last time
 	cached   bool // a view that Cached made
+	anyTags  bool // also such as no event that it handles has
 	folding  bool // while a handler runs
 }
 
@@ -111,8 +113,9 @@ func NewView[S any](initial S, handlers ...Handler[S]) *View[S] {
 }
 
 // Tagged narrows the view to events with the tag KEY:VALUE, and returns it. The value is a string, an integer, a UUID, anything whose
-// underlying type is one of the first two, or a [TagValuer]; it must not be empty. Called again it narrows further:
-// an event must have all of the tags.
+// underlying type is one of the first two, or a [TagValuer], and no pointer; it must not be empty. Called again it narrows further:
+// an event must have all of the tags. The types that the view handles must have tags with that key: a mistyped one would select nothing, and
+// guard nothing.
 func (v *View[S]) Tagged(key string, value any) *View[S] {
 	tag, err := makeTag(key, value)
 	if err != nil {
@@ -123,7 +126,8 @@ func (v *View[S]) Tagged(key string, value any) *View[S] {
 	return v
 }
 
-// WithTags is [View.Tagged] for tags that are complete already, such as those of a Tags method.
+// WithTags is [View.Tagged] for tags that are complete already, such as those of a Tags method. They are taken as they are, also if the types
+// of the view's events do not have them: older events may.
 func (v *View[S]) WithTags(tags ...string) *View[S] {
 	for _, tag := range tags {
 		if err := checkTag(tag); err != nil {
@@ -132,6 +136,7 @@ func (v *View[S]) WithTags(tags ...string) *View[S] {
 		}
 		v.tag(tag)
 	}
+	v.anyTags = true
 	return v
 }
 
@@ -272,6 +277,9 @@ func (v *View[S]) bind(c *Codec) error {
 		if typ == nil {
 			return fmt.Errorf("a view handles %v, which is not in the codec", handles)
 		}
+		if err := v.canHave(typ); err != nil {
+			return err
+		}
 		if i == 0 {
 			types = typ.alone
 			continue
@@ -288,6 +296,19 @@ func (v *View[S]) bind(c *Codec) error {
 		return errors.New("a view cannot skip what it does not know and look only at the last; that may be what it does not know")
 	}
 	v.item.Types, v.item.Tags = slices.Clip(types), slices.Clip(v.item.Tags)
+	return nil
+}
+
+// canHave returns an error if no event of a type can have all of the view's tags.
+func (p *part) canHave(typ *eventType) error {
+	if p.anyTags {
+		return nil
+	}
+	for _, tag := range p.item.Tags {
+		if key, _, _ := strings.Cut(tag, ":"); !typ.gives(key) {
+			return fmt.Errorf("a view is tagged %q, and handles %v, whose events have no tag with that key; Tagged takes a key that they have, WithTags any", tag, typ.goType)
+		}
+	}
 	return nil
 }
 

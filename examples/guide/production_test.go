@@ -112,8 +112,9 @@ func NewShelf() *Shelf { return &Shelf{books: make(map[string]bool), changed: ma
 
 // Follow keeps the shelf up to date until the context ends, or until something is wrong that waiting does not mend.
 func (s *Shelf) Follow(ctx context.Context, store dcb.Store) error {
+	books := dcb.Query{{Types: events.Names(BookBought{}, BookLent{}, BookReturned{})}}
 	for {
-		for batch, err := range dcb.Follow(ctx, store, dcb.All(), s.seen) {
+		for batch, err := range dcb.Follow(ctx, store, books, s.seen) {
 			if err == nil {
 				err = s.apply(batch)
 			}
@@ -134,9 +135,6 @@ func (s *Shelf) apply(batch dcb.ReadResult) error {
 	defer s.mu.Unlock()
 	for _, recorded := range batch.Events {
 		event, err := events.Decode(recorded.Event)
-		if errors.Is(err, decide.ErrUnknownType) {
-			continue // it is not about books
-		}
 		if err != nil {
 			return err
 		}
