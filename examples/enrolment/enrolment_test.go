@@ -14,7 +14,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/examples/enrolment"
-	"github.com/dcbstore/dcb/examples/internal/kinds"
+	"github.com/dcbstore/dcb/internal/kinds"
 )
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }

@@ -11,7 +11,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/decide/decidetest"
-	"github.com/dcbstore/dcb/examples/internal/kinds"
+	"github.com/dcbstore/dcb/internal/kinds"
 	"github.com/dcbstore/dcb/memstore"
 )
 

@@ -14,7 +14,7 @@ type room struct {
 	dir     string
 	rooms   []string // further rooms; every means all of them
 	modules []string // modules that are not ours
-	tests   []string // further rooms for its tests: the stores that a wire is tried on
+	tests   []string // further rooms for its tests: the stores that it is tried on
 	forTest bool     // only tests and other such rooms may import it; in exchange it may import testing
 }
 
@@ -37,13 +37,12 @@ var rooms = []room{
 		uuid, "google.golang.org/grpc", "google.golang.org/protobuf",
 	}},
 	{dir: "dcbhttp", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
-	{dir: "decide", rooms: []string{internal}, modules: []string{uuid}},
+	{dir: "decide", rooms: []string{internal}, tests: []string{"internal/kinds"}, modules: []string{uuid}},
 	{dir: "decide/decidetest", rooms: []string{"decide", "memstore"}, forTest: true},
 	// The kit is for everybody's stores, and brings nothing along.
 	{dir: "dcbtest", rooms: []string{"internal/model"}, modules: []string{uuid}, forTest: true},
 	{dir: "stores", rooms: []string{every}, modules: []string{uuid, pgx}},
 	{dir: "examples", rooms: []string{every}, modules: []string{uuid}},
-	{dir: "examples/internal", rooms: []string{every}, forTest: true},
 	{dir: "cmd", rooms: []string{every}, modules: []string{
 		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
@@ -59,6 +58,7 @@ var rooms = []room{
 	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{
 		uuid, "github.com/google/go-cmp", "pgregory.net/rapid",
 	}},
+	{dir: "internal/kinds", rooms: []string{every}, forTest: true},
 	{dir: "internal/pgtest", modules: []string{pgx}, forTest: true},
 	{dir: "internal/tidy", forTest: true},
 }

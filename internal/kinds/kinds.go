@@ -1,4 +1,4 @@
-// Package kinds lets the tests of the examples run on every kind of store. [All] is the one list of them.
+// Package kinds lets tests run on every kind of store. [All] is the one list of them.
 package kinds
 
 import (
