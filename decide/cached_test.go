@@ -14,33 +14,6 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-func TestACachedViewReadsOnlyWhatCameSince(t *testing.T) {
-	t.Parallel()
-	store := memstore.New(nil)
-	for range 2000 {
-		record(t, store, Deposited{"a", 1})
-	}
-	counting := decidetest.Count(store)
-	d, cached := decide.New(counting, bank, nil), decide.Cached(10, balance)
-	for i, want := range []int64{2000, 1, 1} { // the last two read what the one before recorded
-		before := counting.Events.Load()
-		a := cached("a")
-		if _, err := d.Do(t.Context(), always(Deposited{"a", 1}), a); err != nil || a.State() != 2000+i {
-			t.Errorf("decision %d: balance %d, %v", i, a.State(), err)
-		}
-		if got := counting.Events.Load() - before; got != want {
-			t.Errorf("decision %d read %d events; want %d", i, got, want)
-		}
-	}
-	reads, events := counting.Reads.Load(), counting.Events.Load()
-	if _, err := d.Do(t.Context(), always(Deposited{"a", 1}), cached("a"), opened("b")); err != nil {
-		t.Error(err)
-	}
-	if reads, events = counting.Reads.Load()-reads, counting.Events.Load()-events; reads != 2 || events != 1 {
-		t.Errorf("a cached view beside a new one: %d reads of %d events; want two, of the one that came since", reads, events)
-	}
-}
-
 func TestCachedKeepsWhatWasAskedForLast(t *testing.T) {
 	t.Parallel()
 	counting := decidetest.Count(memstore.New(nil))

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -194,32 +192,6 @@ func rivals(store *spy, appends int) {
 	}
 }
 
-func TestAConflictReadsOnlyWhatCameSince(t *testing.T) {
-	t.Parallel()
-	store := &spy{Store: memstore.New(nil)}
-	for range 500 {
-		record(t, store, Deposited{"a", 1})
-	}
-	rivals(store, 3)
-	counting := decidetest.Count(store)
-	a, last := balance("a"), lastDeposit()
-	var seen []int
-	_, err := decide.New(counting, bank, nil).Do(t.Context(), func() ([]any, error) {
-		seen = append(seen, a.State(), last.State())
-		return decide.Events(Transferred{"a", "b", 1}), nil
-	}, a, last)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []int{500, 1, 600, 100, 700, 100, 800, 100}; !slices.Equal(seen, want) {
-		t.Errorf("the function saw %v; want %v", seen, want)
-	}
-	// All of the account, the last of all deposits, and one event for each of three conflicts.
-	if reads, events, conflicts := counting.Reads.Load(), counting.Events.Load(), counting.Conflicts.Load(); reads != 5 || events != 504 || conflicts != 3 {
-		t.Errorf("%d reads of %d events, %d conflicts; want 5, 504 and 3", reads, events, conflicts)
-	}
-}
-
 func TestAttemptsAreBoundedAndTold(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
@@ -296,26 +268,17 @@ func TestEveryEventHasAnID(t *testing.T) {
 	}
 }
 
-func TestMetadataComesFromTheContext(t *testing.T) {
+func TestMetadataWithTheKeyOfTheVersionIsRefused(t *testing.T) {
 	t.Parallel()
-	type userKey struct{}
 	store := memstore.New(nil)
-	d := decide.New(store, bank, &decide.Options{Metadata: func(ctx context.Context) map[string]string {
-		return map[string]string{"user": ctx.Value(userKey{}).(string)}
-	}})
-	ctx := context.WithValue(t.Context(), userKey{}, "ann")
-	user := decide.NewView("", decide.OnRecorded(func(_ string, _ Opened, r decide.Recorded) string { return r.Metadata("user") }))
-	if _, err := d.Do(ctx, always(Opened{"a"}, Opened{"b"}), user); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Read(ctx, user); err != nil || user.State() != "ann" {
-		t.Errorf("the user is %q, %v", user.State(), err)
-	}
-	reserved := decide.New(store, bank, &decide.Options{Metadata: func(context.Context) map[string]string {
+	d := decide.New(store, newBank, &decide.Options{Metadata: func(context.Context) map[string]string {
 		return map[string]string{decide.VersionKey: "9"}
 	}})
-	if _, err := reserved.Record(ctx, Opened{"c"}); err == nil {
-		t.Error("metadata with the codec's own key was recorded")
+	for _, event := range []any{Opened{"a"}, Paid{"a", 1}} {
+		_, err := d.Record(t.Context(), event)
+		if head, _ := store.Head(t.Context()); err == nil || !strings.Contains(err.Error(), `"version"`) || head != 0 {
+			t.Errorf("%#v: %v; the head is %d", event, err, head)
+		}
 	}
 }
 
@@ -404,30 +367,6 @@ func TestEventsThatCanBeChangedAreNotShared(t *testing.T) {
 	one, two := view(), view()
 	if _, err := d.Read(t.Context(), one, two); err != nil || one.State()[0] != "a!" || two.State()[0] != "a!" {
 		t.Errorf("%v, %v, %v", one.State(), two.State(), err)
-	}
-}
-
-func TestAViewOfAnyEventSaysWhatItDoesNotKnow(t *testing.T) {
-	t.Parallel()
-	store := memstore.New(nil)
-	events := []dcb.Event{{Type: "Opened", Tags: []string{"account:a"}}, {Type: "Strange", Tags: []string{"account:a"}}}
-	if _, err := store.Append(t.Context(), events, nil); err != nil {
-		t.Fatal(err)
-	}
-	record(t, store, Deposited{"a", 2}, Deposited{"b", 3})
-	view := func() *decide.View[string] {
-		return decide.NewView("",
-			decide.OnAny(func(s string, event any) string { return s + reflect.TypeOf(event).Name() + " " }),
-			decide.On(func(s string, e Deposited) string { return s + fmt.Sprint(e.Amount) }),
-		).Tagged("account", "a")
-	}
-	d := decide.New(store, bank, nil)
-	if _, err := d.Read(t.Context(), view()); !errors.Is(err, decide.ErrUnknownType) || !strings.Contains(err.Error(), `"Strange"`) {
-		t.Errorf("%v; want an unknown type, named", err)
-	}
-	skipping := view().SkipUnknown()
-	if _, err := d.Read(t.Context(), skipping); err != nil || skipping.State() != "Opened 2" {
-		t.Errorf("%q, %v", skipping.State(), err)
 	}
 }
 

@@ -185,31 +185,6 @@ func TestRecordIsSentAgainToo(t *testing.T) {
 	}
 }
 
-func TestACommandWithAKeyIsRecordedOnce(t *testing.T) {
-	t.Parallel()
-	store := memstore.New(nil)
-	d := decide.New(store, bank, nil)
-	first, err := d.Do(t.Context(), always(Opened{"a"}, Deposited{"a", 5}), balance("a"), decide.Once("k1"))
-	if first != 2 || err != nil {
-		t.Fatalf("%d, %v", first, err)
-	}
-	record(t, store, Deposited{"a", 7})
-	again, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
-		t.Error("the function was called")
-		return nil, errBroken
-	}, balance("a"), decide.Once("k1"))
-	if again != first || err != nil {
-		t.Errorf("the second time: %d, %v", again, err)
-	}
-	if other, err := d.Do(t.Context(), always(Deposited{"a", 5}), decide.Once("k2")); other != 4 || err != nil {
-		t.Errorf("another key: %d, %v", other, err)
-	}
-	stored, err := store.Read(t.Context(), dcb.Query{{Tags: []string{"command:k1"}}}, dcb.ReadOptions{})
-	if len(stored.Events) != 2 || err != nil {
-		t.Errorf("%d events have the tag, %v", len(stored.Events), err)
-	}
-}
-
 func TestACommandThatWasRefusedIsDecidedAgain(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
