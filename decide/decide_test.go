@@ -202,8 +202,11 @@ func TestAttemptsAreBoundedAndTold(t *testing.T) {
 		return decide.Events(Opened{"a"}), nil
 	}, a)
 	var conflict *dcb.ConflictError
-	if !errors.Is(err, dcb.ErrConflict) || !errors.As(err, &conflict) || !strings.Contains(err.Error(), "4 attempts") || runs != 4 {
+	if !errors.Is(err, dcb.ErrConflict) || !strings.Contains(err.Error(), "4 attempts") || runs != 4 {
 		t.Errorf("%d runs: %v", runs, err)
+	}
+	if !errors.As(err, &conflict) || conflict.Position != 4 { // each attempt met an event of its own
+		t.Errorf("%v; want the last of the conflicts", err)
 	}
 }
 
