@@ -100,7 +100,13 @@ func TestANameGoesToOneOfMany(t *testing.T) {
 		for range 16 {
 			calls = append(calls, func(ctx context.Context) error { return a.register(ctx, "u1") })
 		}
-		decidetest.CheckWinners(t, 1, claimed("u1"), calls...)
+		decidetest.CheckWinners(t, 1, refusal(`Username "u1" is claimed`), calls...)
+
+		// What the callers were told is one thing, what is recorded another.
+		registered, err := store.Read(t.Context(), dcb.Query{{Types: []string{"AccountRegistered"}}}, dcb.ReadOptions{})
+		if err != nil || len(registered.Events) != 1 {
+			t.Errorf("%d accounts are recorded, %v; want 1", len(registered.Events), err)
+		}
 	})
 }
 
@@ -114,6 +120,24 @@ func TestDifferentNamesNeverConflict(t *testing.T) {
 		}
 		decidetest.CheckUnrelated(t, counting, calls...)
 	})
+}
+
+// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change. In
+// the tag the scenarios let a hash stand for the name, here half a SHA-256 of it in lower case.
+func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+	t.Parallel()
+	const u1, u2 = "username:bb82030dbc2bcaba32a90bf2e207a84a", "username:6ca202c88e549dff68c09bfafbfc60b2"
+	for want, event := range map[string]any{
+		"AccountRegistered [" + u1 + `] {"username":"u1"}`:                                AccountRegistered{"u1"},
+		"AccountRegistered [" + u1 + `] {"username":"U1"}`:                                AccountRegistered{"U1"},
+		"AccountClosed [" + u1 + `] {"username":"u1"}`:                                    AccountClosed{"u1"},
+		"UsernameChanged [" + u1 + " " + u2 + `] {"oldUsername":"u1","newUsername":"u2"}`: UsernameChanged{"u1", "u2"},
+	} {
+		e, err := events.Encode(event)
+		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
+			t.Errorf("got %s, %v; want %s", got, err, want)
+		}
+	}
 }
 
 func TestNoNameIsInATag(t *testing.T) {
