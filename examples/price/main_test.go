@@ -23,7 +23,8 @@ type given struct {
 	event      any
 }
 
-// The numbers are those of the scenarios at dcb.events.
+// The numbers are those of the scenarios at dcb.events. There an event may be without an age, and then counts as old. Here that has no counterpart,
+// for every event has the time at which it was recorded: where a scenario gives no age, the event is of this moment.
 func TestScenarios(t *testing.T) {
 	defined := given{20, ProductDefined{"p1", 123}}
 	changed := func(minutesAgo int) given { return given{minutesAgo, ProductPriceChanged{"p1", 134}} }
@@ -75,6 +76,24 @@ func TestScenarios(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
+func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+	t.Parallel()
+	for want, event := range map[string]any{
+		`ProductDefined [product:p1] {"productId":"p1","price":123}`:         ProductDefined{"p1", 123},
+		`ProductPriceChanged [product:p1] {"productId":"p1","newPrice":134}`: ProductPriceChanged{"p1", 134},
+		`ProductOrdered [product:p1] {"productId":"p1","price":123}`:         ProductOrdered{"p1", 123},
+		`ProductsOrdered [product:p1 product:p2] {"items":[{"productId":"p1","price":123},{"productId":"p2","price":321}]}`: ProductsOrdered{
+			[]Item{{"p1", 123}, {"p2", 321}},
+		},
+	} {
+		e, err := events.Encode(event)
+		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
+			t.Errorf("got %s, %v; want %s", got, err, want)
+		}
 	}
 }
 
