@@ -39,12 +39,13 @@ var events = decide.NewCodec(
 	decide.Type[SignUpConfirmed]("SignUpConfirmed"),
 )
 
+// valid is how long a code can be brought back.
+const valid = time.Hour
+
 const (
-	valid       = time.Hour
-	errPending  = refusal("No pending sign-up for this OTP / email address")
-	errUsed     = refusal("OTP was already used")
-	errExpired  = refusal("OTP expired")
-	sameAddress = "ann@example.com"
+	errPending = refusal("No pending sign-up for this OTP / email address")
+	errUsed    = refusal("OTP was already used")
+	errExpired = refusal("OTP expired")
 )
 
 // signUp is what is known about one code at one address.
@@ -124,12 +125,13 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 			out.Printf("%-34s refused: %v", what, err)
 		}
 	}
+	const ann, bob = "ann@example.com", "bob@example.com"
 	first, second := uuid.NewString()[:6], uuid.NewString()[:6]
-	say("send the code "+first, s.initiate(ctx, sameAddress, first, "Ann"))
-	say("bring it from another address", s.confirm(ctx, "bob@example.com", first))
-	say("bring it", s.confirm(ctx, sameAddress, first))
-	say("bring it again", s.confirm(ctx, sameAddress, first))
-	say("send the code "+second, s.initiate(ctx, sameAddress, second, "Ann"))
+	say("send the code "+first, s.initiate(ctx, ann, first, "Ann"))
+	say("bring it from another address", s.confirm(ctx, bob, first))
+	say("bring it", s.confirm(ctx, ann, first))
+	say("bring it again", s.confirm(ctx, ann, first))
+	say("send the code "+second, s.initiate(ctx, ann, second, "Ann"))
 	now = now.Add(2 * time.Hour)
-	say("bring it two hours later", s.confirm(ctx, sameAddress, second))
+	say("bring it two hours later", s.confirm(ctx, ann, second))
 }
