@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
@@ -55,6 +58,56 @@ func TestScenarios(t *testing.T) {
 			s.When(err).Then(InvoiceCreated{7, json.RawMessage(bar)})
 		})
 	})
+	t.Run("3 it is read backwards, and must still be the last", readsBackwards)
+}
+
+// The program asks every store the same, so it is enough to listen once.
+func readsBackwards(t *testing.T) {
+	t.Parallel()
+	spy := &spy{Store: memstore.New(nil)}
+	for _, data := range []string{foo, bar} {
+		if err := create(t.Context(), spy, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{
+		"read [{Types:[InvoiceCreated] Tags:[]}] {After:0 Before:0 Limit:1 Backwards:true}",
+		"append &{FailIfEventsMatch:[{Types:[InvoiceCreated] Tags:[]}] After:0}", // none: there was no last invoice
+		"read [{Types:[InvoiceCreated] Tags:[]}] {After:0 Before:0 Limit:1 Backwards:true}",
+		"append &{FailIfEventsMatch:[{Types:[InvoiceCreated] Tags:[]}] After:1}",
+	}
+	if diff := cmp.Diff(want, spy.asked); diff != "" {
+		t.Errorf("what the store is asked (-want +got):\n%s", diff)
+	}
+}
+
+// spy writes down what the store is asked.
+type spy struct {
+	dcb.Store
+	asked []string
+}
+
+func (s *spy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	s.asked = append(s.asked, fmt.Sprintf("read %+v %+v", q, opts))
+	return s.Store.Read(ctx, q, opts)
+}
+
+func (s *spy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	s.asked = append(s.asked, fmt.Sprintf("append %+v", condition))
+	return s.Store.Append(ctx, events, condition)
+}
+
+// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
+func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+	t.Parallel()
+	for want, event := range map[string]any{
+		`InvoiceCreated [invoice:1] {"invoiceNumber":1,"invoiceData":{"foo":"bar"}}`: InvoiceCreated{1, json.RawMessage(foo)},
+	} {
+		e, err := events.Encode(event)
+		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
+			t.Errorf("got %s, %v; want %s", got, err, want)
+		}
+	}
 }
 
 func TestInvoicesMadeAtOnceHaveNoGap(t *testing.T) {
