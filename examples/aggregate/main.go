@@ -65,7 +65,7 @@ func create(id, title string, capacity int) *course {
 func (c *course) changeCapacity(capacity int) error {
 	switch {
 	case capacity == c.capacity:
-		return refused("Course %q already has a capacity of %d", c.id, capacity)
+		return refused(`Course %q already has a capacity of "%d"`, c.id, capacity)
 	case capacity < c.students:
 		return refused("Course %q already has %d active subscriptions, can't set the capacity below that", c.id, c.students)
 	}
