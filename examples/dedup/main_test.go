@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/exec"
@@ -26,7 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(kinds.Main(m))
 }
 
-// child sends a command many times to the store that DCB_STORE names, and prints the positions that it is answered with.
+// child opens the store that DCB_STORE names, prints that it is ready and waits for a line. Then it sends commands, and prints the positions that
+// it is answered with.
 func child(ctx context.Context, key string) int {
 	store, err := stores.FromEnv(ctx)
 	if err != nil {
@@ -34,6 +38,11 @@ func child(ctx context.Context, key string) int {
 		return 1
 	}
 	defer store.Close()
+	fmt.Println("ready")
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		fmt.Fprintln(os.Stderr, "nobody says go:", err)
+		return 1
+	}
 	for i := range 20 {
 		position, err := open(store).placeOnce(ctx, "o1", fmt.Sprint(key, "-", i))
 		if err != nil {
@@ -100,7 +109,27 @@ func TestACommandSentByManyIsRecordedOnce(t *testing.T) {
 	}
 }
 
-// Two processes send the same twenty commands at once.
+// process is a child that was started.
+type process struct {
+	*exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
+}
+
+func start(t *testing.T, env ...string) process {
+	t.Helper()
+	p := process{Cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	p.Env, p.Stderr = append(os.Environ(), env...), os.Stderr
+	in, inErr := p.StdinPipe()
+	out, outErr := p.StdoutPipe()
+	if err := errors.Join(inErr, outErr, p.Start()); err != nil {
+		t.Fatal(err)
+	}
+	p.in, p.out = in, bufio.NewReader(out)
+	return p
+}
+
+// Two processes send the same twenty commands at once: neither begins before both are ready.
 func TestTwoProcessesRecordACommandOnce(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds.All() {
@@ -111,27 +140,47 @@ func TestTwoProcessesRecordACommandOnce(t *testing.T) {
 			t.Parallel()
 			url := kind.NewURL(t)
 			store := kinds.Open(t, url)
-			var answers [2]strings.Builder
-			var processes [2]*exec.Cmd
+			var processes [2]process
 			for i := range processes {
-				p := exec.CommandContext(t.Context(), os.Args[0])
-				p.Env = append(os.Environ(), childKey+"=key", stores.Variable+"="+url)
-				p.Stdout, p.Stderr = &answers[i], os.Stderr
-				if err := p.Start(); err != nil {
-					t.Fatal(err)
-				}
-				processes[i] = p
+				processes[i] = start(t, childKey+"=key", stores.Variable+"="+url)
 			}
 			for _, p := range processes {
-				if err := p.Wait(); err != nil {
+				if line, err := p.out.ReadString('\n'); line != "ready\n" {
+					t.Fatalf("a process says %q, %v; want that it is ready", line, err)
+				}
+			}
+			for _, p := range processes {
+				if _, err := fmt.Fprintln(p.in, "go"); err != nil {
 					t.Error(err)
 				}
 			}
+			var answers [2]string
+			for i, p := range processes {
+				text, err := io.ReadAll(p.out)
+				if err := errors.Join(err, p.Wait()); err != nil {
+					t.Error(err)
+				}
+				answers[i] = string(text)
+			}
 			recorded, err := store.Head(t.Context())
-			if recorded != 20 || err != nil || answers[0].String() != answers[1].String() {
-				t.Errorf("%d events, %v; want 20; the answers were %q and %q", recorded, err, &answers[0], &answers[1])
+			if recorded != 20 || err != nil || answers[0] != answers[1] || strings.Count(answers[0], "\n") != 20 {
+				t.Errorf("%d events, %v; want 20; the answers were %q", recorded, err, answers)
 			}
 		})
+	}
+}
+
+// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
+func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+	t.Parallel()
+	for want, event := range map[string]any{
+		`OrderPlaced [order:o12345 idempotency:11111] {"orderId":"o12345","idempotencyToken":"11111"}`: OrderPlaced{"o12345", "11111"},
+		`OrderPlaced [order:o12345] {"orderId":"o12345"}`:                                              OrderPlaced{Order: "o12345"}, // has a key
+	} {
+		e, err := events.Encode(event)
+		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
+			t.Errorf("got %s, %v; want %s", got, err, want)
+		}
 	}
 }
 
