@@ -150,3 +150,22 @@ func TestACachedViewBeginsAnewWhenTheStoreFellBackWithinADecision(t *testing.T) 
 		t.Errorf("states %v, %v; want %v", states, err, want)
 	}
 }
+
+// A key looks at nothing that is kept, and can begin anew as often as it likes; but not for ever, while a store answers now so and now so.
+func TestAStoreThatAnswersByTurnsEndsADecision(t *testing.T) {
+	t.Parallel()
+	store := &lagging{Store: memstore.New(nil), ends: make(map[int]dcb.Position)}
+	d := decide.New(store, bank, nil)
+	record(t, store.Store, Deposited{"a", 1})
+	if _, err := d.Do(t.Context(), always(Opened{"a"}), decide.Once("k")); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 100 {
+		store.ends[2*n+3] = 1
+	}
+	store.reads = 1
+	_, err := d.Do(t.Context(), always(Opened{"a"}), lastDeposit(), decide.Once("k"))
+	if err == nil || !strings.Contains(err.Error(), "ends at position 1") || store.reads > 5 {
+		t.Errorf("after %d reads: %v", store.reads, err)
+	}
+}

@@ -24,8 +24,7 @@ const near = 256
 // Invariant between calls of look: every view has folded in exactly those events up to head that its item selects.
 type boundary struct {
 	decider *Decider
-	views   []AnyView
-	taken   int       // so many of the views are in use by this decision
+	views   []AnyView // each once; they are in use by this decision alone
 	command *once     // among the views, or nil
 	query   dcb.Query // the union of the views' items
 	head    dcb.Position
@@ -36,13 +35,14 @@ type boundary struct {
 
 var errNoViews = errors.New("no views: a decision looks at something; what depends on nothing is for Record")
 
-// take takes the views into use. After an error some of them may be; release is called in any case.
-func (b *boundary) take() error {
-	if len(b.views) == 0 {
+// take takes views into use. After an error some of them may be; release is called in any case.
+func (b *boundary) take(views []AnyView) error {
+	if len(views) == 0 {
 		return errNoViews
 	}
-	for _, v := range b.views {
-		if err := b.takeNext(v); err != nil {
+	b.views = make([]AnyView, 0, len(views))
+	for _, v := range views {
+		if err := b.takeOne(v); err != nil {
 			return err
 		}
 	}
@@ -54,8 +54,8 @@ func (b *boundary) take() error {
 	return nil
 }
 
-// takeNext takes v into use, the next of the views, unless it is among those taken already.
-func (b *boundary) takeNext(v AnyView) error {
+// takeOne takes v into use, unless it is among those taken already.
+func (b *boundary) takeOne(v AnyView) error {
 	var p *part
 	if v != nil {
 		p = v.common()
@@ -66,12 +66,11 @@ func (b *boundary) takeNext(v AnyView) error {
 	case p.err != nil:
 		return p.err
 	case p.inUse.CompareAndSwap(false, true):
-		b.taken++
+		b.views = append(b.views, v)
 		return b.decider.prepare(v, p)
 	}
-	for _, taken := range b.views[:b.taken] {
+	for _, taken := range b.views {
 		if taken.common() == p {
-			b.taken++
 			return nil
 		}
 	}
@@ -101,7 +100,7 @@ func (b *boundary) release() {
 	if b.leave != nil {
 		b.leave()
 	}
-	for _, v := range b.views[:b.taken] {
+	for _, v := range b.views {
 		v.common().inUse.Store(false)
 	}
 }
@@ -114,6 +113,16 @@ func (b *boundary) queue(ctx context.Context, name string) {
 			v.restore(b.decider) // those who were first may have left something
 		}
 	}
+}
+
+// changed returns an error if the function of the decision changed one of the views.
+func (b *boundary) changed() error {
+	for _, v := range b.views {
+		if err := v.common().err; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // again gets ready for another attempt after one that met a conflict, or returns why there is to be none.
@@ -175,12 +184,12 @@ func (b *boundary) look(ctx context.Context) error {
 	for _, v := range b.views {
 		v.common().read = false // until they have arrived, all of them
 	}
-	for {
+	for isFirst := true; ; isFirst = false {
 		head, err := b.catchUp(ctx)
 		if err != nil {
 			return err
 		}
-		behind, err := b.forget(head)
+		behind, err := b.forget(head, isFirst)
 		if err != nil {
 			return err
 		}
@@ -324,14 +333,14 @@ func (b *boundary) fold(events []dcb.SequencedEvent, views []AnyView) error {
 }
 
 // forget reports whether the store is behind some view, which is then as if it had read nothing. A view that is only kept by Cached can
-// afford that; another is an error.
-func (b *boundary) forget(head dcb.Position) (behind bool, err error) {
+// afford that, once; another is an error.
+func (b *boundary) forget(head dcb.Position, mayForget bool) (behind bool, err error) {
 	for _, v := range b.views {
 		p := v.common()
 		if p.seen <= head {
 			continue
 		}
-		if !v.forget() {
+		if !mayForget || !v.forget() {
 			return false, fmt.Errorf("the store ends at position %d, and one of the views has seen %d; was it another store, or restored?",
 				head, p.seen)
 		}

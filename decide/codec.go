@@ -18,7 +18,7 @@ func unknownType(name string) error { return fmt.Errorf("%w: %q", ErrUnknownType
 // Encoding turns an event into its data and back. The default is JSON.
 type Encoding interface {
 	// Marshal returns the data of an event, given as a value of its Go type. Methods of what it holds that have a pointer for their receiver, such as
-	// the MarshalJSON of big.Int, can only be called on a copy whose address can be taken. The default makes one.
+	// the MarshalJSON of big.Int, can only be called on a copy whose address can be taken. The default makes one of the event, as json.Marshal(&event) does; what a map holds has none.
 	Marshal(event any) ([]byte, error)
 	// Unmarshal sets the event, given as a pointer to its Go type, to what data says.
 	Unmarshal(data []byte, event any) error
@@ -184,8 +184,8 @@ type eventType struct {
 // Tags() []string instead. An event without tags is allowed.
 //
 // Such fields are in E itself, or in a struct that is embedded as a value. A dcb tag that would not be used, in what another field or an embedded
-// pointer holds, is refused, as are two embedded methods Tags; dcb:"-" says that a field gives no tag, nor anything in it. A UUID type
-// of one's own is a TagValuer, and needs MarshalText and UnmarshalText too: a type defined by uuid.UUID has none of its methods.
+// pointer holds, is refused; dcb:"-" says that a field gives no tag, nor anything in it. A method Tags that E has from what is embedded counts as E's
+// own, if nothing else gives tags. A UUID type of one's own is a TagValuer, and needs MarshalText and UnmarshalText too: a type defined by uuid.UUID has none of its methods.
 //
 // Upcasts lead from older versions of the type to E, from each to the next: see [Upcast].
 func Type[E any](name string, upcasts ...Upcaster) Registration {

@@ -100,9 +100,9 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 	if decide == nil {
 		return 0, errors.New("decide: do: there is no function that decides")
 	}
-	b := boundary{decider: d, views: views}
+	b := boundary{decider: d}
 	defer b.release()
-	if err := b.take(); err != nil {
+	if err := b.take(views); err != nil {
 		return 0, fmt.Errorf("decide: do: %w", err)
 	}
 	if name, found := d.lanes.find(b.views); found {
@@ -122,6 +122,9 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 		events, err := decide()
 		if err != nil {
 			return 0, err
+		}
+		if err := b.changed(); err != nil {
+			return 0, fmt.Errorf("decide: do: %w", err)
 		}
 		if len(events) == 0 {
 			return b.head, nil
@@ -143,9 +146,9 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 // Read brings the views to the head of the store, all to the same, and returns it: to look without deciding anything, or to decide
 // elsewhere and [Decider.Append] later.
 func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, error) {
-	b := boundary{decider: d, views: views}
+	b := boundary{decider: d}
 	defer b.release()
-	if err := b.take(); err != nil {
+	if err := b.take(views); err != nil {
 		return 0, fmt.Errorf("decide: read: %w", err)
 	}
 	if err := b.look(ctx); err != nil {
@@ -158,9 +161,9 @@ func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, err
 // position of the last: the second half of [Decider.Do], for decisions that take longer than a function should, such as those that
 // a person makes on a screen. A conflict is an error at once. No events are recorded without an error, as in Do.
 func (d *Decider) Append(ctx context.Context, events []any, views ...AnyView) (dcb.Position, error) {
-	b := boundary{decider: d, views: views}
+	b := boundary{decider: d}
 	defer b.release()
-	if err := b.take(); err != nil {
+	if err := b.take(views); err != nil {
 		return 0, fmt.Errorf("decide: append: %w", err)
 	}
 	if err := b.keep(); err != nil {

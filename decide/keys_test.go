@@ -66,4 +66,9 @@ func TestADcbTagThatGoCannotReadIsRefused(t *testing.T) {
 			t.Errorf("%s in a slice is taken", tag)
 		}
 	}
+	for _, tag := range []reflect.StructTag{`mydcb:"a"`, `doc:"stored as dcb: yes"`, `json:"dcb"`} {
+		if _, err := planTags(reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[string](), Tag: tag}})); err != nil {
+			t.Errorf("%s: %v", tag, err)
+		}
+	}
 }

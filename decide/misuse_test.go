@@ -19,30 +19,31 @@ func TestWrongViewsAreRefused(t *testing.T) {
 	var none *decide.View[int]
 	anyEvent := decide.OnAny(func(n int, _ any) int { return n })
 	for says, views := range map[string][]decide.AnyView{
-		"no views":                 {},
-		"views is nil":             {nil},
-		"the views is nil":         {none},
-		`"account:" has no value`:  {opened("")},
-		"has a colon":              {deposits().Tagged("a:b", "c")},
-		"is empty or has":          {deposits().Tagged("", "c")},
-		"nil has no value":         {deposits().Tagged("a", nil)},
-		"float64 cannot be":        {deposits().Tagged("a", 1.5)},
-		`the tag "" has no value`:  {deposits().WithTags("")},
-		"has no handlers":          {decide.NewView(0)},
-		"NewView makes one":        {new(decide.View[int])},
-		"handlers has no function": {decide.NewView(0, decide.Handler[int]{})},
-		"has no function; On":      {decide.NewView(0, decide.On[int, Opened](nil))},
-		"no function; On makes":    {decide.NewView(0, decide.OnRecorded[int, Opened](nil))},
-		"function; On makes it":    {decide.NewView(0, decide.OnAny[int](nil))},
-		"not in the codec":         {decide.NewView(0, decide.On(func(n int, _ Unregistered) int { return n }))},
-		"two handlers":             {decide.NewView(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
-		"two handlers for <nil>":   {decide.NewView(0, anyEvent, anyEvent)},
-		"cannot skip":              {decide.NewView(0, anyEvent).OnlyLast().SkipUnknown()},
-		`"owner:a", and handles`:   {balance("a").Tagged("owner", "a")},
-		"by another decider":       {read},
-		"key of a command is":      {decide.Once("")},
-		"two keys":                 {opened("a"), decide.Once("k"), decide.Once("l")},
-		"two keys, \"k\" and \"k":  {decide.Once("k"), decide.Once("k")},
+		"no views":                         {},
+		"views is nil":                     {nil},
+		"the views is nil":                 {none},
+		`"account:" has no value`:          {opened("")},
+		"has a colon":                      {deposits().Tagged("a:b", "c")},
+		"is empty or has":                  {deposits().Tagged("", "c")},
+		"nil has no value":                 {deposits().Tagged("a", nil)},
+		"float64 cannot be":                {deposits().Tagged("a", 1.5)},
+		`the tag "" has no value`:          {deposits().WithTags("")},
+		"has no handlers":                  {decide.NewView(0)},
+		"NewView makes one":                {new(decide.View[int])},
+		"handlers has no function":         {decide.NewView(0, decide.Handler[int]{})},
+		"has no function; On":              {decide.NewView(0, decide.On[int, Opened](nil))},
+		"no function; On makes":            {decide.NewView(0, decide.OnRecorded[int, Opened](nil))},
+		"function; On makes it":            {decide.NewView(0, decide.OnAny[int](nil))},
+		"not in the codec":                 {decide.NewView(0, decide.On(func(n int, _ Unregistered) int { return n }))},
+		"two handlers":                     {decide.NewView(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
+		"two handlers for <nil>":           {decide.NewView(0, anyEvent, anyEvent)},
+		"cannot skip":                      {decide.NewView(0, anyEvent).OnlyLast().SkipUnknown()},
+		`"owner:a", and handles`:           {balance("a").Tagged("owner", "a")},
+		"in the codec has all of its tags": {decide.NewView(0, anyEvent).Tagged("account", "a").Tagged("owner", "a")},
+		"by another decider":               {read},
+		"key of a command is":              {decide.Once("")},
+		"two keys":                         {opened("a"), decide.Once("k"), decide.Once("l")},
+		"two keys, \"k\" and \"k":          {decide.Once("k"), decide.Once("k")},
 	} {
 		store := &spy{Store: memstore.New(nil), read: func(dcb.Query, dcb.ReadOptions) { t.Errorf("%s: the store was read", says) }}
 		_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), views...)
@@ -118,8 +119,10 @@ func TestAViewInUseIsRefusedElsewhere(t *testing.T) {
 	t.Parallel()
 	d, a := decide.New(memstore.New(nil), bank, nil), balance("a")
 	_, err := d.Do(t.Context(), func() ([]any, error) {
-		if _, err := d.Read(t.Context(), opened("b"), a); err == nil || !strings.Contains(err.Error(), "in use") {
-			t.Errorf("a view that is in use: %v", err)
+		for range 2 {
+			if _, err := d.Read(t.Context(), opened("b"), a); err == nil || !strings.Contains(err.Error(), "in use") {
+				t.Errorf("a view that is in use: %v", err)
+			}
 		}
 		return nil, nil
 	}, a)
@@ -128,6 +131,37 @@ func TestAViewInUseIsRefusedElsewhere(t *testing.T) {
 	}
 	if _, err := d.Read(t.Context(), a); err != nil {
 		t.Errorf("after use: %v", err)
+	}
+}
+
+func TestWhichViewsAreInUseIsSettledWhenADecisionBegins(t *testing.T) {
+	t.Parallel()
+	d, a, b := decide.New(memstore.New(nil), bank, nil), balance("a"), balance("b")
+	views := []decide.AnyView{a, a}
+	_, err := d.Do(t.Context(), func() ([]any, error) {
+		views[0], views[1] = b, b // it is the caller's slice
+		return nil, nil
+	}, views...)
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Read(t.Context(), a, b); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestADecisionThatChangesItsViewsIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	for name, change := range changes {
+		view := deposits()
+		_, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
+			change(view)
+			return decide.Events(Opened{"a"}), nil
+		}, view)
+		if head, _ := store.Head(t.Context()); err == nil || !strings.Contains(err.Error(), "changed after it was used") || head != 0 {
+			t.Errorf("%s: %v; the head is %d", name, err, head)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,44 +117,24 @@ func planTags(t reflect.Type) (tagPlan, error) {
 	}
 	plan := tagPlan{byMethod: t.Implements(taggerType), fields: search.fields}
 	method, named := t.MethodByName("Tags")
+	promoted := embeddedTaggers(t, make(map[reflect.Type]bool))
 	switch {
-	case plan.byMethod && len(plan.fields) > 0:
-		return plan, errors.New("both fields and the method Tags give its tags; which is it?")
 	case !plan.byMethod && reflect.PointerTo(t).Implements(taggerType):
 		return plan, errors.New("the method Tags has a pointer for its receiver; events are values")
-	case !plan.byMethod && named && len(plan.fields) == 0:
+	case len(promoted) > 1, len(promoted) == 1 && (!plan.byMethod || len(plan.fields) > 0 || search.unused != ""):
+		return plan, fmt.Errorf("it embeds %v: Go may take their method Tags for its own, and so miss what else gives tags; "+
+			"give what is embedded a name, and the event a method Tags of its own", promoted)
+	case plan.byMethod && len(plan.fields) > 0:
+		return plan, errors.New("both fields and the method Tags give its tags; which is it?")
+	case plan.byMethod:
+		return plan, nil // it says all
+	case named && len(plan.fields) == 0:
 		return plan, fmt.Errorf("the method Tags is %v; it gives tags if it is Tags() []string", method.Type)
+	case search.unused != "":
+		return plan, fmt.Errorf("field %s: its dcb tag would not be used, for it is not in the event itself, nor in a struct that is embedded as a value; "+
+			"move it there, or write a method Tags() []string, or mark with dcb:\"-\" the field that holds it", search.unused)
 	}
-	return plan, search.check(t, plan.byMethod)
-}
-
-// check refuses a type with tags that would not be made. A method Tags of the type's own says all there is to say.
-func (s *tagSearch) check(t reflect.Type, byMethod bool) error {
-	embedded := embeddedTaggers(t, make(map[reflect.Type]bool))
-	if byMethod && ownsTags(embedded) {
-		return nil
-	}
-	if len(embedded) > 1 || len(embedded) == 1 && !byMethod {
-		return fmt.Errorf("the methods Tags of what is embedded, %v, do not all give its tags; "+
-			"give it one of its own, or mark with dcb:\"-\" what is not to give any", embedded)
-	}
-	if s.unused != "" {
-		return fmt.Errorf("field %s: its dcb tag would not be used, for it is not in the event itself, nor in a struct that is embedded as a value; "+
-			"move it there, or write a method Tags() []string, or mark with dcb:\"-\" the field that holds it", s.unused)
-	}
-	return nil
-}
-
-// ownsTags reports whether a type with a method Tags has one of its own, as far as can be told from what is embedded in it. It has if nothing is there
-// that it could have it from, and if there are two: of two at one depth Go promotes none. That is all that reflection tells.
-func ownsTags(embedded []reflect.Type) bool {
-	atOnce := 0 // those that have their own, so that it is at no other depth
-	for _, t := range embedded {
-		if len(embeddedTaggers(t, make(map[reflect.Type]bool))) == 0 {
-			atOnce++
-		}
-	}
-	return len(embedded) == 0 || atOnce > 1
+	return plan, nil
 }
 
 // embeddedTaggers returns the types embedded in t that have a method Tags, without those embedded in one of them.
@@ -167,8 +148,8 @@ func embeddedTaggers(t reflect.Type, seen map[reflect.Type]bool) []reflect.Type 
 	seen[t] = true
 	var taggers []reflect.Type
 	for field := range t.Fields() {
-		switch tag, _ := field.Tag.Lookup("dcb"); {
-		case !field.Anonymous || tag == noTag:
+		switch {
+		case !field.Anonymous:
 		case hasTags(field.Type):
 			taggers = append(taggers, field.Type)
 		default:
@@ -192,10 +173,13 @@ type tagSearch struct {
 // noTag is the dcb tag of a field that gives no tag, nor does anything in it.
 const noTag = "-"
 
-// lookup returns the dcb tag of a field. One that is not written as Go wants it is not found by anybody, and json:"a",dcb:"b" is soon written.
+// unreadable finds a dcb tag where Go does not, since it is not written as it has to be: json:"a",dcb:"b" is soon written.
+var unreadable = regexp.MustCompile(`(^|[,\s])dcb\s*:\s*"|^dcb\s*:`)
+
+// lookup returns the dcb tag of a field.
 func lookup(field reflect.StructField) (tag string, ok bool, err error) {
 	tag, ok = field.Tag.Lookup("dcb")
-	if !ok && strings.Contains(string(field.Tag), "dcb:") {
+	if !ok && unreadable.MatchString(string(field.Tag)) {
 		err = fmt.Errorf("its dcb tag cannot be read in `%s`; write `json:\"name\" dcb:\"key\"`, with one space between", field.Tag)
 	}
 	return tag, ok, err
@@ -207,9 +191,9 @@ func (s *tagSearch) addFields(t reflect.Type, at []int) error {
 		field := t.Field(i)
 		index := append(slices.Clip(at), i)
 		tag, ok, err := lookup(field)
-		unused := s.unused
 		switch {
 		case err != nil || tag == noTag:
+		case field.Anonymous && hasTags(field.Type): // its method says what it holds
 		case ok:
 			var f tagField
 			f, err = newTagField(field, tag)
@@ -219,16 +203,13 @@ func (s *tagSearch) addFields(t reflect.Type, at []int) error {
 			if err := s.addFields(field.Type, index); err != nil {
 				return err
 			}
-		case unused == "":
+		case s.unused == "":
 			if path := s.within(field.Type); path != "" {
 				s.unused = field.Name + "." + path
 			}
 		}
 		if err != nil {
 			return fmt.Errorf("field %s: %w", field.Name, err)
-		}
-		if field.Anonymous && hasTags(field.Type) {
-			s.unused = unused // its own method says what it holds
 		}
 	}
 	return nil

@@ -120,13 +120,13 @@ type studentTags struct{ Student string }
 
 func (c studentTags) Tags() []string { return []string{"student:" + c.Student} }
 
-// joins has two methods Tags embedded, and one of its own.
+// joins has what others say in their methods Tags, and one of its own.
 type joins struct {
-	courseTags
-	studentTags
+	Course  courseTags
+	Student studentTags
 }
 
-func (j joins) Tags() []string { return append(j.courseTags.Tags(), j.studentTags.Tags()...) }
+func (j joins) Tags() []string { return append(j.Course.Tags(), j.Student.Tags()...) }
 
 type otherTags struct{ A string }
 
@@ -140,10 +140,6 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 	}
 	type behindPointer struct{ *courseTags }
 	type deeper struct{ studentTags }
-	type markedOne struct {
-		courseTags
-		deeper `dcb:"-"`
-	}
 	type named struct { // whose method is not its own, as always in Go
 		courseTags
 		Student studentTags
@@ -155,7 +151,6 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 	}{
 		{alone{courseTags{"c"}, 1}, decide.Type[alone]("E"), "[course:c]"},
 		{behindPointer{&courseTags{"c"}}, decide.Type[behindPointer]("E"), "[course:c]"},
-		{markedOne{courseTags: courseTags{"c"}}, decide.Type[markedOne]("E"), "[course:c]"},
 		{named{courseTags{"c"}, studentTags{"s"}}, decide.Type[named]("E"), "[course:c]"},
 		{joins{courseTags{"c"}, studentTags{"s"}}, decide.Type[joins]("E"), "[course:c student:s]"},
 	} {
@@ -172,6 +167,14 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 		courseTags
 		deeper
 	}
+	type threeAtTwoDepths struct {
+		courseTags
+		two
+	}
+	type marked struct { // Go takes its method all the same
+		courseTags `dcb:"-"`
+		Student    string `dcb:"student"`
+	}
 	type hidden struct {
 		courseTags
 		Tags []string
@@ -185,12 +188,14 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 		Student string `dcb:"student"`
 	}
 	for _, c := range []struct{ got, says string }{
-		{refused[two](), "[decide_test.courseTags decide_test.studentTags], do not all give its tags"},
-		{refused[nested](), "[decide_test.courseTags decide_test.studentTags], do not all"},
-		{refused[shadowed](), "do not all give its tags"},
-		{refused[hidden](), "[decide_test.courseTags], do not all"},
-		{refused[mixed](), "field OfCourse.Course:"},
-		{refused[fieldToo](), "which is it?"},
+		{refused[two](), "embeds [decide_test.courseTags decide_test.studentTags]"},
+		{refused[nested](), "embeds [decide_test.courseTags decide_test.studentTags]"},
+		{refused[shadowed](), "embeds [decide_test.courseTags decide_test.deeper]"},
+		{refused[threeAtTwoDepths](), "embeds [decide_test.courseTags decide_test.courseTags decide_test.studentTags]"},
+		{refused[marked](), "give what is embedded a name"},
+		{refused[hidden](), "embeds [decide_test.courseTags]"},
+		{refused[mixed](), "embeds [decide_test.courseTags]"},
+		{refused[fieldToo](), "embeds [decide_test.courseTags]"},
 		{refused[otherTags](), "([]string, error); it gives tags if it is Tags() []string"},
 	} {
 		if !strings.Contains(c.got, c.says) {

@@ -135,8 +135,8 @@ func (v *View[S]) WithTags(tags ...string) *View[S] {
 			return v
 		}
 		v.tag(tag)
+		v.anyTags = true
 	}
-	v.anyTags = true
 	return v
 }
 
@@ -277,8 +277,9 @@ func (v *View[S]) bind(c *Codec) error {
 		if typ == nil {
 			return fmt.Errorf("a view handles %v, which is not in the codec", handles)
 		}
-		if err := v.canHave(typ); err != nil {
-			return err
+		if lacks := v.lacks(typ); lacks != "" {
+			return fmt.Errorf("a view is tagged %q, and handles %v, whose events have no tag with that key; Tagged takes a key that they have, WithTags any",
+				lacks, handles)
 		}
 		if i == 0 {
 			types = typ.alone
@@ -291,6 +292,9 @@ func (v *View[S]) bind(c *Codec) error {
 	}
 	if forAny {
 		types = nil
+		if err := v.someCanHave(c.types); err != nil {
+			return err
+		}
 	}
 	if forAny && v.skipUnknown && v.onlyLast {
 		return errors.New("a view cannot skip what it does not know and look only at the last; that may be what it does not know")
@@ -299,17 +303,31 @@ func (v *View[S]) bind(c *Codec) error {
 	return nil
 }
 
-// canHave returns an error if no event of a type can have all of the view's tags.
-func (p *part) canHave(typ *eventType) error {
+// lacks returns a tag of the view that no event of a type can have, "" if there is none.
+func (p *part) lacks(typ *eventType) string {
 	if p.anyTags {
-		return nil
+		return ""
 	}
 	for _, tag := range p.item.Tags {
 		if key, _, _ := strings.Cut(tag, ":"); !typ.gives(key) {
-			return fmt.Errorf("a view is tagged %q, and handles %v, whose events have no tag with that key; Tagged takes a key that they have, WithTags any", tag, typ.goType)
+			return tag
 		}
 	}
-	return nil
+	return ""
+}
+
+// someCanHave returns an error if no event of any of the types can have all of the view's tags.
+func (v *View[S]) someCanHave(types []*eventType) error {
+	if v.skipUnknown {
+		return nil
+	}
+	lacks := ""
+	for _, typ := range types {
+		if lacks = v.lacks(typ); lacks == "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("a view of any event is tagged %q, and no type in the codec has all of its tags; Tagged takes keys that one has, WithTags any", lacks)
 }
 
 func (v *View[S]) fold(in *incoming) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide/decidetest"
-	"github.com/dcbstore/dcb/examples/internal/kinds"
+	"github.com/dcbstore/dcb/internal/kinds"
 )
 
 // onEveryRace runs race on every kind of store in two ways. Callers of one process share a decider, which lets them queue up. Callers of
