@@ -27,14 +27,8 @@ func onEveryRace(t *testing.T, race func(t *testing.T, store dcb.Store, caller f
 		for _, kind := range kinds.All() {
 			t.Run(kind.Name, func(t *testing.T) {
 				t.Parallel()
-				url := kind.NewURL(t)
-				one := kinds.Open(t, url)
-				two := one
-				if kind.Shared {
-					two = kinds.Open(t, url)
-				}
-				handles := [2]dcb.Store{one, two}
-				race(t, one, func(i int) courses { return open(handles[i%2]) })
+				handles := kind.Handles(t)
+				race(t, handles[0], func(i int) courses { return open(handles[i%2]) })
 			})
 		}
 	})

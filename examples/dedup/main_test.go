@@ -90,11 +90,7 @@ func TestACommandSentByManyIsRecordedOnce(t *testing.T) {
 	for _, kind := range kinds.All() {
 		t.Run(kind.Name, func(t *testing.T) {
 			t.Parallel()
-			url := kind.NewURL(t)
-			handles := []dcb.Store{kinds.Open(t, url)}
-			if kind.Shared {
-				handles = append(handles, kinds.Open(t, url)) // as another process has it
-			}
+			handles := kind.Handles(t)
 			var calls []func(ctx context.Context) (dcb.Position, error)
 			for i := range 16 {
 				o := open(handles[i%len(handles)])

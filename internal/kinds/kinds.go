@@ -21,6 +21,17 @@ type Kind struct {
 	Shared bool
 }
 
+// Handles returns two handles of a new store: each of its own, as two processes have it, where the kind allows it.
+func (k Kind) Handles(t testing.TB) [2]dcb.Store {
+	t.Helper()
+	url := k.NewURL(t)
+	one := Open(t, url)
+	if !k.Shared {
+		return [2]dcb.Store{one, one}
+	}
+	return [2]dcb.Store{one, Open(t, url)}
+}
+
 // All returns every kind of store that there is.
 func All() []Kind {
 	return []Kind{
