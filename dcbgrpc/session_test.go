@@ -11,6 +11,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/internal/racing"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -97,7 +98,7 @@ type overServer struct {
 
 func sessionSuite(open func(tb testing.TB) *served) dcbtest.Suite {
 	return dcbtest.Suite{
-		WithoutLarge: underRace,
+		WithoutLarge: racing.Watched,
 		Open: func(tb testing.TB) dcb.Store {
 			server := open(tb)
 			return &overServer{server.dial(tb), server}

@@ -7,6 +7,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
 	"github.com/dcbstore/dcb/internal/modeltest"
+	"github.com/dcbstore/dcb/internal/racing"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -18,7 +19,7 @@ type umadbHandle struct {
 
 func umadbSuite(serve func(t testing.TB) *umadbServing) dcbtest.Suite {
 	return dcbtest.Suite{
-		WithoutLarge: underRace,
+		WithoutLarge: racing.Watched,
 		Open: func(t testing.TB) dcb.Store {
 			s := serve(t)
 			return &umadbHandle{s.client(t), s}

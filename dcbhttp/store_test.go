@@ -11,6 +11,7 @@ import (
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/modeltest"
 	"github.com/dcbstore/dcb/internal/pgtest"
+	"github.com/dcbstore/dcb/internal/racing"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/pgstore"
 )
@@ -100,7 +101,7 @@ func suite(open func(t testing.TB) (dcb.Store, func() dcb.Store), loopback, even
 		return s.(*remote)
 	}
 	return dcbtest.Suite{
-		WithoutLarge: underRace,
+		WithoutLarge: racing.Watched,
 		Open: func(t testing.TB) dcb.Store {
 			store, again := open(t)
 			server := serveSuite(t, store, loopback)

@@ -7,6 +7,7 @@ import (
 	"github.com/dcbstore/dcb/dcbtest"
 	"github.com/dcbstore/dcb/internal/modeltest"
 	"github.com/dcbstore/dcb/internal/pgtest"
+	"github.com/dcbstore/dcb/internal/racing"
 	"github.com/dcbstore/dcb/pgstore"
 )
 
@@ -63,6 +64,7 @@ func suite(index pgstore.Index) dcbtest.Suite {
 			}
 			return s.(*handle).again(t)
 		},
+		WithoutLarge: racing.Watched,
 	}
 }
 

@@ -1,5 +1,0 @@
-//go:build !race
-
-package dcbgrpc
-
-const underRace = false

@@ -1,5 +1,0 @@
-//go:build !race
-
-package dcbhttp
-
-const underRace = false

@@ -1,0 +1,6 @@
+//go:build race
+
+package racing
+
+// Watched says that the race detector watches.
+const Watched = true
