@@ -3,6 +3,8 @@ package decidetest
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,33 +20,73 @@ type fact struct {
 // difference says how got differs from want, event by event; "" if it does not.
 func difference(want, got []fact) string {
 	var text strings.Builder
-	same := len(want) == len(got)
+	all := len(want) == len(got)
 	for i := range max(len(want), len(got)) {
 		switch {
 		case i >= len(got):
 			fmt.Fprintf(&text, "  missing:  %s\n", want[i])
 		case i >= len(want):
 			fmt.Fprintf(&text, "  too much: %s\n", got[i])
-		case reflect.DeepEqual(want[i].value, got[i].value):
+		case same(want[i], got[i]):
 			fmt.Fprintf(&text, "  as wanted: %s\n", got[i])
 		default:
-			same = false
+			all = false
 			fmt.Fprintf(&text, "  want: %s\n  got:  %s\n%s", want[i], got[i], details(want[i], got[i]))
 		}
 	}
-	if same {
+	if all {
 		return ""
 	}
 	return text.String()
 }
 
-// details says in which fields two events of one type differ, and shows both as they are recorded if it takes that to see it.
+// same reports whether two events are the same to those who read them, and to those who look for them. A tag may say what the data does not: a hash
+// of what is personal, for example.
+func same(want, got fact) bool {
+	return reflect.DeepEqual(want.value, got.value) && tags(want, got) == ""
+}
+
+// details says in which fields and tags two events of one type differ, and shows both as they are recorded if it takes that to see it.
 func details(want, got fact) string {
+	if reflect.DeepEqual(want.value, got.value) {
+		return tags(want, got)
+	}
 	text, shown := fields(reflect.ValueOf(want.value), reflect.ValueOf(got.value))
 	if !shown || text == "" && unclear(want.String(), got.String()) {
 		text += fmt.Sprintf("        want, as recorded: %s\n        got, as recorded:  %s\n", want.data(), got.data())
 	}
+	if want.recorded.Type == got.recorded.Type {
+		text += tags(want, got)
+	}
 	return text
+}
+
+// tags names the tags that only one of two events has, "" if there are none.
+func tags(want, got fact) string {
+	var differ []string
+	if missing := without(want.tags(), got.tags()); len(missing) > 0 {
+		differ = append(differ, "missing "+quoted(missing))
+	}
+	if more := without(got.tags(), want.tags()); len(more) > 0 {
+		differ = append(differ, "too much "+quoted(more))
+	}
+	if len(differ) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("        tags: %s\n", strings.Join(differ, ", "))
+}
+
+// without returns those tags that are not among others.
+func without(tags, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return slices.Contains(others, tag) })
+}
+
+func quoted(tags []string) string {
+	all := make([]string, len(tags))
+	for i, tag := range tags {
+		all[i] = strconv.Quote(tag)
+	}
+	return strings.Join(all, ", ")
 }
 
 // fields names those fields in which two events of one type differ, and reports whether that shows how.
@@ -87,6 +129,13 @@ func (f fact) data() string {
 		return fmt.Sprintf("%s %q", f.recorded.Type, f.recorded.Data)
 	}
 	return fmt.Sprintf("%s %s", f.recorded.Type, f.recorded.Data)
+}
+
+// tags returns the event's tags, each once, without that of its command, which is reserved and comes from [decide.Once]: it says who sent the
+// event, and is not the event's own.
+func (f fact) tags() []string {
+	const command = "command:"
+	return slices.DeleteFunc(slices.Clone(dcb.UniqueTags(f.recorded.Tags)), func(tag string) bool { return strings.HasPrefix(tag, command) })
 }
 
 func listed(events []fact) string {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/decide/decidetest"
 )
@@ -148,5 +149,80 @@ func TestAnEventThatCannotBeRecordedIsNotWanted(t *testing.T) {
 		if said := r.hear(func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"ink"}, c.event) }); !strings.HasPrefix(said, c.says) {
 			t.Errorf("%s: got %q, want %q", name, said, c.says)
 		}
+	}
+}
+
+// Enrolled says in a tag only, which is no more than a hash, whom it is about.
+type Enrolled struct {
+	Email  hashed   `json:"-" dcb:"email"`
+	Course string   `json:"course" dcb:"course"`
+	Groups []string `json:"-" dcb:"group,omitempty"`
+}
+
+type hashed string
+
+func (h hashed) TagValue() string { return "#" + string(h) }
+
+// Handed has no fields that could be named.
+type Handed []*string
+
+func (h Handed) Tags() []string { return []string{"to:" + *h[0]} }
+
+func TestWhatOnlyATagSaysIsCompared(t *testing.T) {
+	t.Parallel()
+	codec := decide.NewCodec(decide.Type[Enrolled]("Enrolled"), decide.Type[Lost]("Lost"), decide.Type[Handed]("Handed"))
+	ann, bob := "ann", "bob"
+	const both = "did not record what it should:\n  want: Enrolled{Email: Course:go Groups:[]}\n  got:  Enrolled{Email: Course:go Groups:[]}\n"
+	for _, c := range []struct {
+		name     string
+		recorded any
+		want     any
+		says     string // "" if they are the same
+	}{
+		{"the same tags", Enrolled{"ann", "go", nil}, Enrolled{"ann", "go", nil}, ""},
+		{"a tag of somebody else", Enrolled{"bob", "go", nil}, Enrolled{"ann", "go", nil}, both + "        tags: missing \"email:#ann\", too much \"email:#bob\"\n"},
+		{"a tag too few", Enrolled{"ann", "go", nil}, Enrolled{"ann", "go", []string{"a", "b"}}, both + "        tags: missing \"group:a\", \"group:b\"\n"},
+		{"a tag too many", Enrolled{"ann", "go", []string{"a"}}, Enrolled{"ann", "go", nil}, both + "        tags: too much \"group:a\"\n"},
+		{"in another order", Enrolled{"ann", "go", []string{"a", "b"}}, Enrolled{"ann", "go", []string{"b", "a"}}, ""},
+		{"twice, and then once", Enrolled{"ann", "go", []string{"a", "a"}}, Enrolled{"ann", "go", []string{"a"}}, ""},
+		{"once, and then twice", Enrolled{"ann", "go", []string{"a"}}, Enrolled{"ann", "go", []string{"a", "a"}}, ""},
+		{
+			"a field as well",
+			Enrolled{"bob", "c", nil},
+			Enrolled{"ann", "go", nil},
+			"        Course: want go, got c\n        tags: missing \"email:#ann\", \"course:go\", too much \"email:#bob\", \"course:c\"\n",
+		},
+		{
+			"what cannot be seen as well",
+			Handed{&bob},
+			Handed{&ann},
+			"        got, as recorded:  Handed [\"bob\"]\n        tags: missing \"to:ann\", too much \"to:bob\"\n",
+		},
+		{"another type, where it goes without saying", Lost{"pen"}, Enrolled{"ann", "go", nil}, "  got:  Lost{Thing:pen}\n\n"},
+	} {
+		r := &recorder{TB: t}
+		s := decidetest.New(r, codec, nil)
+		_, err := decide.New(s.Store, codec, nil).Record(t.Context(), c.recorded)
+		s.When(err).Then(c.want)
+		if said := r.said.String(); !strings.Contains(said, c.says) || c.says == "" && said != "" {
+			t.Errorf("%s: want %q in:\n%s", c.name, c.says, said)
+		}
+	}
+}
+
+func TestTheTagOfACommandIsNotTheEventsOwn(t *testing.T) {
+	t.Parallel()
+	r := &recorder{TB: t}
+	if said := r.hear(func(s *decidetest.Scenario) {
+		_, err := decide.New(s.Store, codec, nil).Do(t.Context(), func() ([]any, error) {
+			return decide.Events(Lost{"pen"}), nil
+		}, decide.Once("k1"))
+		s.When(err).Then(Lost{"pen"})
+		all, err := s.Store.Read(t.Context(), dcb.Query{{Tags: []string{"command:k1"}}}, dcb.ReadOptions{})
+		if err != nil || len(all.Events) != 1 {
+			t.Errorf("%d events have the tag of the command, %v; want 1", len(all.Events), err)
+		}
+	}); said != "" {
+		t.Errorf("it says:\n%s", said)
 	}
 }

@@ -77,7 +77,7 @@ func ExampleScenario() {
 	// done
 }
 
-// A failure shows what was wanted beside what was recorded, and the fields that differ.
+// A failure shows what was wanted beside what was recorded, and the fields and tags that differ.
 func ExampleScenario_Then() {
 	var t printer // of a test: t *testing.T
 
@@ -89,6 +89,7 @@ func ExampleScenario_Then() {
 	//   want: CodeUsed{Email:bob@example.com}
 	//   got:  CodeUsed{Email:ann@example.com}
 	//         Email: want bob@example.com, got ann@example.com
+	//         tags: missing "email:bob@example.com", too much "email:ann@example.com"
 }
 
 // An event as another program recorded it, with a field that this one does not know.
