@@ -170,9 +170,13 @@ func (s *Scenario) Then(events ...any) *Scenario {
 	return s
 }
 
-// ThenError fails the test unless the command failed with this error, as errors.Is sees it, and recorded nothing.
+// ThenError fails the test unless the command failed with this error, as errors.Is sees it, and recorded nothing. The error must not be nil, as
+// one is that was never set; Then is for commands that succeed.
 func (s *Scenario) ThenError(want error) *Scenario {
 	s.t.Helper()
+	if want == nil {
+		s.t.Fatalf("then: the error that the command should fail with is nil; for a command that should succeed, Then says what it records")
+	}
 	s.judge(nil, func(err error) string {
 		if errors.Is(err, want) {
 			return ""

@@ -69,3 +69,15 @@ func TestAThenWithoutAWhenFailsTheTest(t *testing.T) {
 		}
 	}
 }
+
+func TestAnErrorThatIsWantedIsNotNil(t *testing.T) {
+	t.Parallel()
+	var errNeverSet error
+	for name, err := range map[string]error{"a command that succeeded": nil, "one that failed": errors.New("no ink")} {
+		r := &recorder{TB: t}
+		const want = "then: the error that the command should fail with is nil; for a command that should succeed, Then says what it records\n"
+		if said := r.hear(func(s *decidetest.Scenario) { s.When(err).ThenError(errNeverSet) }); said != want {
+			t.Errorf("%s: got %q, want %q", name, said, want)
+		}
+	}
+}
