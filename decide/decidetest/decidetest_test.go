@@ -151,6 +151,13 @@ func TestTheRacesFindWhatIsWrong(t *testing.T) {
 		_, _ = conflicting.Append(ctx, event, &dcb.AppendCondition{FailIfEventsMatch: dcb.All()})
 		return err
 	}
+	counted := decidetest.Count(memstore.New(nil))
+	appendTo := func(store dcb.Store) decidetest.Call {
+		return func(ctx context.Context) error {
+			_, err := store.Append(ctx, []dcb.Event{{Type: "A"}}, nil)
+			return err
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		wrong bool
@@ -166,9 +173,12 @@ func TestTheRacesFindWhatIsWrong(t *testing.T) {
 		{"one position", false, func(r *recorder) { decidetest.CheckOnce(r, at(4), at(4)) }},
 		{"two positions", true, func(r *recorder) { decidetest.CheckOnce(r, at(4), at(5)) }},
 		{"no position", true, func(r *recorder) { decidetest.CheckOnce(r, at(0), at(0)) }},
-		{"no conflict", false, func(r *recorder) { decidetest.CheckUnrelated(r, conflicting, call(nil), call(nil)) }},
+		{"no conflict", false, func(r *recorder) { decidetest.CheckUnrelated(r, counted, appendTo(counted), appendTo(counted)) }},
+		{"another store", true, func(r *recorder) {
+			decidetest.CheckUnrelated(r, counted, appendTo(counted.Store), appendTo(memstore.New(nil)))
+		}},
 		{"a conflict", true, func(r *recorder) { decidetest.CheckUnrelated(r, conflicting, conflict) }},
-		{"an error", true, func(r *recorder) { decidetest.CheckUnrelated(r, conflicting, call(refused)) }},
+		{"an error", true, func(r *recorder) { decidetest.CheckUnrelated(r, counted, appendTo(counted), call(refused)) }},
 	} {
 		r := &recorder{TB: t}
 		if c.check(r); (r.said.Len() > 0) != c.wrong {

@@ -94,17 +94,22 @@ func CheckOnce(t testing.TB, calls ...func(ctx context.Context) (dcb.Position, e
 }
 
 // CheckUnrelated races the calls, which concern different things, and fails the test unless all succeed and not one of their appends meets a
-// conflict. The application must be opened on store.
+// conflict. The application must be opened on store: if nothing is appended to that, nothing was checked, and the test fails too.
 func CheckUnrelated(t testing.TB, store *Counting, calls ...Call) {
 	t.Helper()
-	before := store.Conflicts.Load()
+	appends, conflicts := store.Appends.Load(), store.Conflicts.Load()
+	failed := false
 	for i, err := range Race(t.Context(), calls...) {
 		if err != nil {
 			t.Errorf("call %d: %v", i, err)
+			failed = true
 		}
 	}
-	if conflicts := store.Conflicts.Load() - before; conflicts != 0 {
-		t.Errorf("calls that do not concern each other met in %d conflicts", conflicts)
+	if met := store.Conflicts.Load() - conflicts; met != 0 {
+		t.Errorf("calls that do not concern each other met in %d conflicts", met)
+	}
+	if !failed && store.Appends.Load() == appends {
+		t.Errorf("the calls appended nothing to the store whose conflicts are counted; is the application opened on it?")
 	}
 }
 
