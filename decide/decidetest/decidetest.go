@@ -109,7 +109,8 @@ func (s *Scenario) GivenAgo(age time.Duration, events ...any) *Scenario {
 }
 
 // GivenRecorded is [Scenario.Given] for events as they are in the store, which need not be such as the codec would record, nor known to it:
-// old versions, which upcasts are for, and what other programs record. To make them older, Advance the clock afterwards.
+// old versions, which upcasts are for, and what other programs record. An ID that they have must be new to the store. To make them older, Advance
+// the clock afterwards.
 func (s *Scenario) GivenRecorded(events ...dcb.Event) *Scenario {
 	s.t.Helper()
 	return s.given(0, events)
@@ -121,15 +122,21 @@ func (s *Scenario) given(age time.Duration, events []dcb.Event) *Scenario {
 	if age < 0 {
 		s.t.Fatalf("given: %v ago is still to come; Advance moves the clock on", -age)
 	}
+	last := s.head()
 	if len(events) > 0 {
-		if err := s.clock.turnBack(s.head(), age); err != nil {
+		if err := s.clock.turnBack(last, age); err != nil {
 			s.t.Fatalf("given: %v", err)
 		}
 	}
 	for _, event := range events {
-		if _, err := s.Store.Append(s.t.Context(), []dcb.Event{event}, nil); err != nil {
+		position, err := s.Store.Append(s.t.Context(), []dcb.Event{event}, nil)
+		switch {
+		case err != nil:
 			s.t.Fatalf("given: %v", err)
+		case position <= last:
+			s.t.Fatalf("given: the event with the ID %v is there already, at position %d, so the store does not record it again", event.ID, position)
 		}
+		last = position
 	}
 	s.mark()
 	s.clock.move(s.after, 0)

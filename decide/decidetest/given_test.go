@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/decide/decidetest"
@@ -82,5 +84,27 @@ func TestGivenSaysWhereEventsGoThatAreEncodedAlready(t *testing.T) {
 	const want = "given: decide: encode: an event is a dcb.Event, which is not in the codec; GivenRecorded takes events as they are recorded\n"
 	if said != want {
 		t.Errorf("got %q, want %q", said, want)
+	}
+}
+
+func TestAnEventIsNotGivenTwice(t *testing.T) {
+	t.Parallel()
+	pen, ink := dcb.Event{Type: "Lost", Data: []byte(`{"thing":"pen"}`)}, dcb.Event{Type: "Lost", Data: []byte(`{"thing":"ink"}`)}
+	named := pen
+	named.ID = uuid.UUID{15: 1}
+	const twice = "given: the event with the ID 00000000-0000-0000-0000-000000000001 is there already, at position 2, so the store does not record it again\n"
+	for _, c := range []struct {
+		name  string
+		story func(s *decidetest.Scenario)
+		says  string
+	}{
+		{"at once", func(s *decidetest.Scenario) { s.GivenRecorded(ink, named, named) }, twice},
+		{"one after the other", func(s *decidetest.Scenario) { s.GivenRecorded(ink, named).GivenRecorded(ink, named) }, twice},
+		{"without an ID they are two", func(s *decidetest.Scenario) { s.GivenRecorded(pen, pen) }, ""},
+	} {
+		r := &recorder{TB: t}
+		if said := r.hear(c.story); said != c.says {
+			t.Errorf("%s: got %q, want %q", c.name, said, c.says)
+		}
 	}
 }
