@@ -14,6 +14,7 @@
 package decidetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -53,7 +54,7 @@ func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 	if store == nil {
 		store = memstore.New(nil)
 	}
-	last, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{Limit: 1, Backwards: true})
+	last, err := store.Read(uncancelled(t), dcb.All(), dcb.ReadOptions{Limit: 1, Backwards: true})
 	if err != nil {
 		t.Fatalf("decidetest: the store cannot be read: %v", err)
 	}
@@ -129,7 +130,7 @@ func (s *Scenario) given(age time.Duration, events []dcb.Event) *Scenario {
 		}
 	}
 	for _, event := range events {
-		position, err := s.Store.Append(s.t.Context(), []dcb.Event{event}, nil)
+		position, err := s.Store.Append(uncancelled(s.t), []dcb.Event{event}, nil)
 		switch {
 		case err != nil:
 			s.t.Fatalf("given: %v", err)
@@ -239,7 +240,7 @@ func (s *Scenario) mark() {
 
 func (s *Scenario) head() dcb.Position {
 	s.t.Helper()
-	head, err := s.Store.Head(s.t.Context())
+	head, err := s.Store.Head(uncancelled(s.t))
 	if err != nil {
 		s.t.Fatalf("the store does not say where it ends: %v", err)
 	}
@@ -250,7 +251,7 @@ func (s *Scenario) head() dcb.Position {
 func (s *Scenario) recorded(want []fact) {
 	s.t.Helper()
 	var got []fact
-	for event, err := range dcb.Stream(s.t.Context(), s.Store, dcb.All(), dcb.ReadOptions{After: s.after}) {
+	for event, err := range dcb.Stream(uncancelled(s.t), s.Store, dcb.All(), dcb.ReadOptions{After: s.after}) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -265,6 +266,10 @@ func (s *Scenario) recorded(want []fact) {
 	}
 	s.mark()
 }
+
+// uncancelled returns the test's context as it was while the test ran: it is cancelled before what t.Cleanup was given, which may tell a story
+// as well.
+func uncancelled(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }
 
 func (s *Scenario) fact(event dcb.Event) (fact, error) {
 	value, err := s.codec.Decode(event)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
@@ -93,6 +94,22 @@ func TestAStoryThatIsAsToldSaysNothing(t *testing.T) {
 	}); said != "" {
 		t.Errorf("it says:\n%s", said)
 	}
+}
+
+func TestAStoryCanBeToldWhenTheTestIsOver(t *testing.T) {
+	t.Parallel()
+	t.Cleanup(func() {
+		r := &recorder{TB: t}
+		if said := r.hear(func(s *decidetest.Scenario) {
+			s.Given(Lost{"pen"})
+			_, err := decide.New(s.Store, codec, nil).Record(context.WithoutCancel(t.Context()), Lost{"ink"})
+			s.When(err).Then(Lost{"ink"})
+			s.Advance(time.Hour)
+			s.When(errors.New("no ink")).ThenRefused("no ink")
+		}); said != "" {
+			t.Errorf("it says:\n%s", said)
+		}
+	})
 }
 
 func TestADifferenceIsToldAsAPersonWould(t *testing.T) {
