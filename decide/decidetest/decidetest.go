@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ type Scenario struct {
 // command is one that was run.
 type command struct {
 	err   error
-	place string // of its When
+	place string // of its When, and of who called that
 }
 
 // New begins a scenario, on store or, if that is nil, on a new one in memory. The clock stands still at the present time. At its end the
@@ -149,9 +150,25 @@ func (s *Scenario) given(age time.Duration, events []dcb.Event) *Scenario {
 func (s *Scenario) When(err error) *Scenario {
 	s.t.Helper()
 	s.allJudged()
-	_, file, line, _ := runtime.Caller(1)
-	s.command = &command{err: err, place: fmt.Sprintf("%s:%d", filepath.Base(file), line)}
+	s.command = &command{err: err, place: caller()}
 	return s
+}
+
+// caller returns where the caller of this function was called, and by whom in the files of the test: when a helper did it, its line alone does not
+// say which command it was. What t.Helper was told is known to package testing only.
+func caller() string {
+	const deepest, itself = 64, 3 // runtime.Callers, caller and its caller
+	counters := make([]uintptr, deepest)
+	frames := runtime.CallersFrames(counters[:runtime.Callers(itself, counters)])
+	var places []string
+	for more := true; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if len(places) == 0 || strings.HasSuffix(frame.File, "_test.go") {
+			places = append(places, fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line))
+		}
+	}
+	return strings.Join(places, ", called at ")
 }
 
 // Then fails the test unless the command succeeded, and recorded exactly these events: none, if there are none. They are compared as they are

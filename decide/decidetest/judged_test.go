@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/dcbstore/dcb/decide/decidetest"
@@ -29,10 +30,31 @@ func TestACommandThatNothingJudgesFailsTheTest(t *testing.T) {
 	} {
 		r := &recorder{TB: t}
 		said := r.hear(story)
-		want := "nothing says what the command at " + place + " must do; it ended with error \"no ink\": add Then, ThenError or ThenRefused to its When\n"
-		if said != want {
-			t.Errorf("%s: got %q, want %q", name, said, want)
+		const want = " must do; it ended with error \"no ink\": add Then, ThenError or ThenRefused to its When\n"
+		if !strings.HasPrefix(said, "nothing says what the command at "+place) || !strings.HasSuffix(said, want) || strings.Count(said, "\n") != 1 {
+			t.Errorf("%s: got %q, want %q of %s", name, said, want, place)
 		}
+	}
+}
+
+func TestACommandIsFoundThroughTheHelperThatToldIt(t *testing.T) {
+	t.Parallel()
+	r := &recorder{TB: t}
+	s := decidetest.New(r, codec, nil)
+	helper := func() string {
+		t.Helper()
+		place, _ := here(), s.When(nil)
+		return place
+	}
+
+	alone, _ := here(), s.When(nil)
+	within, outside := helper(), here()
+	s.Given()
+
+	const text = "nothing says what the command at %s must do; it ended with no error: add Then, ThenError or ThenRefused to its When\n"
+	want := fmt.Sprintf(text, alone) + fmt.Sprintf(text, within+", called at "+outside)
+	if said := r.said.String(); said != want {
+		t.Errorf("got %q, want %q", said, want)
 	}
 }
 
