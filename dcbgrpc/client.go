@@ -298,16 +298,18 @@ func (c *Client) again(ctx context.Context, t *retry, err error) error {
 	return t.again(ctx, c.closed, err)
 }
 
-// again waits, and returns nil if it is worth trying again after err, or else the error to end with.
+// again waits, and returns nil if it is worth trying again after err, or else the error to end with. The last pause ends when the time is over: however long pauses
+// have become, something is tried after the first failure, and nothing after that time.
 func (t *retry) again(ctx context.Context, closed <-chan struct{}, err error) error {
-	pause := t.pause/2 + rand.N(t.pause) //nolint:gosec // spreads callers, and hides nothing
 	now := time.Now()
 	if t.until.IsZero() {
 		t.until = now.Add(t.goOn)
 	}
-	if now.Add(pause).After(t.until) {
+	left := t.until.Sub(now)
+	if left <= 0 {
 		return err
 	}
+	pause := min(left, t.pause/2+rand.N(t.pause)) //nolint:gosec // spreads callers, and hides nothing
 	t.pause = min(2*t.pause, time.Second)
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
