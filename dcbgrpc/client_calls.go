@@ -43,12 +43,11 @@ func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Posi
 	t := c.newRetry()
 	mayBeDone := false // by the server, without our knowing
 	for {
-		began := time.Now()
-		a, isLost, err := c.try(ctx, r)
+		a, isLost, began, err := c.try(ctx, r)
 		if err == nil {
 			return a.position, nil
 		}
-		if r.kind == fieldWait && !errors.Is(err, errUnreached) && time.Since(began) > aWhile {
+		if r.kind == fieldWait && !began.IsZero() && time.Since(began) > aWhile {
 			t.reached()
 		}
 		if errors.Is(err, dcb.ErrClosed) {
@@ -76,13 +75,16 @@ func isAboutEvents(err error) bool {
 	return errors.Is(err, dcb.ErrConflict) || errors.Is(err, dcb.ErrDuplicateID)
 }
 
-// try sends a request once and returns the first answer to it.
-func (c *Client) try(ctx context.Context, r *request) (a answer, isLost bool, err error) {
+// try sends a request once and returns the first answer to it. It began when the request was on its way, which may be long after the call: a link
+// takes its time to be made. The zero time: it was not.
+func (c *Client) try(ctx context.Context, r *request) (a answer, isLost bool, began time.Time, err error) {
 	l, p, err := c.start(ctx, r)
 	if err != nil {
-		return answer{}, false, err
+		return answer{}, false, time.Time{}, err
 	}
-	return l.wait(ctx, c.closed, p)
+	began = time.Now()
+	a, isLost, err = l.wait(ctx, c.closed, p)
+	return a, isLost, began, err
 }
 
 // Read returns the events that q selects, as [dcb.Store] says.
