@@ -50,7 +50,15 @@ type umadbScan struct {
 	last  dcb.Position // of the last event found
 	count int
 	isCut bool // there is one event more than the limit
+
+	// Of the call under way:
+	full   int  // a message with as many events may be followed by another; one with fewer is the last
+	got    int  // how many the last message has; -1 before the first
+	isOurs bool // the server is dcb's
 }
+
+// errMore says that a call ended well and that there may be more.
+var errMore = errors.New("dcbgrpc: there may be more")
 
 // scan calls found with each event, and returns the head to go on with. It returns no error when found has enough.
 func (c *UmaDBClient) scan(
@@ -70,6 +78,9 @@ func (c *UmaDBClient) scan(
 		if s.count > before {
 			t = newRetry(c.opts.RetryFor) // it gets on
 		}
+		if errors.Is(err, errMore) {
+			continue
+		}
 		// A server may limit how long one call takes, and a consumer may take longer.
 		if !dcb.Retryable(err) && (s.count == before || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return 0, err
@@ -85,13 +96,15 @@ func (c *UmaDBClient) scan(
 }
 
 // request asks for what is left. The limit is not the server's business: with one it would not say its head. So it is told by the size of a message
-// how much is wanted, and the call is given up when enough has come.
+// how much is wanted, and the call is given up when enough has come. That size is always said, since what it is otherwise is not the same for all
+// versions of UmaDB's server, and a message that is full says something when the stream ends after it.
 func (s *umadbScan) request() *umadbv1.ReadRequest {
-	request := &umadbv1.ReadRequest{Query: s.query}
+	s.full, s.got, s.isOurs = defaultBatch, -1, false
 	if s.opts.Limit > 0 {
-		size := uint32(min(s.opts.Limit-s.count+1, maxBatch))
-		request.BatchSize = &size
+		s.full = min(s.opts.Limit-s.count+1, maxBatch)
 	}
+	size := uint32(s.full)
+	request := &umadbv1.ReadRequest{Query: s.query, BatchSize: &size}
 	if s.opts.Backwards {
 		request.Backwards = &s.opts.Backwards
 	}
@@ -125,6 +138,7 @@ func (s *umadbScan) bounds() (after, before dcb.Position) {
 func (s *umadbScan) once(ctx context.Context, c *UmaDBClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	before := s.count
 	options, trailer := c.options()
 	stream, err := c.rpc.Read(ctx, s.request(), options...)
 	for err == nil {
@@ -139,10 +153,27 @@ func (s *umadbScan) once(ctx context.Context, c *UmaDBClient) error {
 		}
 	}
 	if errors.Is(err, io.EOF) {
-		return nil
+		return s.ended(s.count > before)
 	}
 	_, err = c.failure(ctx, err, *trailer)
 	return err
+}
+
+// ended returns what it means that the stream of a call ended well: nil if that was all. UmaDB's server ends streams so also when it is shut down, before the first message
+// or after any other. So the last message must show that none is missing: by being short, or by coming to where the scan ends. Only dcb's server means it.
+func (s *umadbScan) ended(getsOn bool) error {
+	after, before := s.bounds()
+	switch {
+	case s.begun && before > 0 && before-1 <= after:
+		return nil
+	case s.got < 0:
+		return unavailable(errBrokenOff)
+	case s.got < s.full || s.isOurs:
+		return nil
+	case !getsOn:
+		return unavailable(errBrokenOff) // it sends what was not asked for, and asking at once would never end
+	}
+	return errMore
 }
 
 // take looks at a message, and reports whether that is enough.
@@ -152,6 +183,10 @@ func (s *umadbScan) take(ctx context.Context, m message) (isDone bool, err error
 			return false, err
 		}
 	}
+	if s.got > 0 {
+		s.full = min(s.full, s.got) // it was not the last, so this is what the server takes for full
+	}
+	s.got = 0
 	after, before := s.bounds()
 	err = m.each(func(f field) error {
 		if isDone || !f.is(1, protowire.BytesType) {
@@ -161,6 +196,8 @@ func (s *umadbScan) take(ctx context.Context, m message) (isDone bool, err error
 		if err := f.part.readUmaDBSequenced(&e); err != nil {
 			return err
 		}
+		s.got++
+		s.isOurs = !e.RecordedAt.IsZero() // which no other server says
 		isBefore, isAfter := after >= e.Position, before > 0 && e.Position >= before
 		switch {
 		case isBefore && !s.opts.Backwards, isAfter && s.opts.Backwards:

@@ -34,6 +34,8 @@ func fromDetail(detail *umadbv1.ErrorResponse) error {
 	return fromForeign(code, detail.GetMessage())
 }
 
+var errBrokenOff = errors.New("dcbgrpc: the server ended the stream before all was said, as it does when it is shut down")
+
 // fromUmaDBStatus returns the error of a call that gRPC says something about and the server nothing.
 func fromUmaDBStatus(err error) error {
 	said := status.Convert(err)

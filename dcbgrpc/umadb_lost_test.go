@@ -309,7 +309,7 @@ func (f *foreign) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServe
 }
 
 // serveForeign serves f until the end of the test.
-func serveForeign(t testing.TB, f *foreign) *cutting {
+func serveForeign(t testing.TB, f umadbv1.DCBServer) *cutting {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,188 @@
+package dcbgrpc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// stopping is a server that reads as UmaDB's does, whose streams end well wherever they are when it is shut down.
+type stopping struct {
+	umadbv1.UnimplementedDCBServer
+	selected uint64        // the positions 1 to this are what every query selects
+	head     atomic.Uint64 // may be greater
+	capacity int           // events a message at most; 0 for as many as are asked for
+	stops    []int         // after how many messages each read in turn is shut down; the others are not
+	reads    atomic.Int32
+}
+
+func (s *stopping) Head(context.Context, *umadbv1.HeadRequest) (*umadbv1.HeadResponse, error) {
+	return &umadbv1.HeadResponse{Position: new(s.head.Load())}, nil
+}
+
+func (s *stopping) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServer[umadbv1.ReadResponse]) error {
+	stop := -1
+	if n := int(s.reads.Add(1)); n <= len(s.stops) {
+		stop = s.stops[n-1]
+	}
+	size := batchSize(in.BatchSize)
+	if s.capacity > 0 {
+		size = min(size, s.capacity)
+	}
+	next, step := max(in.GetStart(), 1), uint64(1)
+	if in.GetBackwards() {
+		next, step = s.selected, ^uint64(0)
+		if in.Start != nil {
+			next = min(next, in.GetStart())
+		}
+	}
+	for sent := 0; sent != stop; sent++ {
+		m := &umadbv1.ReadResponse{Head: new(s.head.Load())}
+		for ; next >= 1 && next <= s.selected && len(m.Events) < size; next += step {
+			m.Events = append(m.Events, &umadbv1.SequencedEvent{Position: next, Event: wireEvent("T")})
+		}
+		if len(m.Events) > 0 || sent == 0 {
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+		}
+		if len(m.Events) < size {
+			break
+		}
+	}
+	return nil
+}
+
+func dialForeign(t testing.TB, server umadbv1.DCBServer, retryFor time.Duration) *UmaDBClient {
+	t.Helper()
+	c := serveForeign(t, server)
+	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: retryFor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name                 string
+		selected, head       uint64
+		capacity             int
+		stops                []int
+		opts                 dcb.ReadOptions
+		wantEvents, wantHead int
+		wantReads            int32
+	}{
+		{"not at all", 10, 20, 0, nil, dcb.ReadOptions{}, 10, 20, 1},
+		{"before it said anything", 10, 10, 0, []int{0, 0}, dcb.ReadOptions{}, 10, 10, 3},
+		{"before it said its head", 10, 10, 0, []int{0}, dcb.ReadOptions{After: 10}, 0, 10, 2},
+		{"between messages", 2500, 3000, 0, []int{1, 0, 1}, dcb.ReadOptions{}, 2500, 3000, 4},
+		{"between messages, backwards", 2500, 3000, 0, []int{1, 0, 1}, dcb.ReadOptions{Backwards: true}, 2500, 3000, 4},
+		{"between messages that are not as large as they were asked to be", 10, 20, 3, []int{2}, dcb.ReadOptions{}, 10, 20, 2},
+		{"between messages of a read with a limit", 6000, 6000, 0, []int{1}, dcb.ReadOptions{Limit: 5000}, 5000, 5000, 2},
+		{"after a full message that was the last", 1024, 2000, 0, []int{1}, dcb.ReadOptions{}, 1024, 2000, 2},
+		{"after a full message that came to the head", 1024, 1024, 0, []int{1}, dcb.ReadOptions{}, 1024, 1024, 1},
+		{"after a full message that came to the beginning", 1024, 2000, 0, []int{1}, dcb.ReadOptions{Backwards: true}, 1024, 2000, 1},
+		{"after a full message that came to the bound", 3000, 3000, 0, []int{1}, dcb.ReadOptions{Before: 1025}, 1024, 3000, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := &stopping{selected: test.selected, capacity: test.capacity, stops: test.stops}
+			server.head.Store(test.head)
+			client := dialForeign(t, server, 20*time.Second)
+			result, err := client.Read(t.Context(), dcb.All(), test.opts)
+			if err != nil || len(result.Events) != test.wantEvents || result.Head != dcb.Position(test.wantHead) {
+				t.Errorf("Read: %d events, head %d, %v; want %d, %d", len(result.Events), result.Head, err, test.wantEvents, test.wantHead)
+			}
+			if got := server.reads.Swap(0); got != test.wantReads {
+				t.Errorf("it took %d calls, want %d", got, test.wantReads)
+			}
+			count := 0
+			for e, err := range client.Stream(t.Context(), dcb.All(), test.opts) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.Position != result.Events[count].Position {
+					t.Fatalf("Stream: the event %d is at %d, and Read found it at %d", count, e.Position, result.Events[count].Position)
+				}
+				count++
+			}
+			if count != test.wantEvents {
+				t.Errorf("Stream: %d events, want %d", count, test.wantEvents)
+			}
+		})
+	}
+}
+
+func TestUmaDBReadOfAServerThatSaysNothingIsUnavailable(t *testing.T) {
+	t.Parallel()
+	client := dialForeign(t, &stopping{stops: make([]int, 1000)}, 100*time.Millisecond)
+	if result, err := client.Read(t.Context(), dcb.All(), dcb.ReadOptions{}); !errors.Is(err, dcb.ErrUnavailable) {
+		t.Errorf("%+v, %v; want ErrUnavailable", result, err)
+	}
+}
+
+// ignorant is a server that sends the same full message whatever it is asked for.
+type ignorant struct {
+	umadbv1.UnimplementedDCBServer
+}
+
+func (ignorant) Head(context.Context, *umadbv1.HeadRequest) (*umadbv1.HeadResponse, error) {
+	return &umadbv1.HeadResponse{}, nil
+}
+
+func (ignorant) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServer[umadbv1.ReadResponse]) error {
+	m := &umadbv1.ReadResponse{Head: new(uint64(1 << 40))}
+	for n := range in.GetBatchSize() {
+		m.Events = append(m.Events, &umadbv1.SequencedEvent{Position: uint64(n) + 1, Event: wireEvent("T")})
+	}
+	return stream.Send(m)
+}
+
+func TestUmaDBReadOfAServerThatSendsTheSameForEverEnds(t *testing.T) {
+	t.Parallel()
+	client := dialForeign(t, ignorant{}, 100*time.Millisecond)
+	if _, err := client.Read(t.Context(), dcb.All(), dcb.ReadOptions{}); !errors.Is(err, dcb.ErrUnavailable) {
+		t.Errorf("it ended with %v, want ErrUnavailable", err)
+	}
+}
+
+// Our own server breaks no read off without saying so.
+func TestUmaDBReadOfOurServerTakesOneCallAlsoIfItsMessagesAreFull(t *testing.T) {
+	t.Parallel()
+	store := memstore.New(nil)
+	for _, events := range [][]dcb.Event{slices.Repeat([]dcb.Event{{Type: "T"}}, 2*defaultBatch), {{Type: "Other"}}} {
+		if _, err := store.Append(t.Context(), events, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serving := serveUmaDB(t, store, ServerOptions{})
+	client := serving.client(t)
+	result, err := client.Read(t.Context(), dcb.Query{{Types: []string{"T"}}}, dcb.ReadOptions{})
+	if err != nil || len(result.Events) != 2*defaultBatch || result.Head != 2*defaultBatch+1 {
+		t.Errorf("%d events, head %d, %v", len(result.Events), result.Head, err)
+	}
+	if _, err := client.Head(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reads := 0
+	for _, call := range serving.observed(t, 3) { // the first is of dialing
+		if call.Method == "Read" {
+			reads++
+		}
+	}
+	if reads != 1 {
+		t.Errorf("it took %d calls, want 1", reads)
+	}
+}
