@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"sync"
@@ -313,6 +314,9 @@ func (c *UmaDBClient) explain(ctx context.Context, err error, trailer metadata.M
 		return false, dcb.ErrClosed
 	case ctx.Err() != nil:
 		return false, ctx.Err()
+	case errors.Is(err, io.EOF):
+		return false, unavailable(errBrokenOff)
 	}
-	return status.Code(err) != codes.Unavailable && status.Code(err) != codes.Internal, fromUmaDBStatus(err)
+	err = fromUmaDBStatus(err)
+	return !dcb.Retryable(err), err // what is unavailable says nothing of the call, whoever it was that gave up on it
 }

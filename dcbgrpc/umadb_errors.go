@@ -36,13 +36,14 @@ func fromDetail(detail *umadbv1.ErrorResponse) error {
 
 var errBrokenOff = errors.New("dcbgrpc: the server ended the stream before all was said, as it does when it is shut down")
 
-// fromUmaDBStatus returns the error of a call that gRPC says something about and the server nothing.
+// fromUmaDBStatus returns the error of a call that gRPC says something about and the server nothing. Internal is then what gRPC makes of a
+// stream that was reset, by a proxy for example.
 func fromUmaDBStatus(err error) error {
 	said := status.Convert(err)
 	switch code := said.Code(); code {
-	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.Aborted:
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.Internal:
 		return unavailable(errors.New(said.Message()))
-	case codes.OK, codes.Unknown, codes.Internal, codes.NotFound, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
+	case codes.OK, codes.Unknown, codes.NotFound, codes.OutOfRange, codes.Unimplemented, codes.ResourceExhausted:
 	default:
 		for _, c := range wireCodes {
 			if c.grpc == code {

@@ -8,9 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
 	"github.com/dcbstore/dcb/memstore"
 )
@@ -23,6 +27,9 @@ type stopping struct {
 	capacity int           // events a message at most; 0 for as many as are asked for
 	stops    []int         // after how many messages each read in turn is shut down; the others are not
 	reads    atomic.Int32
+
+	subscriptions atomic.Int32
+	subscription  func(n int32, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error
 }
 
 func (s *stopping) Head(context.Context, *umadbv1.HeadRequest) (*umadbv1.HeadResponse, error) {
@@ -60,6 +67,10 @@ func (s *stopping) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServ
 		}
 	}
 	return nil
+}
+
+func (s *stopping) Subscribe(_ *umadbv1.SubscribeRequest, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
+	return s.subscription(s.subscriptions.Add(1), stream)
 }
 
 func dialForeign(t testing.TB, server umadbv1.DCBServer, retryFor time.Duration) *UmaDBClient {
@@ -184,5 +195,69 @@ func TestUmaDBReadOfOurServerTakesOneCallAlsoIfItsMessagesAreFull(t *testing.T) 
 	}
 	if reads != 1 {
 		t.Errorf("it took %d calls, want 1", reads)
+	}
+}
+
+// brokenOff are the ways in which a subscription ends when a server is shut down, or a proxy has had enough.
+var brokenOff = map[string]error{
+	"well":  nil,
+	"reset": status.Error(codes.Internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR"),
+}
+
+func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	for name, end := range brokenOff {
+		server := &stopping{}
+		server.subscription = func(n int32, _ grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
+			if n == 3 {
+				server.head.Store(1)
+			}
+			return end
+		}
+		client := dialForeign(t, server, 20*time.Second)
+		if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
+			t.Errorf("Wait, which ended %s: %d, %v; want 1", name, head, err)
+		}
+		server.head.Store(0)
+		server.subscriptions.Store(0)
+		for batch, err := range dcb.Follow(t.Context(), client, dcb.All(), 0) {
+			if err != nil {
+				t.Errorf("Follow, which ended %s: %v", name, err)
+			}
+			if err != nil || batch.Head == 1 {
+				break
+			}
+		}
+	}
+}
+
+// What a proxy says when it gives up on a call says nothing of what became of that at the server.
+func TestUmaDBAppendThatSomethingInBetweenGaveUpOnIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, code := range []codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.Internal, codes.Unavailable} {
+		f := &foreign{fail: func() error { return status.Error(code, "stream terminated by RST_STREAM") }}
+		client := dialForeign(t, f, 500*time.Millisecond)
+		for _, id := range []uuid.UUID{{}, uuid.New()} {
+			_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: id}}, nil)
+			var unavailable *dcb.UnavailableError
+			if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown {
+				t.Errorf("%v: it ended with %v, want that its outcome is unknown", code, err)
+			}
+			if got := f.appends.Swap(0); got != 1 {
+				t.Errorf("%v: it was sent %d times", code, got)
+			}
+		}
+	}
+}
+
+// A server that says itself that it cannot is another matter.
+func TestUmaDBErrorThatTheServerSaysIsInternalIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	f := &foreign{fail: func() error { return status.Error(codes.Internal, "x") }}
+	f.detail = &umadbv1.ErrorResponse{Message: "x", ErrorType: umadbv1.ErrorResponse_INTERNAL}
+	client := dialForeign(t, f, 20*time.Second)
+	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}}, nil)
+	if err == nil || dcb.Retryable(err) || edge.CodeOf(err) != edge.Internal || f.appends.Load() != 1 {
+		t.Errorf("after %d calls it ended with %v", f.appends.Load(), err)
 	}
 }
