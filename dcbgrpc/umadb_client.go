@@ -230,7 +230,9 @@ func (c *UmaDBClient) Wait(ctx context.Context, after dcb.Position) (dcb.Positio
 				return 0, dcb.ErrClosed
 			}
 		}
-		err = c.oneAfter(ctx, after)
+		if head, err = c.headAfter(ctx, after); err == nil {
+			return head, nil
+		}
 		if dcb.Retryable(err) {
 			err = t.again(ctx, c.closed, err)
 		}
@@ -238,6 +240,19 @@ func (c *UmaDBClient) Wait(ctx context.Context, after dcb.Position) (dcb.Positio
 			return 0, err
 		}
 	}
+}
+
+// headAfter returns the head once an event after a position is recorded. What a server sends may be ahead of the head that it says, and asking
+// it on and on would not help.
+func (c *UmaDBClient) headAfter(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	if err := c.oneAfter(ctx, after); err != nil {
+		return 0, err
+	}
+	head, err := c.head(ctx)
+	if err == nil && head <= after {
+		err = unavailable(errBehind)
+	}
+	return head, err
 }
 
 // oneAfter returns when an event after a position is recorded.

@@ -34,7 +34,10 @@ func fromDetail(detail *umadbv1.ErrorResponse) error {
 	return fromForeign(code, detail.GetMessage())
 }
 
-var errBrokenOff = errors.New("dcbgrpc: the server ended the stream before all was said, as it does when it is shut down")
+var (
+	errBrokenOff = errors.New("dcbgrpc: the server ended the stream before all was said, as it does when it is shut down")
+	errBehind    = errors.New("dcbgrpc: the head that the server says is behind the events that it sends")
+)
 
 // fromUmaDBStatus returns the error of a call that gRPC says something about and the server nothing. Internal is then what gRPC makes of a
 // stream that was reset, by a proxy for example.

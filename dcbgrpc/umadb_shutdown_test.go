@@ -231,6 +231,22 @@ func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
 	}
 }
 
+func TestUmaDBWaitAsksSeldomWhileTheHeadIsBehindWhatIsSent(t *testing.T) {
+	t.Parallel()
+	server := &stopping{}
+	server.subscription = func(_ int32, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
+		return stream.Send(&umadbv1.SubscribeResponse{Events: []*umadbv1.SequencedEvent{{Position: 1, Event: wireEvent("T")}}})
+	}
+	client := dialForeign(t, server, 20*time.Second)
+	time.AfterFunc(500*time.Millisecond, func() { server.head.Store(1) })
+	if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
+		t.Errorf("%d, %v; want 1", head, err)
+	}
+	if got := server.subscriptions.Load(); got > 20 {
+		t.Errorf("it subscribed %d times in half a second", got)
+	}
+}
+
 // What a proxy says when it gives up on a call says nothing of what became of that at the server.
 func TestUmaDBAppendThatSomethingInBetweenGaveUpOnIsNotSentAgain(t *testing.T) {
 	t.Parallel()
