@@ -18,7 +18,8 @@ func unknownType(name string) error { return fmt.Errorf("%w: %q", ErrUnknownType
 // Encoding turns an event into its data and back. The default is JSON.
 type Encoding interface {
 	// Marshal returns the data of an event, given as a value of its Go type. Methods of what it holds that have a pointer for their receiver, such as
-	// the MarshalJSON of big.Int, can only be called on a copy whose address can be taken. The default makes one of the event, as json.Marshal(&event) does; what a map holds has none.
+	// the MarshalJSON of big.Int, can only be called on a copy whose address can be taken. The default makes one of the event, as json.Marshal(&event)
+	// does; what a map holds has none.
 	Marshal(event any) ([]byte, error)
 	// Unmarshal sets the event, given as a pointer to its Go type, to what data says.
 	Unmarshal(data []byte, event any) error
@@ -146,7 +147,7 @@ func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error
 }
 
 func (c *Codec) marshal(t *eventType, event any) ([]byte, error) {
-	if _, ok := c.encoding.(jsonEncoding); ok {
+	if _, ok := c.encoding.(jsonEncoding); ok && t.methods {
 		event = t.pointer(event)
 	}
 	return c.encoding.Marshal(event)
@@ -166,6 +167,7 @@ type eventType struct {
 	plain   bool            // no two holders of a value share anything that could be changed
 	value   func(e any) any // *E as E
 	pointer func(e any) any // E as *E, a copy
+	methods bool            // a pointer to what it holds may have some, by which it is written
 	open    func(encoding Encoding, data []byte) (any, error)
 	upcasts []Upcaster
 	version string  // that new events carry; "" if there are no upcasts
@@ -210,7 +212,7 @@ func Type[E any](name string, upcasts ...Upcaster) Registration {
 	keys, otherKeys := keysOf(plan, upcasts)
 	return Registration{typ: &eventType{
 		name: name, alone: []string{name}, goType: goType, plain: isPlain(goType), upcasts: slices.Clone(upcasts), version: version,
-		plan: plan, keys: keys, otherKeys: otherKeys,
+		plan: plan, keys: keys, otherKeys: otherKeys, methods: hasMethods(goType),
 		value: func(e any) any { return *e.(*E) },
 		pointer: func(e any) any {
 			event := e.(E)

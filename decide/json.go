@@ -4,14 +4,32 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"reflect"
 	"sync"
 )
 
 type jsonEncoding struct{}
 
-// Marshal is given a pointer to the event. Otherwise json.Marshal would pass over the methods that have a pointer for their receiver, such as
-// those of big.Int, without a word, and write what nobody can read.
+// Marshal is given a pointer to an event that may hold something with methods. Otherwise json.Marshal would pass over those that have a pointer
+// for their receiver, such as those of big.Int, without a word, and write what nobody can read.
 func (jsonEncoding) Marshal(event any) ([]byte, error) { return json.Marshal(event) }
+
+// hasMethods reports whether a type, or what it holds, has methods that need a pointer, or may have: it looks no further than structs.
+func hasMethods(t reflect.Type) bool {
+	switch {
+	case reflect.PointerTo(t).NumMethod() > 0:
+		return true
+	case t.Kind() == reflect.Struct:
+		for field := range t.Fields() {
+			if hasMethods(field.Type) {
+				return true
+			}
+		}
+		return false
+	default:
+		return !isPlain(t) || t.Kind() == reflect.Array
+	}
+}
 
 // maxPooled is up to how much data is read by a decoder that is kept, and keeps its buffer.
 const maxPooled = 64 << 10
