@@ -308,9 +308,12 @@ func queryToUmaDB(q dcb.Query) *umadbv1.Query {
 
 // failure returns what a call ended with that failed with err, after whether that is what the server said of it.
 func (c *UmaDBClient) failure(ctx context.Context, err error, trailer metadata.MD) (said bool, _ error) {
+	code := status.Code(err)
 	said, err = c.explain(ctx, err, trailer)
-	if deadline, ok := ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) && time.Until(deadline) < time.Second {
-		// The server was told the deadline, and its clock was ahead by a little. The caller's error is that of his own context.
+	ended := code == codes.Canceled || code == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded)
+	if deadline, ok := ctx.Deadline(); ok && ended && time.Until(deadline) < time.Second {
+		// The server was told the deadline, and its clock was ahead by a little: it says so, or resets the stream. The caller's error is that
+		// of his own context.
 		<-ctx.Done()
 		return false, ctx.Err()
 	}

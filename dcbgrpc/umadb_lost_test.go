@@ -445,20 +445,20 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 	}
 }
 
-// A server is told a call's deadline, and its clock may be ahead of the caller's.
+// A server is told a call's deadline, and its clock may be ahead of the caller's. It says so, or gRPC resets the stream.
 func TestADeadlineIsTheCallersOwn(t *testing.T) {
 	t.Parallel()
-	f := &foreign{fail: func() error { return status.Error(codes.DeadlineExceeded, "too late") }}
-	f.detail = &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: toMessage(context.DeadlineExceeded)}
-	c := serveForeign(t, f)
-	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if _, err := client.Append(ctx, []dcb.Event{{Type: "T"}}, nil); !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil {
-		t.Errorf("Append: %v, and the context's error is %v", err, ctx.Err())
+	said := &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: toMessage(context.DeadlineExceeded)}
+	for code, detail := range map[codes.Code]*umadbv1.ErrorResponse{codes.DeadlineExceeded: said, codes.Canceled: nil} {
+		f := &foreign{fail: func() error { return status.Error(code, "too late") }, detail: detail}
+		client := dialForeign(t, f, 20*time.Second)
+		for _, id := range []uuid.UUID{{}, uuid.New()} {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			_, err := client.Append(ctx, []dcb.Event{{Type: "T", ID: id}}, nil)
+			if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil || f.appends.Swap(0) != 1 {
+				t.Errorf("%v: Append: %v, and the context's error is %v", code, err, ctx.Err())
+			}
+			cancel()
+		}
 	}
 }
