@@ -186,8 +186,9 @@ type eventType struct {
 // Tags() []string instead. An event without tags is allowed.
 //
 // Such fields are in E itself, or in a struct that is embedded as a value. A dcb tag that would not be used, in what another field or an embedded
-// pointer holds, is refused; dcb:"-" says that a field gives no tag, nor anything in it. A method Tags that E has from what is embedded counts as E's
-// own, if nothing else gives tags. A UUID type of one's own is a TagValuer, and needs MarshalText and UnmarshalText too: a type defined by uuid.UUID has none of its methods.
+// pointer holds, is refused; dcb:"-" says that a field gives no tag, nor anything in it. A method Tags that E has from what is embedded counts as
+// E's own, if nothing else gives tags. A UUID type of one's own is a TagValuer, and needs MarshalText and UnmarshalText too: a type
+// defined by uuid.UUID has none of its methods.
 //
 // Upcasts lead from older versions of the type to E, from each to the next: see [Upcast].
 func Type[E any](name string, upcasts ...Upcaster) Registration {
