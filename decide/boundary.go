@@ -316,7 +316,7 @@ func (b *boundary) fold(events []dcb.SequencedEvent, views []AnyView) error {
 	codec, in := b.decider.codec, new(incoming)
 	for i := range events {
 		event := &events[i]
-		*in = incoming{codec: codec, event: event, typ: codec.byName[event.Type]}
+		*in = incoming{codec: codec, event: event, typ: codec.named(event.Type)}
 		for _, v := range views {
 			p := v.common()
 			if event.Position <= p.seen || !p.item.Matches(event.Event) {

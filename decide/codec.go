@@ -50,6 +50,19 @@ func (c *Codec) of(goType reflect.Type) *eventType {
 	return nil
 }
 
+// named returns what is known of the type that the store calls name, nil if it is not in the codec.
+func (c *Codec) named(name string) *eventType {
+	if len(c.types) > fewTypes {
+		return c.byName[name]
+	}
+	for _, t := range c.types {
+		if t.name == name {
+			return t
+		}
+	}
+	return nil
+}
+
 // NewCodec returns a codec for the given types of events. It panics if one cannot be used, or if two have the same name or the
 // same Go type: that is a mistake of the program, and is to show when it starts.
 func NewCodec(types ...Registration) *Codec {
@@ -110,7 +123,7 @@ func (c *Codec) Encode(event any) (dcb.Event, error) {
 // Decode returns an event as a value of its Go type: for followers, who switch on that. Errors: [ErrUnknownType], and whatever
 // is wrong with the data.
 func (c *Codec) Decode(event dcb.Event) (any, error) {
-	t := c.byName[event.Type]
+	t := c.named(event.Type)
 	if t == nil {
 		return nil, fmt.Errorf("decide: decode: %w", unknownType(event.Type))
 	}
@@ -219,16 +232,23 @@ func Type[E any](name string, upcasts ...Upcaster) Registration {
 			event := e.(E)
 			return &event
 		},
-		open: open[E],
+		open: opener[E](),
 	}}
 }
 
-func open[E any](encoding Encoding, data []byte) (any, error) {
-	event := new(E)
-	if err := encoding.Unmarshal(data, event); err != nil {
-		return nil, err
+// opener returns what makes a new E of its data.
+func opener[E any]() func(encoding Encoding, data []byte) (any, error) {
+	hasNumbers := holds(reflect.TypeFor[E](), numberType)
+	return func(encoding Encoding, data []byte) (any, error) {
+		if _, ok := encoding.(jsonEncoding); ok {
+			encoding = jsonEncoding{hasNumbers}
+		}
+		event := new(E)
+		if err := encoding.Unmarshal(data, event); err != nil {
+			return nil, err
+		}
+		return event, nil
 	}
-	return event, nil
 }
 
 // isPlain reports whether values of t can be copied by assignment: whether they hold no memory that could be changed elsewhere.

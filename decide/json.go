@@ -3,12 +3,15 @@ package decide
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"reflect"
-	"sync"
+
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-type jsonEncoding struct{}
+// jsonEncoding is the same for all types when it writes.
+type jsonEncoding struct {
+	hasNumbers bool // what is read holds a json.Number
+}
 
 // Marshal is given a pointer to an event that may hold something with methods. Otherwise json.Marshal would pass over those that have a pointer
 // for their receiver, such as those of big.Int, without a word, and write what nobody can read.
@@ -31,59 +34,48 @@ func hasMethods(t reflect.Type) bool {
 	}
 }
 
-// maxPooled is up to how much data is read by a decoder that is kept, and keeps its buffer.
-const maxPooled = 64 << 10
+var numberType = reflect.TypeFor[json.Number]()
 
-// Unmarshal is json.Unmarshal, which makes a decoder for each event: that costs more than a small event itself. So decoders are kept, of a
-// kind that json.Unmarshal is made of too. Whatever one of them does not like is left to json.Unmarshal, which then says what is wrong.
+// holds reports whether memory of type t, with all that it leads to, can hold a value of another type.
+func holds(t, other reflect.Type) bool {
+	seen := make(map[reflect.Type]bool)
+	var look func(t reflect.Type) bool
+	look = func(t reflect.Type) bool {
+		if t == other || seen[t] {
+			return t == other
+		}
+		seen[t] = true
+		switch t.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+			return look(t.Elem())
+		case reflect.Map:
+			return look(t.Key()) || look(t.Elem())
+		case reflect.Struct:
+			for field := range t.Fields() {
+				if look(field.Type) {
+					return true
+				}
+			}
+		default:
+		}
+		return false
+	}
+	return look(t)
+}
+
+// Unmarshal is json.Unmarshal, by the one that Go 1.27 will have: it takes half the time, and means the same. But it does not know the
+// json.Number that is here now, and whatever it does not like is left to the one that is here, which then says what is wrong.
 //
 // No data is taken for an event that says nothing besides its tags: other programs may record it so.
-func (jsonEncoding) Unmarshal(data []byte, event any) error {
-	if n := len(data); n > 0 && data[n-1] <= ' ' {
-		data = bytes.TrimRight(data, " \t\r\n")
-	}
-	if len(data) == 0 {
+func (e jsonEncoding) Unmarshal(data []byte, event any) error {
+	if len(bytes.TrimRight(data, " \t\r\n")) == 0 {
 		return nil
 	}
-	if len(data) <= maxPooled {
-		d := decoders.Get().(*decoder)
-		if d.decode(data, event) {
-			decoders.Put(d)
+	if !e.hasNumbers {
+		if jsonv1.Unmarshal(data, event) == nil {
 			return nil
 		}
+		reflect.ValueOf(event).Elem().SetZero() // half of it may be read
 	}
 	return json.Unmarshal(data, event)
-}
-
-var decoders = sync.Pool{New: func() any {
-	d := &decoder{}
-	d.stream = json.NewDecoder(d)
-	return d
-}}
-
-// decoder decodes one event after the other, as if they were one stream.
-//
-// Invariant between calls: stream has consumed everything that it was given.
-type decoder struct {
-	stream *json.Decoder
-	unread []byte // of the event that is being decoded
-}
-
-// decode reports whether data was one value, and nothing else, and fitted event. If it was not, the decoder is spoilt.
-func (d *decoder) decode(data []byte, event any) bool {
-	began := d.stream.InputOffset()
-	d.unread = data
-	err := d.stream.Decode(event)
-	return err == nil && d.stream.InputOffset()-began == int64(len(data))
-}
-
-// Read gives the stream the event, and then an end, after which there may be more.
-func (d *decoder) Read(p []byte) (int, error) {
-	if len(d.unread) == 0 {
-		d.unread = nil
-		return 0, io.EOF
-	}
-	n := copy(p, d.unread)
-	d.unread = d.unread[n:]
-	return n, nil
 }

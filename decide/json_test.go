@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 )
 
@@ -76,5 +77,32 @@ func TestAnEncodingIsGivenValues(t *testing.T) {
 	codec := decide.NewCodec(decide.Type[boxed]("Boxed")).WithEncoding(valuesOnly{})
 	if _, err := codec.Encode(boxed{7}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestNumbersAreReadAsTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	type amount struct {
+		Of   json.Number
+		Each map[string][]*json.Number
+	}
+	type older struct{ Of [1]json.Number }
+	codec := decide.NewCodec(decide.Type[amount]("Amount", decide.Upcast(func(old older) amount { return amount{Of: old.Of[0]} })))
+	cents := json.Number("0.1000000000000000000000000000000001")
+	for data, want := range map[string]amount{
+		`{"Of":[` + cents.String() + `]}`: {Of: cents},
+		`{"Of":["12"]}`:                   {Of: "12"},
+		`{"Of":` + cents.String() + `,"Each":{"a":[1e2,"3"],"b":[]}}`: {Of: cents, Each: map[string][]*json.Number{"a": {new(json.Number("1e2")), new(json.Number("3"))}, "b": {}}},
+	} {
+		event := dcb.Event{Type: "Amount", Data: []byte(data)}
+		if want.Each != nil {
+			event.Metadata = map[string]string{decide.VersionKey: "2"}
+		}
+		if got, err := codec.Decode(event); !reflect.DeepEqual(got, want) || err != nil {
+			t.Errorf("%s was read as %+v, %v", data, got, err)
+		}
+	}
+	if got, err := codec.Decode(dcb.Event{Type: "Amount", Data: []byte(`{"Of":["x"]}`)}); err == nil {
+		t.Errorf("what is no number was read as %+v", got)
 	}
 }

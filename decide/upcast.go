@@ -36,7 +36,7 @@ type Upcaster struct {
 // an event says so in an error, instead of deciding without it: when a new version is to be rolled out step by step, programs that can read it
 // go before those that write it.
 func Upcast[From, To any](fn func(old From) To) Upcaster {
-	u := Upcaster{from: reflect.TypeFor[From](), to: reflect.TypeFor[To](), open: open[From]}
+	u := Upcaster{from: reflect.TypeFor[From](), to: reflect.TypeFor[To](), open: opener[From]()}
 	if fn != nil { // else it is refused when the type is registered
 		u.apply = func(from any) any {
 			to := fn(*from.(*From))

@@ -70,7 +70,9 @@ func (p *part) tag(tag string) {
 		return
 	}
 	if p.item.Tags == nil {
-		p.item.Tags = p.fewTags[:0]
+		p.fewTags[0] = tag
+		p.item.Tags = p.fewTags[:1]
+		return
 	}
 	if at, found := slices.BinarySearch(p.item.Tags, tag); !found {
 		p.item.Tags = slices.Insert(p.item.Tags, at, tag)

@@ -37,7 +37,7 @@ var rooms = []room{
 		uuid, "google.golang.org/grpc", "google.golang.org/protobuf",
 	}},
 	{dir: "dcbhttp", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
-	{dir: "decide", rooms: []string{internal}, tests: []string{"internal/kinds"}, modules: []string{uuid}},
+	{dir: "decide", rooms: []string{internal}, tests: []string{"internal/kinds"}, modules: []string{uuid, "github.com/go-json-experiment/json"}},
 	{dir: "decide/decidetest", rooms: []string{"decide", "memstore"}, forTest: true},
 	// The kit is for everybody's stores, and brings nothing along.
 	{dir: "dcbtest", rooms: []string{"internal/model"}, modules: []string{uuid}, forTest: true},
