@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"testing"
@@ -62,15 +63,16 @@ func compare(b *testing.B, first *stopwatch, firstName string, second *stopwatch
 // side subscribes students to courses, four to each.
 type side struct {
 	stopwatch
-	store   dcb.Store
-	courses courses
-	decided bool
-	n       int
+	store     dcb.Store
+	courses   courses
+	decided   bool
+	unmarshal func(data []byte, event any) error // by hand
+	n         int
 }
 
 func newSide(b *testing.B, store dcb.Store, decided bool) *side {
 	b.Helper()
-	return &side{store: store, courses: open(store), decided: decided}
+	return &side{store: store, courses: open(store), decided: decided, unmarshal: json.Unmarshal}
 }
 
 func (s *side) turn(b *testing.B) {
@@ -97,7 +99,7 @@ func (s *side) one(b *testing.B) {
 	if s.decided {
 		err = s.courses.subscribe(ctx, student, course)
 	} else {
-		err = byHand(ctx, s.store, student, course)
+		err = byHand(ctx, s.store, s.unmarshal, student, course)
 	}
 	if err != nil {
 		b.Fatal(err)

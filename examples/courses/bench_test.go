@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
@@ -21,7 +22,7 @@ import (
 // byHand is courses.subscribe made of the store's own calls: a query that selects the same, the same events with the same JSON and an ID each,
 // a condition that is the same query, the same answers. Its query has an item for each rule, as one writes it; decide leaves out the second,
 // which selects nothing that the first does not.
-func byHand(ctx context.Context, store dcb.Store, student, course string) error {
+func byHand(ctx context.Context, store dcb.Store, unmarshal func(data []byte, event any) error, student, course string) error {
 	courseTag, studentTag := "course:"+course, "student:"+student
 	boundary := dcb.Query{
 		{Types: []string{"CourseDefined", "CourseCapacityChanged", "StudentSubscribedToCourse"}, Tags: []string{courseTag}},
@@ -39,19 +40,19 @@ func byHand(ctx context.Context, store dcb.Store, student, course string) error 
 			switch event := &seen.Events[i]; event.Type {
 			case "CourseDefined":
 				var e CourseDefined
-				if err := json.Unmarshal(event.Data, &e); err != nil {
+				if err := unmarshal(event.Data, &e); err != nil {
 					return err
 				}
 				exists, capacity = true, e.Capacity
 			case "CourseCapacityChanged":
 				var e CourseCapacityChanged
-				if err := json.Unmarshal(event.Data, &e); err != nil {
+				if err := unmarshal(event.Data, &e); err != nil {
 					return err
 				}
 				capacity = e.NewCapacity
 			case "StudentSubscribedToCourse":
 				var e StudentSubscribedToCourse
-				if err := json.Unmarshal(event.Data, &e); err != nil {
+				if err := unmarshal(event.Data, &e); err != nil {
 					return err
 				}
 				ofCourse, ofStudent := slices.Contains(event.Tags, courseTag), slices.Contains(event.Tags, studentTag)
@@ -92,18 +93,24 @@ func byHand(ctx context.Context, store dcb.Store, student, course string) error 
 
 // BenchmarkSubscribe compares the two, in turns of a hundred decisions, so that both sides have the same machine and stores of the same size:
 // each decision reads five events and appends one. It reports the time of either side for a decision, and their ratio: by the
-// medians, and by the fastest turns.
+// medians, and by the fastest turns. By hand, events are read by encoding/json, or by what decide reads them by.
 func BenchmarkSubscribe(b *testing.B) {
-	for name, open := range benchStores {
-		b.Run(name, func(b *testing.B) {
-			decided, handed := newSide(b, open(b), true), newSide(b, open(b), false)
-			b.ReportAllocs()
-			for b.Loop() {
-				decided.turn(b)
-				handed.turn(b)
-			}
-			compare(b, &decided.stopwatch, "decide", &handed.stopwatch, "by-hand")
-		})
+	for _, unmarshal := range []struct {
+		name string
+		fn   func(data []byte, event any) error
+	}{{"json", json.Unmarshal}, {"jsonv1", jsonv1.Unmarshal}} {
+		for name, open := range benchStores {
+			b.Run(name+"/"+unmarshal.name, func(b *testing.B) {
+				decided, handed := newSide(b, open(b), true), newSide(b, open(b), false)
+				handed.unmarshal = unmarshal.fn
+				b.ReportAllocs()
+				for b.Loop() {
+					decided.turn(b)
+					handed.turn(b)
+				}
+				compare(b, &decided.stopwatch, "decide", &handed.stopwatch, "by-hand")
+			})
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	internal = "internal" // every room below that is not for tests
 	uuid     = "github.com/google/uuid"
 	pgx      = "github.com/jackc/pgx/v5"
+	json     = "github.com/go-json-experiment/json"
 )
 
 // rooms is the plan of the house: the rooms import the root and never each other, except those whose work it is to join
@@ -37,7 +38,7 @@ var rooms = []room{
 		uuid, "google.golang.org/grpc", "google.golang.org/protobuf",
 	}},
 	{dir: "dcbhttp", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
-	{dir: "decide", rooms: []string{internal}, tests: []string{"internal/kinds"}, modules: []string{uuid, "github.com/go-json-experiment/json"}},
+	{dir: "decide", rooms: []string{internal}, tests: []string{"internal/kinds"}, modules: []string{uuid, json}},
 	{dir: "decide/decidetest", rooms: []string{"decide", "memstore"}, forTest: true},
 	// The kit is for everybody's stores, and brings nothing along.
 	{dir: "dcbtest", rooms: []string{"internal/model"}, modules: []string{uuid}, forTest: true},
@@ -68,7 +69,7 @@ var rooms = []room{
 var forTests = room{
 	rooms: []string{internal, "memstore", "dcbtest", "internal/pgtest", "internal/modeltest", "internal/racing", "decide/decidetest"},
 	modules: []string{
-		uuid, pgx,
+		uuid, pgx, json,
 		"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/anishathalye/porcupine",
 	},
 }
