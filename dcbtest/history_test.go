@@ -46,7 +46,7 @@ func TestAHistoryGoesOnWhereAnotherEnded(t *testing.T) {
 func TestAWorkloadMakesCallsOfEveryKindAndOutcome(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	h := record(t, Workload{Handles: []dcb.Store{store}, Steps: 200})
+	h := record(t, Workload{Handles: []dcb.Store{store}, Steps: 200, Followers: 5}) // each gets a batch at least
 	count := make(map[string]int)
 	note := func(kind string, is bool) {
 		if is {

@@ -43,7 +43,7 @@ type Workload struct {
 	// MayFail says that the store is disturbed meanwhile, so that calls may end with dcb.ErrUnavailable; callers carry on. At the end of
 	// the run the store must be well again, or be so within Patience. Default false.
 	MayFail bool
-	// Patience is how long a call may take that should return; one that takes longer hangs. Default 10 s.
+	// Patience is how long a call may take that should return; one that takes longer hangs. Default 1 min.
 	Patience time.Duration
 }
 
@@ -90,7 +90,7 @@ func (w *Workload) complete() error {
 	w.Types = defaulted(w.Types, 3)
 	w.MaxEvents = defaulted(w.MaxEvents, 4)
 	w.Followers = max(defaulted(w.Followers, 3), 0)
-	w.Patience = defaulted(w.Patience, 10*time.Second)
+	w.Patience = defaulted(w.Patience, time.Minute)
 	return nil
 }
 

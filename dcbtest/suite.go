@@ -43,7 +43,8 @@ type Suite struct {
 	// WithoutLarge leaves out the cases that move tens of megabytes. A wire that is slow, with the race detector for example, may run them
 	// elsewhere. Default: they are run.
 	WithoutLarge bool
-	// Timeout is how long a case may take. One that takes longer has hung, and has failed. Default 30 s.
+	// Timeout is how long a case may take. One that takes longer has hung, and has failed. Default 5 min, so that a hang is found late rather than
+	// a slow machine taken for one.
 	Timeout time.Duration
 }
 
@@ -94,7 +95,7 @@ func (s Suite) Check(tb testing.TB, c Case) error {
 		panic("dcbtest: the suite lacks what the case needs: " + c.Name)
 	}
 	if s.Timeout <= 0 {
-		s.Timeout = 30 * time.Second
+		s.Timeout = 5 * time.Minute
 	}
 	return run(tb, s, c)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"runtime"
 	"time"
 
 	"github.com/dcbstore/dcb"
@@ -214,11 +213,9 @@ func (t *T) background(f func()) {
 	t.pause()
 }
 
-// pause lets the other goroutines of the case go on for a moment.
+// pause lets the other goroutines of the case go on for a moment, and for as long as a call takes.
 func (t *T) pause() {
-	for range 100 {
-		runtime.Gosched()
-	}
+	time.Sleep(time.Millisecond)
 	t.head()
 }
 

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -237,24 +237,28 @@ func races(p *simple) dcb.Store {
 				return 0, &dcb.ConflictError{Position: e.Position}
 			}
 		}
-		for range 100 {
-			runtime.Gosched()
-		}
+		meet()
 		return p.Append(ctx, events, nil)
 	}}
 }
 
-// mixes records the events of an append one by one.
+// mixes records the events of an append one by one, and reads between two of them.
 func mixes(p *simple) dcb.Store {
-	return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
-		for i := range events {
-			if position, err = p.Append(ctx, events[i:i+1], condition); err != nil {
-				return position, err
+	const between = 2 * time.Millisecond
+	return &faulty{
+		simple: p,
+		append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
+			for i := range events {
+				if position, err = p.Append(ctx, events[i:i+1], condition); err != nil {
+					return position, err
+				}
+				time.Sleep(between)
 			}
-			for range 10 {
-				runtime.Gosched()
-			}
-		}
-		return position, nil
-	}}
+			return position, nil
+		},
+		read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+			time.Sleep(between / 2)
+			return p.Read(ctx, q, opts)
+		},
+	}
 }

@@ -2,7 +2,6 @@ package dcbtest
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -67,6 +66,7 @@ func wrongHandles() []fault {
 			}
 		}},
 		{name: "the store is recorded anew when it is opened", caughtBy: "reopening/everything is still there", wrong: right, reopened: func(p *simple) {
+			meet()
 			for i := range p.log {
 				p.log[i].RecordedAt = time.Now()
 			}
@@ -102,14 +102,11 @@ func deafHandle(p *simple) dcb.Store {
 
 // lockPerHandle makes checking and recording one step within a handle only.
 func lockPerHandle(p *simple) dcb.Store {
-	var lock sync.Mutex
+	lock := make(chan struct{}, 1) // not a mutex: who waits for one keeps the clock of the bubble from going on
 	racing := races(p)
 	return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-		lock.Lock()
-		defer lock.Unlock()
-		for range 10 {
-			runtime.Gosched()
-		}
+		lock <- struct{}{}
+		defer func() { <-lock }()
 		return racing.Append(ctx, events, condition)
 	}}
 }

@@ -119,8 +119,8 @@ func (s stopsHalfway) Append(ctx context.Context, events []dcb.Event, condition 
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	return eventByEvent(ctx, s.plain, events, condition, func() error {
-		for range 20 {
-			yield()
+		if _, ends := ctx.Deadline(); ends {
+			<-ctx.Done()
 		}
 		return ctx.Err()
 	})
