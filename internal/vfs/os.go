@@ -86,7 +86,17 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	if err := lock(f); err != nil {
 		return nil, errors.Join(&fs.PathError{Op: "lock", Path: name, Err: err}, f.Close())
 	}
-	return f, nil // closing it unlocks it
+	return held{f}, nil
+}
+
+// held is a lock that was taken.
+type held struct{ *os.File }
+
+// Close unlocks, and then closes the file, which alone would not do: a process that is being started has a copy of every open file until its
+// program begins, and as long as there is a copy there is the lock.
+func (h held) Close() error {
+	err := unlock(h.File)
+	return errors.Join(h.File.Close(), err)
 }
 
 // osFile is a file of the operating system. Reading, writing and truncating are as os.File does them: at once for the whole of what is

@@ -28,6 +28,21 @@ func TestAFullDiskOfTheSystemIsFull(t *testing.T) {
 	}
 }
 
+// A process that is being started has such a copy of every open file, until its program begins.
+func TestAClosedLockIsFreeThoughThereIsACopyOfItsFile(t *testing.T) {
+	t.Parallel()
+	p := place{t, vfs.OS(), t.TempDir()}
+	lock, err := p.Lock(p.path("lock"))
+	p.must(err)
+	number, err := syscall.Dup(int(lock.(interface{ Fd() uintptr }).Fd()))
+	p.must(err)
+	defer syscall.Close(number)
+	p.must(lock.Close())
+	lock, err = p.Lock(p.path("lock"))
+	p.must(err)
+	p.must(lock.Close())
+}
+
 func TestPreallocatingAndReservingTakeTheRoom(t *testing.T) {
 	t.Parallel()
 	p := place{t, vfs.OS(), t.TempDir()}

@@ -40,6 +40,10 @@ func lock(f *os.File) error {
 	return err
 }
 
+func unlock(f *os.File) error {
+	return again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) })
+}
+
 func mapFile(number uintptr, size int) ([]byte, error) {
 	return unix.Mmap(int(number), 0, size, unix.PROT_READ, unix.MAP_SHARED)
 }

@@ -90,6 +90,10 @@ func lock(f *os.File) error {
 	return err
 }
 
+func unlock(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, new(windows.Overlapped))
+}
+
 func mapFile(number uintptr, size int) ([]byte, error) {
 	mapping, err := windows.CreateFileMapping(windows.Handle(number), nil, windows.PAGE_READONLY, 0, 0, nil)
 	if err != nil {
