@@ -35,9 +35,10 @@ const guardScript = `
 pid=0
 while read -r line; do pid=$line; done
 if [ "$pid" != 0 ] && kill -QUIT "$pid"; then
-	for i in 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9; do
-		kill -0 "$pid" || break
+	i=0
+	while [ $i -lt 240 ] && kill -0 "$pid"; do
 		sleep 0.25
+		i=$((i + 1))
 	done
 fi
 segment=$(sed -n '7s/.* //p' "$1/data/postmaster.pid") && [ -n "$segment" ] && ipcrm -m "$segment"
