@@ -177,7 +177,7 @@ func (s *Shelf) Has(book string) bool {
 }
 
 func Example_follow() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
 	store := memstore.New(nil)
 	library, shelf := Open(store), NewShelf()
 	followed := make(chan error)
