@@ -149,13 +149,14 @@ func TestAPanicLeavesWhatIsKeptAlone(t *testing.T) {
 
 func TestCachedServesManyGoroutines(t *testing.T) {
 	t.Parallel()
+	const callers, decisions = 32, 5
 	store := memstore.New(nil)
-	d := decide.New(store, bank, nil)
+	d := decide.New(store, bank, &decide.Options{Attempts: callers * decisions}) // so often nobody can lose
 	cachedSums, cachedAll := decide.Cached(2, balance), decide.Cached(1, allBalances)
 	var calls []decidetest.Call
-	for i := range 32 {
+	for i := range callers {
 		calls = append(calls, func(ctx context.Context) error {
-			for range 5 {
+			for range decisions {
 				account := fmt.Sprint(i % 4) // more than are kept
 				sum, all := cachedSums(account), cachedAll("all")
 				_, err := d.Do(ctx, func() ([]any, error) {
