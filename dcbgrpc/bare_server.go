@@ -158,12 +158,12 @@ func (s *Server) serveBare(ctx context.Context, conn net.Conn, in *bufio.Reader)
 	if err == nil {
 		err = edge.ErrStopping // or the client itself is done, and does not care
 	}
-	b.end(err)
+	b.end(err, s.opts.lastWords)
 }
 
 // end says why the session is over, and sees to it that the client can hear that: a connection that is closed while there is something to read
 // is reset, and takes with it what was not read at the other end.
-func (b *bare) end(err error) {
+func (b *bare) end(err error, lastWords time.Duration) {
 	if b.conn.SetDeadline(time.Now().Add(lastWords)) != nil {
 		return
 	}
@@ -234,7 +234,7 @@ func (s *Server) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn, guest := range s.guests {
+		_ = conn.Close() // first: that this ends a call is not what its caller is told, who is to know that nobody knows
 		guest.cancel()
-		_ = conn.Close() // what was to be said on it is not
 	}
 }

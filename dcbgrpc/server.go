@@ -41,6 +41,8 @@ type ServerOptions struct {
 	Traceparent func(ctx context.Context, traceparent string) context.Context
 	// GRPC are further options of gRPC's server, such as handlers of statistics.
 	GRPC []grpc.ServerOption
+
+	lastWords time.Duration // 0: the constant; longer for tests whose clients are not let run for a while
 }
 
 func (o *ServerOptions) withDefaults() (ServerOptions, error) {
@@ -60,6 +62,9 @@ func (o *ServerOptions) withDefaults() (ServerOptions, error) {
 	}
 	if opts.Keepalive == 0 {
 		opts.Keepalive = 20 * time.Second
+	}
+	if opts.lastWords == 0 {
+		opts.lastWords = lastWords
 	}
 	if opts.Observe == nil {
 		opts.Observe = func(context.Context, edge.Call) {}

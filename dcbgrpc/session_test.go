@@ -15,8 +15,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// testPatience is how long anything may take that should happen; it is reached only when something is broken.
-const testPatience = 30 * time.Second
+// testPatience is how long anything may take that should happen; it is reached only when something is broken, however loaded the machine is.
+const testPatience = 2 * time.Minute
 
 // served is a server under test, and how it is reached.
 type served struct {
@@ -36,6 +36,7 @@ func startServer(tb testing.TB, store dcb.Store, opts *ServerOptions, listener n
 	if quiet.Log == nil {
 		quiet.Log = slog.New(slog.DiscardHandler)
 	}
+	quiet.lastWords = testPatience
 	server, err := NewServer(store, &quiet)
 	if err != nil {
 		tb.Fatal(err)
