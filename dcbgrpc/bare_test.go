@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dcbstore/dcb"
@@ -20,7 +21,13 @@ import (
 // bareConn is a connection to a server on which anything can be said.
 func bareConn(t *testing.T, s *served) net.Conn {
 	t.Helper()
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.address)
+	dial := s.opts.Dial
+	if dial == nil {
+		dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		}
+	}
+	conn, err := dial(t.Context(), s.address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,33 +107,40 @@ func TestABareSessionThatBreaksTheProtocolIsToldWhy(t *testing.T) {
 	}
 }
 
-// A peer that is there answers pings; one that is not is given up.
+// A peer that is there answers pings; one that is not is given up. The time is the bubble's, which passes only while everybody waits: however
+// slow the machine is, who is there answers in time.
 func TestABareConnectionIsGivenUpWhenNobodyIsThere(t *testing.T) {
 	t.Parallel()
-	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Keepalive: 50 * time.Millisecond})
-	silent := bareConn(t, server)
-	if _, err := io.WriteString(silent, bareHello+framed(helloWith(""))); err != nil {
-		t.Fatal(err)
-	}
-	in := bufio.NewReader(silent)
-	for { // reads, and answers nothing
-		if _, err := in.ReadByte(); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatalf("the connection ends with %v; want that it is closed", err)
+	synctest.Test(t, func(t *testing.T) {
+		const keepalive = 50 * time.Millisecond
+		server := serve(t, memstore.New(nil), &ServerOptions{Keepalive: keepalive})
+		silent, began := bareConn(t, server), time.Now()
+		if _, err := io.WriteString(silent, bareHello+framed(helloWith(""))); err != nil {
+			t.Fatal(err)
 		}
-	}
-	// A client of ours answers, and is asked many times meanwhile.
-	client := server.dial(t, func(o *ClientOptions) { o.Keepalive = 50 * time.Millisecond })
-	c, link := client, client.links[0]
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	if _, err := c.Wait(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Wait: %v", err)
-	}
-	if link.ended() {
-		t.Error("the session of a client that is there was given up")
-	}
+		in := bufio.NewReader(silent)
+		for { // reads, and answers nothing
+			if _, err := in.ReadByte(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("the connection ends with %v; want that it is closed", err)
+			}
+		}
+		if took := time.Since(began); took > 3*keepalive {
+			t.Errorf("it was given up after %v", took)
+		}
+		// A client of ours answers, and is asked many times meanwhile.
+		client := server.dial(t, func(o *ClientOptions) { o.Keepalive = keepalive })
+		c, link := client, client.links[0]
+		ctx, cancel := context.WithTimeout(t.Context(), 10*keepalive)
+		defer cancel()
+		if _, err := c.Wait(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Wait: %v", err)
+		}
+		if link.ended() {
+			t.Error("the session of a client that is there was given up")
+		}
+	})
 }
 
 func TestAClientFallsBackToGRPC(t *testing.T) {

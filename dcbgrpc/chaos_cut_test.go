@@ -199,13 +199,14 @@ func TestACallCutAnywhereIsWhole(t *testing.T) {
 				server := serve(t, store, nil)
 				c := &cutter{dial: server.opts.Dial}
 				client := server.dial(t, func(o *ClientOptions) { o.Dial, o.OverGRPC = c.connect, overGRPC })
-				ctx, cancel := context.WithTimeout(t.Context(), 2*testPatience)
-				defer cancel()
 				n := 0
 				for isUncut := 0; isUncut < 3; { // what else the connection carries may be cut instead
 					n++
 					c.cut(direction(way), n)
-					if err := call(ctx, client, store, n); err != nil {
+					ctx, cancel := context.WithTimeout(t.Context(), testPatience)
+					err := call(ctx, client, store, n)
+					cancel()
+					if err != nil {
 						t.Fatalf("cut after %d bytes: %v", n, err)
 					}
 					if c.disarm() {

@@ -48,27 +48,30 @@ func (s cutAtOnce) Wait(ctx context.Context, _ dcb.Position) (dcb.Position, erro
 // That a link takes long to be made does not mean that who waits has been with the server.
 func TestWaitEndsWhenSlowLinksAreLostAtOnce(t *testing.T) {
 	t.Parallel()
-	var last atomic.Pointer[net.Conn]
-	cut := func() { _ = (*last.Load()).Close() }
-	server := serveByLoopback(t, cutAtOnce{memstore.New(nil), cut}, nil)
-	isSlow := false // set before there is anyone else
-	client := server.dial(t, func(o *ClientOptions) {
-		o.RetryFor = 300 * time.Millisecond
-		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-			if isSlow {
-				time.Sleep(aWhile + 100*time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		var last atomic.Pointer[net.Conn]
+		cut := func() { _ = (*last.Load()).Close() }
+		server := serve(t, cutAtOnce{memstore.New(nil), cut}, nil)
+		dial := server.opts.Dial
+		isSlow := false // set before there is anyone else
+		client := server.dial(t, func(o *ClientOptions) {
+			o.RetryFor = 300 * time.Millisecond
+			o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+				if isSlow {
+					time.Sleep(aWhile + 100*time.Millisecond)
+				}
+				conn, err := dial(ctx, address)
+				if err == nil {
+					last.Store(&conn)
+				}
+				return conn, err
 			}
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err == nil {
-				last.Store(&conn)
-			}
-			return conn, err
+		})
+		isSlow = true
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		defer cancel()
+		if _, err := client.Wait(ctx, 0); !errors.Is(err, dcb.ErrUnavailable) {
+			t.Errorf("it ended with %v, want ErrUnavailable", err)
 		}
 	})
-	isSlow = true
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
-	defer cancel()
-	if _, err := client.Wait(ctx, 0); !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("it ended with %v, want ErrUnavailable", err)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dcbstore/dcb"
@@ -307,27 +308,29 @@ func TestCallsHaveTheirTimeAndNoMore(t *testing.T) {
 
 func TestAStreamMayTakeLongerThanACall(t *testing.T) {
 	t.Parallel()
-	const events = 600
-	store := memstore.New(nil)
-	for range events / 10 {
-		if _, err := store.Append(t.Context(), make10(10<<10), nil); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) { // so that only the consumer takes his time
+		const events = 600
+		store := memstore.New(nil)
+		for range events / 10 {
+			if _, err := store.Append(t.Context(), make10(10<<10), nil); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	client := serve(t, store, &ServerOptions{Limits: edge.Limits{CallTime: 300 * time.Millisecond}}).dial(t)
-	next, began := dcb.Position(0), time.Now()
-	for e, err := range client.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
-		if err != nil {
-			t.Fatalf("after %d events and %v: %v", next, time.Since(began), err)
+		client := serve(t, store, &ServerOptions{Limits: edge.Limits{CallTime: 300 * time.Millisecond}}).dial(t)
+		next, began := dcb.Position(0), time.Now()
+		for e, err := range client.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
+			if err != nil {
+				t.Fatalf("after %d events and %v: %v", next, time.Since(began), err)
+			}
+			if next++; e.Position != next {
+				t.Fatalf("position %d came after %d", e.Position, next-1)
+			}
+			time.Sleep(2 * time.Millisecond)
 		}
-		if next++; e.Position != next {
-			t.Fatalf("position %d came after %d", e.Position, next-1)
+		if next != events || time.Since(began) < time.Second {
+			t.Errorf("%d events came in %v", next, time.Since(began))
 		}
-		time.Sleep(2 * time.Millisecond) // a consumer who takes his time
-	}
-	if next != events || time.Since(began) < time.Second {
-		t.Errorf("%d events came in %v", next, time.Since(began))
-	}
+	})
 }
 
 func make10(size int) []dcb.Event {

@@ -90,24 +90,20 @@ func TestStuckFollowersCostLittleAndHoldUpNobody(t *testing.T) { //nolint:parall
 			}
 			send(t, stream, request{id: 2, kind: kind, query: dcb.All(), window: 1 << 60}) // and never receives
 		}
-		var slowest time.Duration
+		ctx, cancel := context.WithTimeout(t.Context(), testPatience) // forever, if they were held up
+		defer cancel()
 		for range 200 {
-			began := time.Now()
-			if _, err := steady.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); err != nil {
+			if _, err := steady.Append(ctx, []dcb.Event{{Type: "T"}}, nil); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := steady.Read(t.Context(), dcb.All(), dcb.ReadOptions{Limit: 10}); err != nil {
+			if _, err := steady.Read(ctx, dcb.All(), dcb.ReadOptions{Limit: 10}); err != nil {
 				t.Fatal(err)
 			}
-			slowest = max(slowest, time.Since(began))
 		}
 		cost := (inUse() - before) / followers
-		t.Logf("a stuck follower costs %d KiB, of both sides; the slowest append and read beside %d of them took %v", cost>>10, followers, slowest)
+		t.Logf("a stuck follower costs %d KiB, of both sides", cost>>10)
 		if cost > most {
 			t.Errorf("that is more than %d KiB", most>>10)
-		}
-		if slowest > 5*time.Second {
-			t.Error("that is slow")
 		}
 	})
 }
@@ -205,7 +201,6 @@ func TestAThousandFollowersOnAThousandConnectionsEachSeeAnEvent(t *testing.T) { 
 			<-ready
 		}
 		cost := (inUse() - before) / followers
-		began := time.Now()
 		if _, err := store.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +209,7 @@ func TestAThousandFollowersOnAThousandConnectionsEachSeeAnEvent(t *testing.T) { 
 				t.Errorf("a follower saw position %d", at)
 			}
 		}
-		t.Logf("a connection with a follower costs %d KiB, of both sides; all %d had the event after %v", cost>>10, followers, time.Since(began))
+		t.Logf("a connection with a follower costs %d KiB, of both sides", cost>>10)
 		if cost > most {
 			t.Errorf("that is more than %d KiB", most>>10)
 		}

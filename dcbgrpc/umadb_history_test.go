@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
@@ -18,7 +17,7 @@ func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
 		var handles []dcb.Store
 		var cuts []*cutting
 		for range 3 {
-			client, c := dialCutting(t, serving, 20*time.Second)
+			client, c := dialCutting(t, serving, testPatience)
 			handles, cuts = append(handles, client), append(cuts, c)
 		}
 		ctx, done := context.WithCancel(t.Context())
@@ -30,7 +29,7 @@ func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
 				}
 			}
 		})
-		history, err := dcbtest.Workload{Handles: handles, Callers: 9, Duration: 4 * time.Second, MayFail: true, Patience: time.Minute}.Run(ctx)
+		history, err := dcbtest.Workload{Handles: handles, Callers: 9, Steps: 60, MayFail: true, Patience: 2 * testPatience}.Run(ctx)
 		done()
 		disturbing.Wait()
 		if err != nil {

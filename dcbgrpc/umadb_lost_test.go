@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dcbstore/dcb"
@@ -57,6 +59,14 @@ func (c *cutting) cut(refuse bool) {
 	c.conns, c.refuse = nil, refuse
 }
 
+// away cuts a client off for good, and returns when it has noticed: until then a call may still be sent.
+func (c *cutting) away(t testing.TB, client *UmaDBClient) {
+	t.Helper()
+	eventually(t, "it is said that the client is connected", func() bool { return client.conn.GetState() == connectivity.Ready }) // which is after it can call
+	c.cut(true)
+	client.conn.WaitForStateChange(t.Context(), connectivity.Ready)
+}
+
 func dialCutting(t testing.TB, serving *umadbServing, retryFor time.Duration) (*UmaDBClient, *cutting) {
 	t.Helper()
 	c := &cutting{serving: serving}
@@ -94,7 +104,7 @@ func TestUmaDBAppendWithIDsSurvivesLostAnswers(t *testing.T) {
 			cut <- now
 		}
 	}}, ServerOptions{})
-	client, c := dialCutting(t, serving, 20*time.Second)
+	client, c := dialCutting(t, serving, testPatience)
 	cut <- c.cut
 	events := []dcb.Event{{Type: "T", ID: uuid.New()}, {Type: "T", ID: uuid.New()}}
 	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.All()}
@@ -114,7 +124,7 @@ func TestUmaDBAppendWithoutIDsSaysThatItsOutcomeIsUnknown(t *testing.T) {
 	t.Parallel()
 	cut := make(chan func(bool), 1)
 	serving := serveUmaDB(t, trapped{memstore.New(nil), func() { (<-cut)(false) }}, ServerOptions{})
-	client, c := dialCutting(t, serving, 20*time.Second)
+	client, c := dialCutting(t, serving, testPatience)
 	cut <- c.cut
 	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}, {Type: "T"}}, nil)
 	var unavailable *dcb.UnavailableError
@@ -128,9 +138,8 @@ func TestUmaDBAppendWithoutIDsSaysThatItsOutcomeIsUnknown(t *testing.T) {
 
 func TestUmaDBAppendThatWasNotSentGoesOnUntilItIs(t *testing.T) {
 	t.Parallel()
-	client, c := dialCutting(t, serveUmaDB(t, memstore.New(nil), ServerOptions{}), 20*time.Second)
-	c.cut(true)
-	client.conn.WaitForStateChange(t.Context(), connectivity.Ready) // until it is noticed, an append may have been sent
+	client, c := dialCutting(t, serveUmaDB(t, memstore.New(nil), ServerOptions{}), testPatience)
+	c.away(t, client)
 	go func() {
 		time.Sleep(100 * time.Millisecond)
 		c.cut(false)
@@ -143,8 +152,7 @@ func TestUmaDBAppendThatWasNotSentGoesOnUntilItIs(t *testing.T) {
 func TestUmaDBCallsGiveUpWhenTheServerStaysAway(t *testing.T) {
 	t.Parallel()
 	client, c := dialCutting(t, serveUmaDB(t, memstore.New(nil), ServerOptions{}), 300*time.Millisecond)
-	c.cut(true)
-	client.conn.WaitForStateChange(t.Context(), connectivity.Ready)
+	c.away(t, client)
 	for name, call := range umadbClientCalls(client) {
 		err := call(t.Context())
 		var unavailable *dcb.UnavailableError
@@ -219,7 +227,7 @@ func TestUmaDBReadsAndStreamsResume(t *testing.T) {
 	const events = 20_000
 	store := memstore.New(nil)
 	fill(t, store, events)
-	client, c := dialCutting(t, serveUmaDB(t, store, ServerOptions{}), 20*time.Second)
+	client, c := dialCutting(t, serveUmaDB(t, store, ServerOptions{}), testPatience)
 	for _, isBackwards := range []bool{false, true} {
 		count := 0
 		opts := dcb.ReadOptions{Backwards: isBackwards}
@@ -256,7 +264,7 @@ func TestUmaDBReadsAndStreamsResume(t *testing.T) {
 func TestUmaDBWaitResumes(t *testing.T) {
 	t.Parallel()
 	store := &counting{Store: memstore.New(nil)}
-	client, c := dialCutting(t, serveUmaDB(t, store, ServerOptions{}), 20*time.Second)
+	client, c := dialCutting(t, serveUmaDB(t, store, ServerOptions{}), testPatience)
 	waited := make(chan dcb.Position, 1)
 	go func() {
 		head, err := client.Wait(t.Context(), 0)
@@ -265,10 +273,11 @@ func TestUmaDBWaitResumes(t *testing.T) {
 		}
 		waited <- head
 	}()
-	for range 3 {
-		eventually(t, "it waits", func() bool { calls, _ := store.state(); return calls == 1 })
-		c.cut(false)
-		eventually(t, "it does not", func() bool { calls, _ := store.state(); return calls == 0 })
+	for n := range 4 {
+		eventually(t, "it waits, once more", func() bool { return store.begun() > n })
+		if n < 3 {
+			c.cut(false)
+		}
 	}
 	fill(t, store, 2)
 	if head := <-waited; head != 2 {
@@ -311,10 +320,7 @@ func (f *foreign) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServe
 // serveForeign serves f until the end of the test.
 func serveForeign(t testing.TB, f umadbv1.DCBServer) *cutting {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	umadbv1.RegisterDCBServer(server, f)
 	done := make(chan error, 1)
@@ -326,7 +332,7 @@ func serveForeign(t testing.TB, f umadbv1.DCBServer) *cutting {
 		}
 	})
 	return &cutting{serving: &umadbServing{address: listener.Addr().String(), dial: func(ctx context.Context, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", listener.Addr().String())
+		return listener.DialContext(ctx)
 	}}}
 }
 
@@ -338,7 +344,7 @@ func TestUmaDBAppendIsNotSentAgainToAServerThatWouldRecordItTwice(t *testing.T) 
 		c.cut(false)
 		return nil
 	}
-	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial})
+	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: testPatience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +384,7 @@ func TestUmaDBErrorsOfOtherServersAreOurs(t *testing.T) {
 				f.detail = &umadbv1.ErrorResponse{Message: "x", ErrorType: test.kind}
 			}
 			c := serveForeign(t, f)
-			client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial})
+			client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: testPatience})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -445,20 +451,23 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 	}
 }
 
-// A server is told a call's deadline, and its clock may be ahead of the caller's. It says so, or gRPC resets the stream.
+// A server is told a call's deadline, and its clock may be ahead of the caller's. It says so, or gRPC resets the stream. In the bubble the call is at the server
+// before its time is over.
 func TestADeadlineIsTheCallersOwn(t *testing.T) {
 	t.Parallel()
 	said := &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: toMessage(context.DeadlineExceeded)}
 	for code, detail := range map[codes.Code]*umadbv1.ErrorResponse{codes.DeadlineExceeded: said, codes.Canceled: nil} {
-		f := &foreign{fail: func() error { return status.Error(code, "too late") }, detail: detail}
-		client := dialForeign(t, f, 20*time.Second)
-		for _, id := range []uuid.UUID{{}, uuid.New()} {
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			_, err := client.Append(ctx, []dcb.Event{{Type: "T", ID: id}}, nil)
-			if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil || f.appends.Swap(0) != 1 {
-				t.Errorf("%v: Append: %v, and the context's error is %v", code, err, ctx.Err())
+		synctest.Test(t, func(t *testing.T) {
+			f := &foreign{fail: func() error { return status.Error(code, "too late") }, detail: detail}
+			client := dialForeign(t, f, testPatience)
+			for _, id := range []uuid.UUID{{}, uuid.New()} {
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				_, err := client.Append(ctx, []dcb.Event{{Type: "T", ID: id}}, nil)
+				if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil || f.appends.Swap(0) != 1 {
+					t.Errorf("%v: Append: %v, and the context's error is %v", code, err, ctx.Err())
+				}
+				cancel()
 			}
-			cancel()
-		}
+		})
 	}
 }

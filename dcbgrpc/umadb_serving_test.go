@@ -133,7 +133,7 @@ func (s *umadbServing) observed(t testing.TB, n int) []edge.Call {
 // client returns our client of s, which is closed at the end of the test.
 func (s *umadbServing) client(t testing.TB) *UmaDBClient {
 	t.Helper()
-	c, err := DialUmaDB(t.Context(), s.address, &ClientOptions{Dial: s.dial})
+	c, err := DialUmaDB(t.Context(), s.address, &ClientOptions{Dial: s.dial, RetryFor: testPatience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,9 +164,9 @@ func (s *umadbServing) conn(t testing.TB) *grpc.ClientConn {
 // eventually waits for something that nobody tells.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); {
+	for end := time.Now().Add(testPatience); !holds(); {
 		if time.Now().After(end) {
-			t.Fatalf("in 20 s it did not come about that %s", what)
+			t.Fatalf("in %v it did not come about that %s", testPatience, what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -111,7 +112,7 @@ func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
 			t.Parallel()
 			server := &stopping{selected: test.selected, capacity: test.capacity, stops: test.stops}
 			server.head.Store(test.head)
-			client := dialForeign(t, server, 20*time.Second)
+			client := dialForeign(t, server, testPatience)
 			result, err := client.Read(t.Context(), dcb.All(), test.opts)
 			if err != nil || len(result.Events) != test.wantEvents || result.Head != dcb.Position(test.wantHead) {
 				t.Errorf("Read: %d events, head %d, %v; want %d, %d", len(result.Events), result.Head, err, test.wantEvents, test.wantHead)
@@ -214,7 +215,7 @@ func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
 			}
 			return end
 		}
-		client := dialForeign(t, server, 20*time.Second)
+		client := dialForeign(t, server, testPatience)
 		if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
 			t.Errorf("Wait, which ended %s: %d, %v; want 1", name, head, err)
 		}
@@ -233,18 +234,20 @@ func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
 
 func TestUmaDBWaitAsksSeldomWhileTheHeadIsBehindWhatIsSent(t *testing.T) {
 	t.Parallel()
-	server := &stopping{}
-	server.subscription = func(_ int32, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
-		return stream.Send(&umadbv1.SubscribeResponse{Events: []*umadbv1.SequencedEvent{{Position: 1, Event: wireEvent("T")}}})
-	}
-	client := dialForeign(t, server, 20*time.Second)
-	time.AfterFunc(500*time.Millisecond, func() { server.head.Store(1) })
-	if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
-		t.Errorf("%d, %v; want 1", head, err)
-	}
-	if got := server.subscriptions.Load(); got > 20 {
-		t.Errorf("it subscribed %d times in half a second", got)
-	}
+	synctest.Test(t, func(t *testing.T) { // so that half a second is not more
+		server := &stopping{}
+		server.subscription = func(_ int32, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
+			return stream.Send(&umadbv1.SubscribeResponse{Events: []*umadbv1.SequencedEvent{{Position: 1, Event: wireEvent("T")}}})
+		}
+		client := dialForeign(t, server, testPatience)
+		time.AfterFunc(500*time.Millisecond, func() { server.head.Store(1) })
+		if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
+			t.Errorf("%d, %v; want 1", head, err)
+		}
+		if got := server.subscriptions.Load(); got > 20 {
+			t.Errorf("it subscribed %d times in half a second", got)
+		}
+	})
 }
 
 // What a proxy says when it gives up on a call says nothing of what became of that at the server.
@@ -271,7 +274,7 @@ func TestUmaDBErrorThatTheServerSaysIsInternalIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	f := &foreign{fail: func() error { return status.Error(codes.Internal, "x") }}
 	f.detail = &umadbv1.ErrorResponse{Message: "x", ErrorType: umadbv1.ErrorResponse_INTERNAL}
-	client := dialForeign(t, f, 20*time.Second)
+	client := dialForeign(t, f, testPatience)
 	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}}, nil)
 	if err == nil || dcb.Retryable(err) || edge.CodeOf(err) != edge.Internal || f.appends.Load() != 1 {
 		t.Errorf("after %d calls it ended with %v", f.appends.Load(), err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -94,7 +95,7 @@ func TestUmaDBSubscriptionsAreToldToComeBackWhenTheServerStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
 		t.Errorf("it did not stop in good order: %v", err)
@@ -129,10 +130,11 @@ func TestUmaDBSubscriptionsEndWhenTheirKeyIsRevoked(t *testing.T) {
 	wantWire(t, err, kept.Trailer(), codes.PermissionDenied, umadbv1.ErrorResponse_AUTHENTICATION)
 }
 
-// counting is a store that knows how many of its calls are under way, and how many events it has read out.
+// counting is a store that knows how often somebody began to wait, how many do now, and how many events it has read out.
 type counting struct {
 	dcb.Store
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
+	waits int
 	calls int
 	read  int
 }
@@ -154,7 +156,14 @@ func (c *counting) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) 
 func (c *counting) add(n int) {
 	c.mu.Lock()
 	c.calls += n
+	c.waits += max(n, 0)
 	c.mu.Unlock()
+}
+
+func (c *counting) begun() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waits
 }
 
 func (c *counting) state() (calls, read int) {
@@ -410,19 +419,21 @@ func TestUmaDBCallsTakeNoLongerThanTheirLimit(t *testing.T) {
 
 func TestUmaDBReadsMayGoOnForLongerThanACallMayTake(t *testing.T) {
 	t.Parallel()
-	store := memstore.New(nil)
-	fill(t, store, 2_000)
-	c := serveUmaDB(t, store, ServerOptions{Limits: edge.Limits{CallTime: 200 * time.Millisecond}}).client(t)
-	count := 0
-	for _, err := range c.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) { // so that it is only the reader who is slow
+		store := memstore.New(nil)
+		fill(t, store, 2_000)
+		c := serveUmaDB(t, store, ServerOptions{Limits: edge.Limits{CallTime: 200 * time.Millisecond}}).client(t)
+		count := 0
+		for _, err := range c.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if count++; count%500 == 0 {
+				time.Sleep(150 * time.Millisecond)
+			}
 		}
-		if count++; count%500 == 0 {
-			time.Sleep(150 * time.Millisecond) // what is slow is the reader
+		if count != 2_000 {
+			t.Errorf("%d events", count)
 		}
-	}
-	if count != 2_000 {
-		t.Errorf("%d events", count)
-	}
+	})
 }

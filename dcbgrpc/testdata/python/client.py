@@ -103,7 +103,7 @@ class Client(unittest.TestCase):
         thread.start()
         other = self.client.append([event("T", "other")])
         second = self.client.append([event("T", self.tag)])
-        thread.join(20)
+        thread.join(120)
         self.assertEqual(received, [second])
         self.assertEqual(other, second - 1)
         subscription.cancel()
