@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/dcbstore/dcb"
@@ -104,7 +105,8 @@ func TestAFollowerThatIsCutOffMissesNothing(t *testing.T) {
 	store := memstore.New(nil)
 	server := serve(t, store, nil, true)
 	const all = 500
-	go func() {
+	var appending sync.WaitGroup
+	appending.Go(func() {
 		for i := range all {
 			kind := "A"
 			if i%3 == 0 {
@@ -114,7 +116,7 @@ func TestAFollowerThatIsCutOffMissesNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}()
+	})
 	last, seen := "0", 0
 	for previous := dcb.Position(0); seen < all-(all+2)/3; {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -147,6 +149,7 @@ func TestAFollowerThatIsCutOffMissesNothing(t *testing.T) {
 		done()
 		cancel()
 	}
+	appending.Wait() // the last event may be seen before its append has returned
 }
 
 func TestAStreamEndsWithAnInvitationWhenTheServerGoes(t *testing.T) {
