@@ -104,10 +104,10 @@ func (p *program) speedrunReport(ctx context.Context, store stores.Store, settin
 	}
 	seconds.end(bench.Progress{
 		Elapsed: time.Duration(result.DurationSeconds * float64(time.Second)),
-		Ops:     result.Ops, Rounds: result.Iterations,
+		Ops:     result.Ops, Rounds: *result.Iterations,
 	})
 	fmt.Fprintf(p.out, "\n Total: %s iterations, %s ops in %.1f s: %s μs/op, %s ops/s\n",
-		thousands(result.Iterations), thousands(result.Ops), result.DurationSeconds,
+		thousands(*result.Iterations), thousands(result.Ops), result.DurationSeconds,
 		meanMicros(result.Ops, result.DurationSeconds, result.Clients), thousands(int64(result.OpsPerSecond)))
 	fmt.Fprintf(p.out, " Latency: %s\n", latencies(result.Figures))
 	fmt.Fprintf(p.out, "\n Events in database at end:  %s events  (%s new)\n",

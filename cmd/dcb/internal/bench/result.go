@@ -30,8 +30,8 @@ type Result struct {
 	Size int `json:"size,omitempty"`
 	// Readers are the clients that only read, beside those that append.
 	Readers int `json:"readers,omitempty"`
-	// Iterations are those of the speedrun.
-	Iterations int64 `json:"iterations,omitempty"`
+	// Iterations are those of the speedrun, which has them also if none was finished.
+	Iterations *int64 `json:"iterations,omitempty"`
 	// EventsAtStart and EventsAtEnd are the store's head before and after.
 	EventsAtStart uint64 `json:"events_at_start"`
 	EventsAtEnd   uint64 `json:"events_at_end"`

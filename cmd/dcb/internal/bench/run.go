@@ -179,7 +179,7 @@ func (s Settings) RunSpeedrun(ctx context.Context, store dcb.Store, begin func(e
 	}
 	return Result{
 		Workload: "speedrun", Store: s.Store, Clients: s.Clients, Batch: 1,
-		Figures: tally.Figures(), Iterations: tally.Rounds,
+		Figures: tally.Figures(), Iterations: &tally.Rounds,
 		EventsAtStart: uint64(before), EventsAtEnd: uint64(after),
 		Interrupted: ctx.Err() != nil,
 	}, nil
