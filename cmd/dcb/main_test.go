@@ -13,9 +13,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/dcbstore/dcb/cmd/dcb/internal/bench"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/pgtest"
 )
@@ -178,12 +180,13 @@ type running struct {
 	ts    *testscript.TestScript
 	cmd   *exec.Cmd
 	out   watched
+	told  watched // on standard error
 	ended chan struct{}
 }
 
 func start(ts *testscript.TestScript, args []string) *running {
 	r := &running{ts: ts, cmd: command(ts, args), ended: make(chan struct{})}
-	r.cmd.Stdout, r.cmd.Stderr = &r.out, ts.Stderr()
+	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.told
 	ts.Check(r.cmd.Start())
 	go func() {
 		defer close(r.ended)
@@ -200,8 +203,9 @@ func start(ts *testscript.TestScript, args []string) *running {
 func (r *running) await(text string) {
 	select {
 	case <-r.out.has(text):
+	case <-r.told.has(text):
 	case <-r.ended:
-		r.ts.Fatalf("it ended before it printed %q; it printed:\n%s", text, r.out.String())
+		r.ts.Fatalf("it ended before it printed %q; it printed:\n%s%s", text, r.out.String(), r.told.String())
 	}
 }
 
@@ -210,6 +214,8 @@ func (r *running) interrupt(code string) {
 	r.ts.Check(r.cmd.Process.Signal(os.Interrupt))
 	<-r.ended
 	_, err := io.WriteString(r.ts.Stdout(), r.out.String())
+	r.ts.Check(err)
+	_, err = io.WriteString(r.ts.Stderr(), r.told.String())
 	r.ts.Check(err)
 	if got := fmt.Sprint(r.cmd.ProcessState.ExitCode()); got != code {
 		r.ts.Fatalf("the exit code is %s; want %s; it printed:\n%s", got, code, r.out.String())
@@ -351,6 +357,23 @@ func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
 		if code := p.run(t.Context(), args); code != exitError || !strings.Contains(told.String(), "no space left") {
 			t.Errorf("%v: exit code %d, want %d; it said: %s", args, code, exitError, told.String())
 		}
+	}
+}
+
+// What the scripts see of these lines depends on how fast the machine is.
+func TestTheLinesOfASpeedrunSayWhatWasDoneUpToEachSecond(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	l := &secondLines{to: &out, clients: 2, until: 3 * time.Second}
+	l.tell(bench.Progress{Elapsed: time.Second, Ops: 300, Rounds: 2})
+	l.tell(bench.Progress{Elapsed: 2 * time.Second, Ops: 300, Rounds: 2})
+	l.tell(bench.Progress{Elapsed: 2950 * time.Millisecond, Ops: 800, Rounds: 6}) // the end's
+	l.end(bench.Progress{Elapsed: 3100 * time.Millisecond, Ops: 850, Rounds: 7})
+	const want = " [0:00:01s]         2 iterations       300 ops     6667 μs/op     300 ops/s\n" +
+		" [0:00:02s]         2 iterations       300 ops        - μs/op       0 ops/s\n" +
+		" [0:00:03s]         7 iterations       850 ops     4000 μs/op     500 ops/s\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -175,6 +175,7 @@ func TestSpansReachACollectorOverHTTP(t *testing.T) {
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "120000") // ms
 	t.Setenv("OTEL_SERVICE_NAME", "school-events")
 	traces, err := TracesFromEnv(t.Context(), os.Getenv, Build{Version: "v9"}, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -51,6 +51,8 @@ type Config struct {
 	Ready func(Addresses)
 	// Hangups are the signals to read keys and certificates again. Default: SIGHUP, where there is such a thing.
 	Hangups <-chan os.Signal
+
+	flushTimeout time.Duration // 0: the constant; longer for a test that wants every trace
 }
 
 // Addresses are where a server really listens; empty where it does not.

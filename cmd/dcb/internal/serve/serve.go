@@ -199,7 +199,7 @@ func (s *server) closeStore() error {
 }
 
 func (s *server) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.flushTimeout)
 	defer cancel()
 	if err := s.traces.Shutdown(ctx); err != nil {
 		s.Log.Warn("the last traces were not sent", "cause", err.Error())
@@ -275,5 +275,8 @@ func (c *Config) withDefaults() {
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = DefaultStopTimeout
+	}
+	if c.flushTimeout == 0 {
+		c.flushTimeout = flushTimeout
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -24,8 +25,8 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// long is what nothing in these tests takes unless it hangs.
-const long = 20 * time.Second
+// long is what nothing in these tests takes unless it hangs, however loaded the machine is.
+const long = 2 * time.Minute
 
 // logged is a log that can be read while it is written.
 type logged struct {
@@ -111,11 +112,22 @@ func (r *running) hangup() {
 	}
 }
 
+// says returns when its log has text: a call is told of when it is answered already.
 func (r *running) says(text string) {
 	r.t.Helper()
-	if !strings.Contains(r.log.String(), text) {
+	if !eventually(func() bool { return strings.Contains(r.log.String(), text) }) {
 		r.t.Errorf("its log has no %q:\n%s", text, r.log)
 	}
+}
+
+// eventually calls f until it is true.
+func eventually(f func() bool) bool {
+	for end := time.Now().Add(long); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }
 
 // get returns the status and the body of an answer.
@@ -179,12 +191,15 @@ func TestBothWiresServeOneStoreAndItIsSeenFromOutside(t *testing.T) {
 			t.Error(path, status, body)
 		}
 	}
-	_, metrics := get(t, client, "http://"+r.HTTP+"/metrics", "")
 	for _, want := range []string{
 		"dcb_appends_total 1\n", "dcb_append_conflicts_total 1\n", `dcb_calls_total{code="ok",method="/append",wire="http"} 1`,
 		`method="Append",wire="session"`, `dcb_connections{wire="grpc"} 1`,
 	} {
-		if !strings.Contains(metrics, want) {
+		metrics := ""
+		if !eventually(func() bool { // a call is counted when it is answered already
+			_, metrics = get(t, client, "http://"+r.HTTP+"/metrics", "")
+			return strings.Contains(metrics, want)
+		}) {
 			t.Errorf("no %s in\n%s", want, metrics)
 		}
 	}
@@ -286,24 +301,34 @@ func TestAnAddressInUseIsAnErrorAndNothingIsLeftOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer used.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
 	c := config(memstore.New(nil))
-	c.GRPC, c.HTTP = address, used.Addr().String()
-	if err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "--http: ") || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("%v; want that the address is in use", err)
+	c.HTTP = used.Addr().String()
+	for { // until nobody took the address for gRPC between here and there
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.GRPC = free.Addr().String()
+		if err := free.Close(); err != nil {
+			t.Fatal(err)
+		}
+		err = Run(t.Context(), c)
+		if err == nil || !strings.Contains(err.Error(), "address already in use") {
+			t.Fatalf("%v; want that the address is in use", err)
+		}
+		if strings.Contains(err.Error(), "--http: ") {
+			break
+		}
 	}
-	again, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
+	if !eventually(func() bool { // likewise; what is left open stays so
+		again, err := net.Listen("tcp", c.GRPC)
+		if err == nil {
+			_ = again.Close()
+		}
+		return err == nil
+	}) {
+		t.Errorf("%s is left open", c.GRPC)
 	}
-	_ = again.Close()
 }
 
 func TestASecondServerOnADirectoryIsTurnedAway(t *testing.T) {
@@ -479,7 +504,10 @@ func TestCallsOfEachWireReachACollector(t *testing.T) {
 	}))
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
-	r := start(t, config(memstore.New(nil)))
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", fmt.Sprint(long.Milliseconds()))
+	c := config(memstore.New(nil))
+	c.flushTimeout = long
+	r := start(t, c)
 	if status, _ := do(t, newClient(t), http.MethodPost, "http://"+r.HTTP+"/append", "", anEvent); status != http.StatusOK {
 		t.Error(status)
 	}
