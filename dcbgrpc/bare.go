@@ -170,9 +170,6 @@ func (b *bare) keepAlive(ctx context.Context, round time.Duration) {
 // errNotBare: whoever answers does not know sessions without gRPC.
 var errNotBare = errors.New("dcbgrpc: no session without gRPC is to be had")
 
-// bareTime is how long a server may take to say that it knows bare sessions.
-const bareTime = 5 * time.Second
-
 // dialBare opens a connection for a bare session, which lasts until ctx ends.
 func dialBare(ctx context.Context, address string, opts *ClientOptions) (*bare, error) {
 	dial := opts.Dial
@@ -188,7 +185,7 @@ func dialBare(ctx context.Context, address string, opts *ClientOptions) (*bare, 
 		return nil, unavailable(err)
 	}
 	in := bufio.NewReaderSize(conn, 64<<10)
-	if err := shakeHands(conn, in); err != nil {
+	if err := shakeHands(conn, in, opts.connectTime); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("%w: %w", errNotBare, err)
 	}
@@ -198,8 +195,8 @@ func dialBare(ctx context.Context, address string, opts *ClientOptions) (*bare, 
 	return b, nil
 }
 
-func shakeHands(conn net.Conn, in io.Reader) error {
-	if err := conn.SetDeadline(time.Now().Add(bareTime)); err != nil {
+func shakeHands(conn net.Conn, in io.Reader, within time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(conn, bareHello); err != nil {

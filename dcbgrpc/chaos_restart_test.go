@@ -101,7 +101,7 @@ func disturbed(t *testing.T, server *moving, steps int, disturb func() error) *d
 	t.Helper()
 	var handles []dcb.Store
 	for _, overGRPC := range []bool{false, true} {
-		client, err := Dial(t.Context(), "server", &ClientOptions{Dial: server.dial, RetryFor: testPatience, OverGRPC: overGRPC})
+		client, err := Dial(t.Context(), "server", &ClientOptions{Dial: server.dial, RetryFor: testPatience, connectTime: testPatience, OverGRPC: overGRPC})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,12 @@ type ClientOptions struct {
 	OverGRPC bool
 	// Traceparent returns the trace that a call belongs to, as the W3C writes it, from the call's context. Default nil: none.
 	Traceparent func(ctx context.Context) string
+
+	connectTime time.Duration // 0: the constant; longer for tests that are not let run for a while
 }
+
+// connectTime is how long a connection may take to be made, and then a server to say that it knows bare sessions.
+const connectTime = 5 * time.Second
 
 func (o *ClientOptions) withDefaults() (ClientOptions, error) {
 	var opts ClientOptions
@@ -65,6 +70,9 @@ func (o *ClientOptions) withDefaults() (ClientOptions, error) {
 	if opts.MessageBytes == 0 {
 		opts.MessageBytes = 128 << 20
 	}
+	if opts.connectTime == 0 {
+		opts.connectTime = connectTime
+	}
 	return opts, nil
 }
 
@@ -82,7 +90,7 @@ func connect(address string, opts *ClientOptions) (*grpc.ClientConn, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: opts.Keepalive, Timeout: opts.Keepalive}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: 5 * time.Second,
+			MinConnectTimeout: opts.connectTime,
 		}),
 		grpc.WithDisableServiceConfig(),
 	}

@@ -41,7 +41,7 @@ func startServer(tb testing.TB, store dcb.Store, opts *ServerOptions, listener n
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &served{Server: server, opts: &ClientOptions{RetryFor: testPatience}, address: listener.Addr().String(), done: make(chan error, 1)}
+	s := &served{Server: server, opts: &ClientOptions{RetryFor: testPatience, connectTime: testPatience}, address: listener.Addr().String(), done: make(chan error, 1)}
 	go func() { s.done <- server.Serve(listener) }()
 	tb.Cleanup(func() {
 		server.Close()
@@ -99,6 +99,7 @@ type overServer struct {
 
 func sessionSuite(open func(tb testing.TB) *served) dcbtest.Suite {
 	return dcbtest.Suite{
+		Timeout:      5 * testPatience, // some cases make thousands of calls
 		WithoutLarge: racing.Watched,
 		Open: func(tb testing.TB) dcb.Store {
 			server := open(tb)

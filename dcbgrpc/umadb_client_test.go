@@ -2,7 +2,6 @@ package dcbgrpc
 
 import (
 	"testing"
-	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
@@ -35,7 +34,7 @@ func umadbSuite(serve func(t testing.TB) *umadbServing) dcbtest.Suite {
 			}
 			return &umadbHandle{h.serving.client(t), h.serving}
 		},
-		Timeout: 2 * time.Minute,
+		Timeout: 5 * testPatience,
 	}
 }
 

@@ -70,7 +70,7 @@ func (c *cutting) away(t testing.TB, client *UmaDBClient) {
 func dialCutting(t testing.TB, serving *umadbServing, retryFor time.Duration) (*UmaDBClient, *cutting) {
 	t.Helper()
 	c := &cutting{serving: serving}
-	client, err := DialUmaDB(t.Context(), serving.address, &ClientOptions{Dial: c.dial, RetryFor: retryFor})
+	client, err := DialUmaDB(t.Context(), serving.address, &ClientOptions{Dial: c.dial, RetryFor: retryFor, connectTime: testPatience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestUmaDBAppendIsNotSentAgainToAServerThatWouldRecordItTwice(t *testing.T) 
 		c.cut(false)
 		return nil
 	}
-	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: testPatience})
+	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: testPatience, connectTime: testPatience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +384,7 @@ func TestUmaDBErrorsOfOtherServersAreOurs(t *testing.T) {
 				f.detail = &umadbv1.ErrorResponse{Message: "x", ErrorType: test.kind}
 			}
 			c := serveForeign(t, f)
-			client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: testPatience})
+			client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: testPatience, connectTime: testPatience})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -133,7 +133,7 @@ func (s *umadbServing) observed(t testing.TB, n int) []edge.Call {
 // client returns our client of s, which is closed at the end of the test.
 func (s *umadbServing) client(t testing.TB) *UmaDBClient {
 	t.Helper()
-	c, err := DialUmaDB(t.Context(), s.address, &ClientOptions{Dial: s.dial, RetryFor: testPatience})
+	c, err := DialUmaDB(t.Context(), s.address, &ClientOptions{Dial: s.dial, RetryFor: testPatience, connectTime: testPatience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (s *umadbServing) raw(t testing.TB) umadbv1.DCBClient {
 
 func (s *umadbServing) conn(t testing.TB) *grpc.ClientConn {
 	t.Helper()
-	opts, err := (&ClientOptions{Dial: s.dial}).withDefaults()
+	opts, err := (&ClientOptions{Dial: s.dial, connectTime: testPatience}).withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}

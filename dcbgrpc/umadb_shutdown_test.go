@@ -77,7 +77,7 @@ func (s *stopping) Subscribe(_ *umadbv1.SubscribeRequest, stream grpc.ServerStre
 func dialForeign(t testing.TB, server umadbv1.DCBServer, retryFor time.Duration) *UmaDBClient {
 	t.Helper()
 	c := serveForeign(t, server)
-	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: retryFor})
+	client, err := DialUmaDB(t.Context(), c.serving.address, &ClientOptions{Dial: c.dial, RetryFor: retryFor, connectTime: testPatience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,6 +101,7 @@ func suite(open func(t testing.TB) (dcb.Store, func() dcb.Store), loopback, even
 		return s.(*remote)
 	}
 	return dcbtest.Suite{
+		Timeout:      5 * testPatience, // some cases make thousands of calls
 		WithoutLarge: racing.Watched,
 		Open: func(t testing.TB) dcb.Store {
 			store, again := open(t)
