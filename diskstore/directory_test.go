@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
@@ -26,14 +27,20 @@ func filled(t *testing.T, seed uint64, steps int) (*vfs.Mem, *oracle) {
 	if err := busy(t.Context(), s, o, seed, 1, steps); err != nil {
 		t.Fatalf("%s=%d: %v", dcbtest.SeedVariable, seed, err)
 	}
-	for s.Metrics().Merges == 0 || len(filesOf(t, mem, ".log")) < 4 {
-		if refused, wrong := o.send(t.Context(), s, o.add(event(900), nil)); refused != nil || wrong != nil {
-			t.Fatal(refused, wrong)
-		}
+	for len(filesOf(t, mem, ".log")) < 6 { // of which all but the last will have index files, and these will be merged
+		mustSend(t, o, s, event(900))
 	}
+	untilMerged(s)
 	mustClose(t, mem, s)
 	mustClose(t, mem, open(t, dir, small(mem))) // which makes the index files that Close did not wait for
 	return mem, o
+}
+
+// untilMerged waits until the store has merged index files. It must have what can be merged.
+func untilMerged(s *diskstore.Store) {
+	for s.Metrics().Merges == 0 {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // filesOf returns the paths of the files that end so, sorted.

@@ -22,20 +22,22 @@ func open(t testing.TB, dir string, opts *diskstore.Options) *diskstore.Store {
 }
 
 func TestStoreKeepsTheContract(t *testing.T) {
-	dcbtest.Run(t, func(t testing.TB) dcb.Store {
-		return open(t, t.TempDir(), nil)
-	})
+	dcbtest.Suite{
+		Open:    func(t testing.TB) dcb.Store { return open(t, t.TempDir(), nil) },
+		Timeout: patience,
+	}.Run(t)
 }
 
 func TestStoreOfSmallSegmentsKeepsTheContract(t *testing.T) {
-	dcbtest.Run(t, func(t testing.TB) dcb.Store {
-		return open(t, "dir", diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes}.On(vfs.NewMem()))
-	})
+	dcbtest.Suite{
+		Open:    func(t testing.TB) dcb.Store { return open(t, dir, small(vfs.NewMem())) },
+		Timeout: patience,
+	}.Run(t)
 }
 
 func TestStoreAnswersAsTheModel(t *testing.T) {
 	modeltest.Check(t, func(t testing.TB) dcb.Store {
-		return open(t, "dir", diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes}.On(vfs.NewMem()))
+		return open(t, dir, small(vfs.NewMem()))
 	})
 }
 

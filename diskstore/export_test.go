@@ -17,6 +17,13 @@ func (o InspectOptions) On(fs vfs.FS) *InspectOptions {
 	return &o
 }
 
+// Failed reports whether nothing can be appended any more.
+func (s *Store) Failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed != nil
+}
+
 // Decided returns the position of the last event that has one, durable or not.
 func (s *Store) Decided() dcb.Position {
 	s.mu.Lock()

@@ -325,10 +325,8 @@ func TestIndexFilesThatCannotBeWrittenStopAppendsOnlyWhenManyWait(t *testing.T) 
 				for range 60 {
 					mustSend(t, o, s, event(500))
 				}
+				untilMerged(s)
 				mustClose(t, mem, s)
-				if s.Metrics().Merges == 0 {
-					t.Error("no index files were merged afterwards")
-				}
 			})
 		}
 	}

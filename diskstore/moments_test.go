@@ -2,6 +2,7 @@ package diskstore_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -17,7 +18,9 @@ func TestWhatIsAnsweredAfterAKillSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	mem.Inject(func(op vfs.Op) error {
-		known, killed := o.snapshot(), mem.KillClone()
+		before := o.snapshot()
+		killed := mem.KillClone()
+		known := around(before, o.snapshot()) // the operation may be one in the background
 		for _, a := range known.attempts {
 			a.open++ // it may be under way
 		}
@@ -179,17 +182,14 @@ func TestWhoWaitsForAnAppendThatFailsIsJudgedAgain(t *testing.T) {
 			mem := vfs.NewMem()
 			s := open(t, dir, diskstore.Options{}.On(mem))
 			reached, opened := make(chan struct{}), make(chan struct{})
+			var failed atomic.Bool
 			mem.Inject(func(op vfs.Op) error {
-				if op.Kind != kind || !isLog(op) {
+				if op.Kind != kind || !isLog(op) || failed.Swap(true) { // only the first
 					return nil
 				}
-				select {
-				case reached <- struct{}{}:
-					<-opened
-					return errInjected
-				default: // only the first
-					return nil
-				}
+				close(reached)
+				<-opened
+				return errInjected
 			})
 			failing := background(t.Context(), s, event(1), nil)
 			<-reached

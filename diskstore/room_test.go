@@ -33,7 +33,9 @@ func TestAnErrorOfTheDiskThatPreparingRoomWasToldIsNotLost(t *testing.T) {
 		case op.Kind == vfs.Sync && op.Name == log && syncs.Add(1) == 2: // of the second append, which has been written
 			<-begun
 			close(written)
-			time.Sleep(50 * time.Millisecond) // so that the preparation fails before this
+			for !s.Failed() { // the preparation has, before this succeeds
+				time.Sleep(time.Millisecond)
+			}
 		}
 		return nil
 	})
@@ -47,8 +49,8 @@ func TestAnErrorOfTheDiskThatPreparingRoomWasToldIsNotLost(t *testing.T) {
 			}
 		}
 	})
-	if !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("an append ended with %v; want ErrUnavailable", err)
+	if !errors.Is(err, dcb.ErrUnavailable) || len(acknowledged) != 1 {
+		t.Errorf("append %d ended with %v; want ErrUnavailable for the second", len(acknowledged)+1, err)
 	}
 	mem.Inject(nil)
 	after := mem.Crash(nil)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -52,8 +53,8 @@ func number(t testing.TB, variable string, byDefault int) int {
 	return n
 }
 
-// patience is after what time something counts as hung. It is long because the machine may be busy with other things.
-const patience = 3 * time.Minute
+// patience is after what time something counts as hung. It is long because the machine may be busy with other things, and a seed takes a minute on some.
+const patience = 15 * time.Minute
 
 // inTime calls f, and ends the process with the stacks of all goroutines if it does not return.
 func inTime(t testing.TB, what string, f func()) {
@@ -66,7 +67,8 @@ func inTime(t testing.TB, what string, f func()) {
 	select {
 	case <-done:
 	case <-time.After(patience):
-		panic(fmt.Sprintf("%s: %s hangs", t.Name(), what))
+		stacks := make([]byte, 1<<22)
+		panic(fmt.Sprintf("%s: %s hangs\n%s", t.Name(), what, stacks[:runtime.Stack(stacks, true)]))
 	}
 }
 
