@@ -47,7 +47,7 @@ type bounds struct {
 
 func newBounds(t *testing.T, index Index, random *rand.Rand) *bounds {
 	t.Helper()
-	store, err := Open(t.Context(), pgtest.DSN(t), &Options{Schema: pgtest.Schema(t), Index: index})
+	store, err := Open(t.Context(), pgtest.DSN(t), &Options{Schema: pgtest.Schema(t), Index: index, CommitTimeout: 10 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,10 @@ package pgstore_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/pgstore"
@@ -24,24 +27,32 @@ func TestAReadWithALimitLooksAtFewEntriesOfHotTags(t *testing.T) {
 	for _, items := range []string{"true, ARRAY['{hot}'], ARRAY['{Happened}']", "false, ARRAY['{hot,too}'], ARRAY['{}']"} {
 		for _, backwards := range []bool{false, true} {
 			read := fmt.Sprintf("SELECT * FROM %s.read(%s, 0, 1000000, 2, %t)", h.options.Schema, items, backwards)
-			var answer []byte
-			for range 2 { // the first also reads the catalogs
-				if err := conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+read).Scan(&answer); err != nil {
-					t.Fatal(err)
-				}
+			pages := math.MaxInt
+			for range 50 { // the first also reads the catalogs, and so does any before which others have changed much in them
+				pages = min(pages, pagesOf(t, conn, read))
 			}
-			var explained []struct {
-				Plan struct {
-					Hit  int `json:"Shared Hit Blocks"`
-					Read int `json:"Shared Read Blocks"`
-				}
-			}
-			if err := json.Unmarshal(answer, &explained); err != nil {
-				t.Fatal(err)
-			}
-			if pages := explained[0].Plan.Hit + explained[0].Plan.Read; pages > 300 {
+			if pages > 300 {
 				t.Errorf("%s looks at %d pages", read, pages)
 			}
 		}
 	}
+}
+
+// pagesOf returns how many pages a statement looks at.
+func pagesOf(t *testing.T, conn *pgx.Conn, statement string) int {
+	t.Helper()
+	var answer []byte
+	if err := conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+statement).Scan(&answer); err != nil {
+		t.Fatal(err)
+	}
+	var explained []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	if err := json.Unmarshal(answer, &explained); err != nil {
+		t.Fatal(err)
+	}
+	return explained[0].Plan.Hit + explained[0].Plan.Read
 }

@@ -18,7 +18,7 @@ import (
 
 func TestManyWhoOpenANewSchemaAtOnceMakeItOnce(t *testing.T) {
 	t.Parallel()
-	options := pgstore.Options{Schema: pgtest.Schema(t)}
+	options := pgstore.Options{Schema: pgtest.Schema(t), CommitTimeout: slow}
 	var opening sync.WaitGroup
 	for range 16 {
 		opening.Go(func() {
@@ -98,7 +98,7 @@ func TestOpenRefusesWhatItCannotKeepEventsIn(t *testing.T) {
 	})
 	t.Run("a database that is not UTF8", func(t *testing.T) {
 		pgtest.Exec(t, dsn, "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
-		t.Cleanup(func() { pgtest.Exec(t, dsn, "DROP DATABASE latin") })
+		t.Cleanup(func() { pgtest.Exec(t, dsn, untilLeft, "DROP DATABASE latin") })
 		config, err := pgx.ParseConfig(dsn)
 		if err != nil {
 			t.Fatal(err)
@@ -122,6 +122,14 @@ func TestOpenRefusesWhatItCannotKeepEventsIn(t *testing.T) {
 		}
 	})
 }
+
+// untilLeft waits until nobody is connected to the database latin any more. The server takes a moment to notice who has gone, and to remove a database it waits
+// for that only a few seconds.
+const untilLeft = `DO $$ BEGIN
+	WHILE EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'latin') LOOP
+		PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+	END LOOP;
+END $$`
 
 func TestOpenDoesNotPrintPasswords(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
@@ -37,9 +38,13 @@ func open(t testing.TB, index pgstore.Index) *handle {
 	return openAt(t, pgtest.DSN(t), pgstore.Options{Schema: pgtest.Schema(t), Index: index})
 }
 
+// slow is longer than anything takes that is not broken, on a machine that is busy with other things.
+const slow = 10 * time.Minute
+
 // openAt opens the store that dsn and options name; it is closed at the end of the test, if it was not before.
 func openAt(t testing.TB, dsn string, options pgstore.Options) *handle {
 	t.Helper()
+	options.CommitTimeout = slow
 	store, err := pgstore.Open(t.Context(), dsn, &options)
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +70,7 @@ func suite(index pgstore.Index) dcbtest.Suite {
 			return s.(*handle).again(t)
 		},
 		WithoutLarge: racing.Watched,
+		Timeout:      slow,
 	}
 }
 

@@ -191,6 +191,9 @@ func (e *explainer) run(t *testing.T, sql string, args ...any) {
 func (e *explainer) check(t *testing.T, maxBlocks int, sql string, args ...any) {
 	t.Helper()
 	e.run(t, sql, args...)
+	for tries := 0; tries < 50 && e.blocks() > maxBlocks; tries++ { // others may have changed so much in the catalog that it was read again
+		e.run(t, sql, args...)
+	}
 	found := 0
 	for _, plan := range e.plans {
 		if strings.Contains(plan, "Hash Join") || strings.Contains(plan, "Merge Join") {
@@ -205,14 +208,24 @@ func (e *explainer) check(t *testing.T, maxBlocks int, sql string, args ...any) 
 				t.Errorf("%s on %s:\n%s", scan[1], scan[2], plan)
 			}
 		}
-		// A call of another function counts what that one's statements, which come by themselves, count as well.
-		if blocks := blocks(plan); len(touches) > 0 && blocks > maxBlocks {
-			t.Errorf("%d blocks were touched, more than %d:\n%s", blocks, maxBlocks, plan)
-		}
+	}
+	if blocks := e.blocks(); blocks > maxBlocks {
+		t.Errorf("%d blocks were touched, more than %d:\n%s", blocks, maxBlocks, strings.Join(e.plans, "\n"))
 	}
 	if found == 0 {
 		t.Errorf("no plan was told: %q", e.plans)
 	}
+}
+
+// blocks returns how many the statement touched that touched the most. A call of another function counts what that one's statements, which come by themselves,
+// count as well, so those alone count that look at a table.
+func (e *explainer) blocks() (most int) {
+	for _, plan := range e.plans {
+		if scans.MatchString(plan) {
+			most = max(most, blocks(plan))
+		}
+	}
+	return most
 }
 
 // blocks returns how many the whole of a plan touched: its first line of buffers says it.

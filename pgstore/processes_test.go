@@ -38,7 +38,7 @@ const (
 
 // race prints how often this process was the one.
 func race(ctx context.Context, server, schema string) (exitCode int) {
-	store, err := pgstore.Open(ctx, server, &pgstore.Options{Schema: schema})
+	store, err := pgstore.Open(ctx, server, &pgstore.Options{Schema: schema, CommitTimeout: slow})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

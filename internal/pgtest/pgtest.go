@@ -26,8 +26,8 @@ import (
 // serverVariable is the environment variable that names the server to share.
 const serverVariable = "DCB_TEST_POSTGRES"
 
-// patience bounds every single wait for a server. It is reached only when something is broken.
-const patience = 3 * time.Minute
+// patience bounds every single wait for a server. It is reached only when something is broken, however busy the machine is with other things.
+const patience = 10 * time.Minute
 
 // shared is the server of this test binary, which its tests start by asking for it. Its state cannot belong to a test,
 // because it outlives each of them.
@@ -90,7 +90,7 @@ func Schema(t testing.TB) string {
 	t.Helper()
 	dsn, name := DSN(t), uniqueName(t)
 	t.Cleanup(func() {
-		Exec(t, dsn, "SET lock_timeout = '2min'", "DROP SCHEMA IF EXISTS "+name+" CASCADE")
+		Exec(t, dsn, "SET lock_timeout = '5min'", "DROP SCHEMA IF EXISTS "+name+" CASCADE")
 	})
 	return name
 }
