@@ -3,7 +3,6 @@ package pgstore_test
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -27,11 +26,12 @@ func TestAReadWithALimitLooksAtFewEntriesOfHotTags(t *testing.T) {
 	for _, items := range []string{"true, ARRAY['{hot}'], ARRAY['{Happened}']", "false, ARRAY['{hot,too}'], ARRAY['{}']"} {
 		for _, backwards := range []bool{false, true} {
 			read := fmt.Sprintf("SELECT * FROM %s.read(%s, 0, 1000000, 2, %t)", h.options.Schema, items, backwards)
-			pages := math.MaxInt
-			for range 50 { // the first also reads the catalogs, and so does any before which others have changed much in them
-				pages = min(pages, pagesOf(t, conn, read))
+			const most = 300
+			pages := pagesOf(t, conn, read)
+			for tries := 0; pages > most && tries < 50; tries++ { // the first reads the catalogs too, and so does any before which others have changed much in them
+				pages = pagesOf(t, conn, read)
 			}
-			if pages > 300 {
+			if pages > most {
 				t.Errorf("%s looks at %d pages", read, pages)
 			}
 		}
