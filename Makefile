@@ -42,7 +42,7 @@ tidy: ## bring go.mod and generated code up to date; fails if they were not
 
 test: ## run all tests, with the race detector, and what is too large for that without it; one that is skipped counts as failed
 	go test -json -run KeepsTheContract ./dcbgrpc ./dcbhttp ./pgstore | go run ./internal/tidy/noskip
-	go test -race -timeout 30m -json ./... | go run ./internal/tidy/noskip
+	go test -race -timeout 60m -json ./... | go run ./internal/tidy/noskip
 
 crash: ## crash the store in a directory a hundred thousand times in memory, and kill it a thousand times
 	DCB_CRASHES=100000 DCB_KILLS=1000 go test -count 1 -v -timeout 3h -run 'Whatever' ./diskstore
