@@ -16,7 +16,6 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
 	"github.com/dcbstore/dcb/decide/decidetest"
-	"github.com/dcbstore/dcb/memstore"
 )
 
 // byHand is courses.subscribe made of the store's own calls: a query that selects the same, the same events with the same JSON and an ID each,
@@ -92,7 +91,7 @@ func byHand(ctx context.Context, store dcb.Store, unmarshal func(data []byte, ev
 }
 
 // BenchmarkSubscribe compares the two, in turns of a hundred decisions, so that both sides have the same machine and stores of the same size:
-// each decision reads five events and appends one. It reports the time of either side for a decision, and their ratio: by the
+// each decision reads a course and up to three subscriptions to it, and appends one. It reports the time of either side for a decision, and their ratio: by the
 // medians, and by the fastest turns. By hand, events are read by encoding/json, or by what decide reads them by.
 func BenchmarkSubscribe(b *testing.B) {
 	for _, unmarshal := range []struct {
@@ -116,14 +115,16 @@ func BenchmarkSubscribe(b *testing.B) {
 
 // BenchmarkOneSide is one side alone, for profiles.
 func BenchmarkOneSide(b *testing.B) {
-	for name, decided := range map[string]bool{"decide": true, "by hand": false} {
-		b.Run(name, func(b *testing.B) {
-			s := newSide(b, memstore.New(nil), decided)
-			b.ReportAllocs()
-			for b.Loop() {
-				s.one(b)
-			}
-		})
+	for store, open := range benchStores {
+		for name, decided := range map[string]bool{"decide": true, "by hand": false} {
+			b.Run(store+"/"+name, func(b *testing.B) {
+				s := newSide(b, open(b), decided)
+				b.ReportAllocs()
+				for b.Loop() {
+					s.one(b)
+				}
+			})
+		}
 	}
 }
 
