@@ -136,8 +136,8 @@ func disturbed(t *testing.T, server *moving, steps int, disturb func() error) *d
 		t.Error(err)
 	}
 	t.Logf("%d disturbances; %d calls, of which %d were not answered as asked; %d events", times, len(h.Operations), failures(h), len(h.Final))
-	if times < 3 {
-		t.Errorf("it was disturbed %d times only", times)
+	if times == 0 {
+		t.Error("nothing disturbed it")
 	}
 	return h
 }
