@@ -238,10 +238,10 @@ func Type[E any](name string, upcasts ...Upcaster) Registration {
 
 // opener returns what makes a new E of its data.
 func opener[E any]() func(encoding Encoding, data []byte) (any, error) {
-	hasNumbers := holds(reflect.TypeFor[E](), numberType)
+	var asJSON Encoding = jsonEncoding{hasNumbers: holds(reflect.TypeFor[E](), numberType)}
 	return func(encoding Encoding, data []byte) (any, error) {
 		if _, ok := encoding.(jsonEncoding); ok {
-			encoding = jsonEncoding{hasNumbers}
+			encoding = asJSON
 		}
 		event := new(E)
 		if err := encoding.Unmarshal(data, event); err != nil {

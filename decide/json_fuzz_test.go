@@ -80,3 +80,22 @@ func FuzzUnmarshalIsJSONs(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkUnmarshal reads a small event in either way.
+func BenchmarkUnmarshal(b *testing.B) {
+	type subscribed struct {
+		Student string `json:"studentId"`
+		Course  string `json:"courseId"`
+	}
+	data := []byte(`{"studentId":"s12345","courseId":"c1234"}`)
+	for name, unmarshal := range map[string]func(data []byte, event any) error{"decide": jsonEncoding{}.Unmarshal, "json": json.Unmarshal} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := unmarshal(data, new(subscribed)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
