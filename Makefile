@@ -12,7 +12,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 speedrun: ## run the course-subscription speedrun and print its report (ARGS="--duration 10s …")
-	@go run ./cmd/dcb speedrun $(ARGS)
+	@go run ./cmd/dcbstore speedrun $(ARGS)
 
 check: postgres python build vet lint cross tidy test ## everything that CI checks
 
@@ -62,13 +62,13 @@ dist: ## build static binaries of the command for all systems into dist/, with t
 	date=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ); \
 	rm -rf dist; mkdir dist; \
 	for platform in $(platforms); do \
-		name=dcb-$$version-$${platform/\//-}; [ $${platform%/*} != windows ] || name+=.exe; \
+		name=dcbstore-$$version-$${platform/\//-}; [ $${platform%/*} != windows ] || name+=.exe; \
 		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} GOFLAGS= go build -trimpath -buildvcs=false \
 			-ldflags "-s -w -buildid= -X main.stampedVersion=$$version -X main.stampedCommit=$$commit -X main.stampedDate=$$date" \
-			-o dist/$$name ./cmd/dcb; \
+			-o dist/$$name ./cmd/dcbstore; \
 		echo dist/$$name; \
 	done; \
-	cd dist; sha256sum dcb-* >SHA256SUMS
+	cd dist; sha256sum dcbstore-* >SHA256SUMS
 
 fmt: ## format everything
 	$(golangci) fmt

@@ -11,7 +11,7 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Sizes of the benchmarks: those of the workloads in dcb bench, small enough for go test.
+// Sizes of the benchmarks: those of the workloads in dcbstore bench, small enough for go test.
 const (
 	benchData   = 256    // the bytes of an event's data
 	benchEvents = 10_000 // what select and scan find

@@ -51,7 +51,7 @@ func (e *CorruptError) Is(target error) bool { return target == dcb.ErrCorrupt }
 // Unwrap returns what is wrong.
 func (e *CorruptError) Unwrap() error { return e.Problem }
 
-const restore = "restore the directory from a backup; dcb verify tells what else is damaged"
+const restore = "restore the directory from a backup; dcbstore verify tells what else is damaged"
 
 // unavailable returns the error of an append that could not be carried out now.
 func unavailable(unknown bool, format string, args ...any) error {

@@ -4,7 +4,7 @@
 //	disk:PATH                           in a directory, which is made if it is missing
 //	mem:                                in memory, forgotten with the process
 //	postgres://user@host:5432/database  in PostgreSQL
-//	dcb://host:50051                    kept by a server (dcb serve)
+//	dcb://host:50051                    kept by a server (dcbstore serve)
 //	dcb+umadb://host:50051              kept by a server that speaks UmaDB's protocol: dcb's, or UmaDB's own
 //
 // A PostgreSQL URL is whatever pgx and libpq understand, and may name two things more: dcb_schema=NAME, the schema that

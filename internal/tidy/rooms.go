@@ -51,7 +51,7 @@ var rooms = []room{
 		"go.opentelemetry.io/contrib/instrumentation", "google.golang.org/grpc",
 	}},
 	// A program of ours that measures dcb beside others, on a server of its own.
-	{dir: "cmd/dcb/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
+	{dir: "cmd/dcbstore/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "internal/proto", modules: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
 	{dir: "internal/vfs", modules: []string{"golang.org/x/sys"}},

@@ -1,0 +1,80 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"github.com/dcbstore/dcb/cmd/dcbstore/internal/observe"
+	"github.com/dcbstore/dcb/dcbgrpc"
+)
+
+// The names of what listens, in logs and metrics.
+const (
+	grpcWire  = "grpc"
+	httpWire  = "http"
+	pprofWire = "pprof"
+)
+
+// wire is one server on one listener.
+type wire struct {
+	name     string
+	listener net.Listener
+	// serve goes on until shutdown or close, which is no error.
+	serve func(net.Listener) error
+	// shutdown lets calls finish until its context ends; then, with an error, it cuts off what is left. close does so at once.
+	shutdown func(context.Context) error
+	close    func()
+	// cut closes the connections under the server's feet.
+	cut func()
+}
+
+func (s *server) makeWires(listeners listeners) error {
+	for _, kind := range []struct {
+		name string
+		wire func(net.Listener) (*wire, error)
+	}{{grpcWire, s.grpcWire}, {httpWire, s.httpWire}, {pprofWire, s.pprofWire}} {
+		listener := listeners[kind.name]
+		if listener == nil {
+			continue
+		}
+		w, err := kind.wire(listener)
+		if err != nil {
+			return err
+		}
+		connections := newCuttable(listener)
+		w.name, w.listener, w.cut = kind.name, connections, connections.cut
+		if w.name != pprofWire {
+			w.listener = s.metrics.Listener(w.name, connections)
+		}
+		s.wires = append(s.wires, w)
+	}
+	return nil
+}
+
+func (s *server) grpcWire(net.Listener) (*wire, error) {
+	options := &dcbgrpc.ServerOptions{
+		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log), Keepalive: s.Keepalive, GRPC: s.traces.GRPC(),
+	}
+	if s.certs != nil {
+		options.TLS = s.certs.config(forGRPC)
+	}
+	if s.traces != nil {
+		options.Traceparent = s.traces.Traceparent
+	}
+	server, err := dcbgrpc.NewServer(s.watched, options)
+	if err != nil {
+		return nil, err
+	}
+	return &wire{serve: server.Serve, shutdown: server.Shutdown, close: server.Close}, nil
+}
+
+func (s *server) pprofWire(net.Listener) (*wire, error) {
+	server := profiles()
+	server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
+	return &wire{
+		serve:    func(l net.Listener) error { return untilClosed(server.Serve(l)) },
+		shutdown: func(context.Context) error { return server.Close() }, // nobody waits for a profile
+		close:    func() { _ = server.Close() },                         // again, which is nothing
+	}, nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dcbstore/dcb/diskstore"
+	"github.com/dcbstore/dcb/stores"
+)
+
+func (p *program) verifyCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check every byte of a store in a directory",
+		Long: `Check the store in a directory: every frame, event and position of the log, and every index file against the log. Nothing is
+changed, and the store may be in use meanwhile, or be opened.
+
+The exit code is 0 if all is well and 5 if something is damaged, which is then told with its file, offset and position. What is
+damaged in an index file is no loss: the file is made again from the log when it is used.`,
+		Example: `  dcbstore verify
+  dcbstore verify --store disk:/var/lib/events --json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.verify(cmd.Context(), asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object instead of the report")
+	return cmd
+}
+
+func (p *program) verify(ctx context.Context, asJSON bool) error {
+	dir, err := p.directory()
+	if err != nil {
+		return err
+	}
+	line := newProgressLine(p.err)
+	report, err := diskstore.Verify(ctx, dir, &diskstore.InspectOptions{Progress: line.bytes("verifying")})
+	line.clear()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = p.printJSON(verified(report))
+	} else {
+		err = printVerified(p.out, report)
+	}
+	if err == nil && len(report.Problems) > 0 {
+		err = damage{report.Problems}
+	}
+	return err
+}
+
+// verifyResult is a report as it is printed in JSON.
+type verifyResult struct {
+	Sound           bool     `json:"sound"`
+	Events          uint64   `json:"events"`
+	Segments        int      `json:"segments"`
+	IndexFiles      int      `json:"index_files"`
+	Bytes           int64    `json:"bytes"`
+	InUse           bool     `json:"in_use"`
+	UnfinishedBytes int64    `json:"unfinished_bytes"`
+	Unindexed       int      `json:"unindexed_segments"`
+	Problems        []string `json:"problems"`
+}
+
+func verified(r diskstore.Report) verifyResult {
+	result := verifyResult{
+		Sound: len(r.Problems) == 0, Events: r.Events, Segments: r.Segments, IndexFiles: r.IndexFiles, Bytes: r.Bytes,
+		InUse: r.InUse, UnfinishedBytes: r.Unfinished, Unindexed: r.Unindexed, Problems: []string{},
+	}
+	for _, problem := range r.Problems {
+		result.Problems = append(result.Problems, problem.Error())
+	}
+	return result
+}
+
+func printVerified(to io.Writer, r diskstore.Report) error {
+	_, err := fmt.Fprintf(to, "%s events in %d segments, %d index files, %s bytes\n",
+		thousands(int64(r.Events)), r.Segments, r.IndexFiles, thousands(r.Bytes))
+	if r.InUse {
+		fmt.Fprintln(to, "the store is in use; what it was writing meanwhile was not judged")
+	}
+	if r.Unfinished > 0 {
+		fmt.Fprintf(to, "%s bytes behind the end of the log were left unfinished by a crash; the next opening drops them\n", thousands(r.Unfinished))
+	}
+	if r.Unindexed > 0 {
+		fmt.Fprintf(to, "%d segments have no index file yet; the next opening makes it\n", r.Unindexed)
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintln(to, problem)
+	}
+	if len(r.Problems) == 0 {
+		fmt.Fprintln(to, "all is well")
+	}
+	return err
+}
+
+// damage is the error of a store in which verify found something.
+type damage struct{ problems []error }
+
+func (d damage) Error() string {
+	if len(d.problems) == 1 {
+		return "the store is damaged in 1 place"
+	}
+	return fmt.Sprintf("the store is damaged in %d places", len(d.problems))
+}
+
+func (d damage) Unwrap() []error { return d.problems }
+
+// directory returns the directory of the store that is named, for a command that works on directories alone.
+func (p *program) directory() (string, error) {
+	dir, err := stores.Dir(p.named())
+	if err != nil {
+		return "", usage{err, "this command is for stores in a directory; name one as --store disk:PATH"}
+	}
+	if exists, err := diskstore.Exists(dir); err == nil && !exists {
+		return "", usagef("name the directory of a store as --store disk:PATH", "there is no store in %s", dir)
+	}
+	return dir, nil
+}
+
+// bytes tells how far work got that goes through so many bytes.
+func (l *progressLine) bytes(what string) func(done, total int64) {
+	return func(done, total int64) {
+		l.tell("%s: %s of %s MiB", what, thousands(done>>20), thousands(total>>20))
+	}
+}
