@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 // The calls that cases make most: each ends the case if the store fails where it must not.
@@ -22,7 +23,7 @@ func (t *T) appendIf(q dcb.Query, after dcb.Position, events ...dcb.Event) dcb.P
 func (t *T) appendTo(s dcb.Store, condition *dcb.AppendCondition, events ...dcb.Event) dcb.Position {
 	position, err := s.Append(t.ctx, events, condition)
 	if err != nil {
-		t.Fatalf("Append(%s, %s): %w", listed(events), conditional(condition), err)
+		t.Fatalf("Append(%s, %s): %w", describe.Events(events), describe.Condition(condition), err)
 	}
 	return position
 }
@@ -33,11 +34,11 @@ func (t *T) refused(target error, condition *dcb.AppendCondition, events ...dcb.
 	position, err := t.Store.Append(t.ctx, events, condition)
 	if !errors.Is(err, target) {
 		t.Fatalf("Append(%s, %s): got position %d and error %v, want error %v",
-			listed(events), conditional(condition), position, err, target)
+			describe.Events(events), describe.Condition(condition), position, err, target)
 	}
 	if after := t.head(); after != before {
 		t.Fatalf("Append(%s, %s) failed with %v, but moved the head from %d to %d",
-			listed(events), conditional(condition), err, before, after)
+			describe.Events(events), describe.Condition(condition), err, before, after)
 	}
 	return err
 }
@@ -59,7 +60,7 @@ func (t *T) read(q dcb.Query, opts dcb.ReadOptions) dcb.ReadResult {
 func (t *T) readFrom(s dcb.Store, q dcb.Query, opts dcb.ReadOptions) dcb.ReadResult {
 	result, err := s.Read(t.ctx, q, opts)
 	if err != nil {
-		t.Fatalf("Read(%s, %+v): %w", queried(q), opts, err)
+		t.Fatalf("Read(%s, %+v): %w", describe.Query(q), opts, err)
 	}
 	return result
 }
@@ -80,7 +81,7 @@ func (t *T) headOf(s dcb.Store) dcb.Position {
 // selects expects q to select the events at the given positions.
 func (t *T) selects(q dcb.Query, want ...dcb.Position) {
 	if got := positions(t.read(q, dcb.ReadOptions{}).Events); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%s selects %v, want %v", queried(q), got, want)
+		t.Errorf("%s selects %v, want %v", describe.Query(q), got, want)
 	}
 }
 
@@ -100,7 +101,7 @@ func (t *T) sameEvents(got []dcb.SequencedEvent, want ...dcb.Event) {
 		t.Fatalf("got %d events (%v), want %d", len(got), positions(got), len(want))
 	}
 	for i := range want {
-		if problem := difference(got[i].Event, want[i]); problem != "" {
+		if problem := describe.Difference(got[i].Event, want[i]); problem != "" {
 			t.Errorf("the event at position %d: %s", got[i].Position, problem)
 		}
 	}
@@ -119,3 +120,11 @@ func tagged(tags ...string) dcb.Query { return dcb.Query{{Tags: tags}} }
 
 // typed is short for the query of the events that have one of types.
 func typed(types ...string) dcb.Query { return dcb.Query{{Types: types}} }
+
+func positions(events []dcb.SequencedEvent) []dcb.Position {
+	positions := make([]dcb.Position, len(events))
+	for i := range events {
+		positions[i] = events[i].Position
+	}
+	return positions
+}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 const raceRule = "The condition and the write are one indivisible step, whoever else appends."
@@ -145,7 +146,7 @@ func (t *T) atOnce(n int, f func(i int)) {
 func (t *T) tries(s dcb.Store, q dcb.Query, after dcb.Position, events ...dcb.Event) bool {
 	_, err := s.Append(t.ctx, events, &dcb.AppendCondition{FailIfEventsMatch: q, After: after})
 	if err != nil && !errors.Is(err, dcb.ErrConflict) {
-		t.Fatalf("Append(%s): %w", listed(events), err)
+		t.Fatalf("Append(%s): %w", describe.Events(events), err)
 	}
 	return err == nil
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 const (
@@ -184,7 +185,7 @@ func conditionCases() []Case {
 					for after := range dcb.Position(4) {
 						p := t.conflicts(q, after, event("T")).Position
 						if p <= after || p > dcb.Position(len(events)) || !q.Matches(events[p-1]) {
-							t.Errorf("%s after %d: the conflict is said to be with position %d", queried(q), after, p)
+							t.Errorf("%s after %d: the conflict is said to be with position %d", describe.Query(q), after, p)
 						}
 					}
 				}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 const (
@@ -250,7 +251,7 @@ func streamOptions(t *T) {
 		opts.Limit = limits[random.IntN(len(limits))]
 		want, _ := log.Read(q, opts)
 		got := t.collect(dcb.Stream(t.ctx, t.Store, q, opts))
-		t.sameResult(dcb.ReadResult{Events: got}, dcb.ReadResult{Events: want.Events}, fmt.Sprintf("Stream(%s, %+v)", queried(q), opts))
+		t.sameResult(dcb.ReadResult{Events: got}, dcb.ReadResult{Events: want.Events}, fmt.Sprintf("Stream(%s, %+v)", describe.Query(q), opts))
 	}
 }
 
@@ -327,7 +328,7 @@ func (t *T) firstBatch(q dcb.Query, after dcb.Position) dcb.ReadResult {
 	for batch := range t.batches(dcb.Follow(t.ctx, t.Store, q, after)) {
 		return batch
 	}
-	t.Fatalf("Follow(%s) after %d ended without a batch", queried(q), after)
+	t.Fatalf("Follow(%s) after %d ended without a batch", describe.Query(q), after)
 	return dcb.ReadResult{}
 }
 

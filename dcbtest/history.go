@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 // History is what callers of a store did, what they saw, and what the store held in the end. It is data: [Workload.Run] records one,
@@ -114,12 +115,12 @@ func (o *Operation) String() string {
 	case CallAppend:
 		fmt.Fprintf(&b, "Append(%s", sentEvents(o.Events))
 		if o.Condition != nil {
-			fmt.Fprintf(&b, "; %s", conditional(o.Condition))
+			fmt.Fprintf(&b, "; %s", describe.Condition(o.Condition))
 		}
 	case CallRead:
-		fmt.Fprintf(&b, "Read(%s, %+v", queried(o.Query), o.Options)
+		fmt.Fprintf(&b, "Read(%s, %+v", describe.Query(o.Query), o.Options)
 	case CallFollow:
-		fmt.Fprintf(&b, "Follow(%s, after %d", queried(o.Query), o.After)
+		fmt.Fprintf(&b, "Follow(%s, after %d", describe.Query(o.Query), o.After)
 	case CallWait:
 		fmt.Fprintf(&b, "Wait(%d", o.After)
 	case CallHead:

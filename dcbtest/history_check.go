@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 // maxPerRule is how many violations of one rule are told. A store that breaks a rule breaks it again and again.
@@ -166,7 +167,7 @@ func (c *checker) traced(e *dcb.SequencedEvent, at place) {
 	if at.event == len(s.events)-1 {
 		s.last = e.Position
 	}
-	if problem := difference(e.Event, s.events[at.event]); problem != "" {
+	if problem := describe.Difference(e.Event, s.events[at.event]); problem != "" {
 		c.report(RuleAltered, "the event at position %d %s, as sent by\n\t%v", e.Position, problem, s.operations[0])
 	}
 }
@@ -199,7 +200,7 @@ func (c *checker) checkOperation(o *Operation) {
 	}
 }
 
-func dataOf(e dcb.Event) string { return quoted(string(e.Data)) }
+func dataOf(e dcb.Event) string { return describe.Text(string(e.Data)) }
 
 func tell(operations []*Operation) string {
 	told := make([]string, len(operations))

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 // checkRead judges what a read returned by its own head.
@@ -67,7 +68,7 @@ func (c *checker) checkEvents(o *Operation, want iter.Seq[dcb.Position], missing
 			c.report(missing, "position %d (%s) is not there, in\n\t%v", wanted, dataOf(c.at(wanted).Event), o)
 			return false
 		}
-		if problem := difference(got.Event, event.Event); problem != "" {
+		if problem := describe.Difference(got.Event, event.Event); problem != "" {
 			c.report(RuleAltered, "position %d %s, as it is in the final sequence, in\n\t%v", got.Position, problem, o)
 			return false
 		}

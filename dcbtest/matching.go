@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 const (
@@ -154,7 +155,7 @@ func (t *T) selectsBackwards(q dcb.Query, want []dcb.Position) {
 	got := positions(t.read(q, dcb.ReadOptions{Backwards: true}).Events)
 	for i, position := range got {
 		if len(got) != len(want) || position != want[len(want)-1-i] {
-			t.Errorf("%s read backwards selects %v, want the reverse of %v", queried(q), got, want)
+			t.Errorf("%s read backwards selects %v, want the reverse of %v", describe.Query(q), got, want)
 			return
 		}
 	}
@@ -170,7 +171,7 @@ func (t *T) conflictsWith(q dcb.Query, want []dcb.Position) {
 	}
 	conflict := t.conflicts(q, want[len(want)-1]-1, probe)
 	if last := want[len(want)-1]; conflict.Position < last {
-		t.Errorf("%s after %d conflicts with position %d, want %d or later", queried(q), last-1, conflict.Position, last)
+		t.Errorf("%s after %d conflicts with position %d, want %d or later", describe.Query(q), last-1, conflict.Position, last)
 	}
 	if !q.Matches(probe) { // nothing but what is wanted matches, so nothing does after it
 		t.appendIf(q, want[len(want)-1], probe)
@@ -220,7 +221,7 @@ func awkwardConditions(t *T) {
 		q := dcb.Query{{Types: []string{text}}, {Tags: []string{text}}}
 		t.appendIf(q, 0, event("T", text))
 		if conflict := t.conflicts(q, 0, event("T", text)); conflict.Position != dcb.Position(i+1) {
-			t.Errorf("%s conflicts with position %d, want %d", quoted(text), conflict.Position, i+1)
+			t.Errorf("%s conflicts with position %d, want %d", describe.Text(text), conflict.Position, i+1)
 		}
 	}
 }

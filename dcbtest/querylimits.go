@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 func queryLimitCases() []Case {
@@ -93,7 +94,7 @@ func (t *T) refusedQuery(q dcb.Query, place string, limit int) {
 	_, err := t.Store.Read(t.ctx, q, dcb.ReadOptions{})
 	t.wantInvalid(err, "query"+place, limit)
 	if !errors.Is(err, dcb.ErrInvalidQuery) {
-		t.Errorf("Read(%s): got error %v, want ErrInvalidQuery", queried(q), err)
+		t.Errorf("Read(%s): got error %v, want ErrInvalidQuery", describe.Query(q), err)
 	}
 	err = t.refused(dcb.ErrInvalidQuery, &dcb.AppendCondition{FailIfEventsMatch: q}, event("T"))
 	t.wantInvalid(err, "condition.FailIfEventsMatch"+place, limit)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 	"github.com/dcbstore/dcb/internal/model"
 )
 
@@ -60,7 +61,7 @@ func (t *T) readsAs(log model.Log, q dcb.Query, opts dcb.ReadOptions) {
 		panic(err)
 	}
 	got := t.read(q, opts)
-	t.sameResult(got, want, fmt.Sprintf("Read(%s, %+v)", queried(q), opts))
+	t.sameResult(got, want, fmt.Sprintf("Read(%s, %+v)", describe.Query(q), opts))
 }
 
 func (t *T) sameResult(got, want dcb.ReadResult, call string) {
@@ -72,7 +73,7 @@ func (t *T) sameResult(got, want dcb.ReadResult, call string) {
 		t.Errorf("%s has head %d, want %d; its events are %v", call, got.Head, want.Head, positions(got.Events))
 	}
 	for i := range want.Events {
-		if problem := difference(got.Events[i].Event, want.Events[i].Event); problem != "" {
+		if problem := describe.Difference(got.Events[i].Event, want.Events[i].Event); problem != "" {
 			t.Errorf("%s: the event at position %d %s", call, got.Events[i].Position, problem)
 		}
 	}
@@ -84,7 +85,7 @@ func (t *T) decidesAs(log *model.Log, e dcb.Event, condition *dcb.AppendConditio
 	got, err := t.Store.Append(t.ctx, []dcb.Event{e}, condition)
 	want, wantErr := log.Append([]dcb.Event{e}, condition, (*log)[before-1].RecordedAt)
 	if wantErr != nil && !errors.Is(err, dcb.ErrConflict) || wantErr == nil && (err != nil || got != want) {
-		t.Fatalf("Append(%s): got %d, %v, want %d, %v", conditional(condition), got, err, want, wantErr)
+		t.Fatalf("Append(%s): got %d, %v, want %d, %v", describe.Condition(condition), got, err, want, wantErr)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 	"github.com/dcbstore/dcb/internal/model"
 )
 
@@ -119,7 +120,7 @@ func reading(name, rule string, questions ...question) Case {
 		for _, x := range questions {
 			result := t.read(x.query, x.opts)
 			if got := positions(result.Events); fmt.Sprint(got) != fmt.Sprint(x.want) || result.Head != x.head {
-				t.Errorf("Read(%s, %+v): got %v with head %d, want %v with head %d", queried(x.query), x.opts, got, result.Head, x.want, x.head)
+				t.Errorf("Read(%s, %+v): got %v with head %d, want %v with head %d", describe.Query(x.query), x.opts, got, result.Head, x.want, x.head)
 			}
 		}
 	}}
@@ -161,12 +162,12 @@ func goOnAtHead(t *T) {
 			for last < log.Head() {
 				result := t.read(q, dcb.ReadOptions{After: last, Limit: limit})
 				if result.Head <= last {
-					t.Fatalf("Read(%s) after %d with limit %d does not go on: its head is %d", queried(q), last, limit, result.Head)
+					t.Fatalf("Read(%s) after %d with limit %d does not go on: its head is %d", describe.Query(q), last, limit, result.Head)
 				}
 				seen, last = append(seen, result.Events...), result.Head
 			}
 			want, _ := log.Read(q, dcb.ReadOptions{})
-			t.sameResult(dcb.ReadResult{Events: seen, Head: last}, want, fmt.Sprintf("reading %s by %d", queried(q), limit))
+			t.sameResult(dcb.ReadResult{Events: seen, Head: last}, want, fmt.Sprintf("reading %s by %d", describe.Query(q), limit))
 		}
 	}
 }

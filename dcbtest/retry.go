@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
 const (
@@ -299,10 +300,10 @@ func retryCases() []Case {
 func (t *T) repeats(want dcb.Position, condition *dcb.AppendCondition, events ...dcb.Event) {
 	before := t.head()
 	if got := t.appendTo(t.Store, condition, events...); got != want {
-		t.Errorf("the repetition of %s returned position %d, want %d", listed(events), got, want)
+		t.Errorf("the repetition of %s returned position %d, want %d", describe.Events(events), got, want)
 	}
 	if after := t.head(); after != before {
-		t.Errorf("the repetition of %s moved the head from %d to %d", listed(events), before, after)
+		t.Errorf("the repetition of %s moved the head from %d to %d", describe.Events(events), before, after)
 	}
 }
 
