@@ -28,7 +28,7 @@ var (
 const resendFor = 3 * time.Second
 
 // append records events under condition, and sends them again, with the same IDs, until it is known whether they are recorded.
-func (d *Decider) append(ctx context.Context, events []any, key string, condition *dcb.AppendCondition) (dcb.Position, error) {
+func (d *Runner) append(ctx context.Context, events []any, key string, condition *dcb.AppendCondition) (dcb.Position, error) {
 	var looked dcb.Query
 	if condition != nil {
 		looked = condition.FailIfEventsMatch
@@ -66,7 +66,7 @@ func (d *Decider) append(ctx context.Context, events []any, key string, conditio
 // append before anybody may see it, so a decision made meanwhile is in vain; and whoever recorded that event is the first to go on when it is
 // seen. Those who only pause at random would hardly ever hit that moment, and one caller in a loop could keep
 // all others out. The wait is bounded, for what was in the way may never be recorded in the end.
-func (d *Decider) settle(ctx context.Context, attempt int, err error) error {
+func (d *Runner) settle(ctx context.Context, attempt int, err error) error {
 	var conflict *dcb.ConflictError
 	if attempt%2 == 0 || !errors.As(err, &conflict) || conflict.Position == 0 {
 		return pause(ctx, (attempt+1)/2, conflictPause)
@@ -78,7 +78,7 @@ func (d *Decider) settle(ctx context.Context, attempt int, err error) error {
 }
 
 // encode returns events as the store wants them, each with an ID of its own, after a look at what the query selects.
-func (d *Decider) encode(ctx context.Context, events []any, key string, looked dcb.Query) ([]dcb.Event, error) {
+func (d *Runner) encode(ctx context.Context, events []any, key string, looked dcb.Query) ([]dcb.Event, error) {
 	var metadata map[string]string
 	if d.metadata != nil {
 		metadata = d.metadata(ctx)

@@ -71,9 +71,9 @@ func TestACopyThatLagsSpoilsNothingThatIsKept(t *testing.T) {
 	if err == nil {
 		t.Error("recorded on a state that lacks the last event")
 	}
-	for _, view := range []*decide.View[int]{balance("a"), cached("a")} {
-		if _, err := d.Read(t.Context(), view); err != nil || view.State() != 0 {
-			t.Errorf("the balance is %d, %v; want 0", view.State(), err)
+	for _, projection := range []*decide.Projection[int]{balance("a"), cached("a")} {
+		if _, err := d.Read(t.Context(), projection); err != nil || projection.State() != 0 {
+			t.Errorf("the balance is %d, %v; want 0", projection.State(), err)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestAppendKnowsNothingThatItsCallerDidNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := d.Append(t.Context(), decide.Events(Transferred{"a", "b", 80}), cached("a")); err == nil || !strings.Contains(err.Error(), "call Read first") {
-		t.Errorf("a cached view that was not read: %v", err)
+		t.Errorf("a cached projection that was not read: %v", err)
 	}
 	a := balance("a")
 	if _, err := d.Read(t.Context(), a); err != nil {
@@ -123,14 +123,14 @@ func TestAppendKnowsNothingThatItsCallerDidNotRead(t *testing.T) {
 		t.Fatal("an event that cannot be decoded was read")
 	}
 	if _, err := d.Append(t.Context(), events, a); err == nil || !strings.Contains(err.Error(), "call Read first") {
-		t.Errorf("a view whose last read failed: %v", err)
+		t.Errorf("a projection whose last read failed: %v", err)
 	}
 	if _, err := d.Read(t.Context(), a); err != nil || a.State() != 0 {
 		t.Errorf("the balance is %d, %v; want 0", a.State(), err)
 	}
 }
 
-func TestACachedViewBeginsAnewWhenTheStoreFellBackWithinADecision(t *testing.T) {
+func TestACachedProjectionBeginsAnewWhenTheStoreFellBackWithinADecision(t *testing.T) {
 	t.Parallel()
 	store := &lagging{Store: memstore.New(nil), ends: map[int]dcb.Position{3: 1}}
 	record(t, store.Store, Deposited{"a", 1}, Deposited{"a", 1})
@@ -157,14 +157,14 @@ func TestAStoreThatAnswersByTurnsEndsADecision(t *testing.T) {
 	store := &lagging{Store: memstore.New(nil), ends: make(map[int]dcb.Position)}
 	d := decide.New(store, bank, nil)
 	record(t, store.Store, Deposited{"a", 1})
-	if _, err := d.Do(t.Context(), always(Opened{"a"}), decide.Once("k")); err != nil {
+	if _, err := d.Do(t.Context(), always(Opened{"a"}), decide.IdempotencyKey("k")); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 100 {
 		store.ends[2*n+3] = 1
 	}
 	store.reads = 1
-	_, err := d.Do(t.Context(), always(Opened{"a"}), lastDeposit(), decide.Once("k"))
+	_, err := d.Do(t.Context(), always(Opened{"a"}), lastDeposit(), decide.IdempotencyKey("k"))
 	if err == nil || !strings.Contains(err.Error(), "ends at position 1") || store.reads > 5 {
 		t.Errorf("after %d reads: %v", store.reads, err)
 	}

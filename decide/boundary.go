@@ -9,88 +9,88 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// What is held in memory at once is bounded by pageEvents and, where the store can, by pageBytes: a view may begin far back.
+// What is held in memory at once is bounded by pageEvents and, where the store can, by pageBytes: a projection may begin far back.
 const (
 	pageEvents = 1024
 	pageBytes  = 4 << 20
 )
 
-// near is how many positions views may lie apart and still be read together. It bounds the events that are read again for a view that has
+// near is how many positions projections may lie apart and still be read together. It bounds the events that are read again for a projection that has
 // seen them: what a further read costs is more than that of a few, and less than that of thousands.
 const near = 256
 
-// boundary is what one decision looks at. Its views are in use from take until release. It stays on the stack of the decision.
+// boundary is what one decision looks at. Its projections are in use from take until release. It stays on the stack of the decision.
 //
-// Invariant between calls of look: every view has folded in exactly those events up to head that its item selects.
+// Invariant between calls of look: every projection has folded in exactly those events up to head that its item selects.
 type boundary struct {
-	decider *Decider
-	views   []AnyView // each once; they are in use by this decision alone
-	command *once     // among the views, or nil
-	query   dcb.Query // the union of the views' items
-	head    dcb.Position
-	looked  bool
-	lost    *dcb.QueryItem // of a view that an event was last folded into; nil if there was none
-	leave   func()         // the lane that the decision is in; nil if it is in none
+	runner      *Runner
+	projections []AnyProjection // each once; they are in use by this decision alone
+	command     *idempotencyKey // among the projections, or nil
+	query       dcb.Query       // the union of the projections' items
+	head        dcb.Position
+	looked      bool
+	lost        *dcb.QueryItem // of a projection that an event was last folded into; nil if there was none
+	leave       func()         // the lane that the decision is in; nil if it is in none
 }
 
-var errNoViews = errors.New("no views: a decision looks at something; what depends on nothing is for Record")
+var errNoProjections = errors.New("no projections: a decision looks at something; what depends on nothing is for Record")
 
-// take takes views into use. After an error some of them may be; release is called in any case.
-func (b *boundary) take(views []AnyView) error {
-	if len(views) == 0 {
-		return errNoViews
+// take takes projections into use. After an error some of them may be; release is called in any case.
+func (b *boundary) take(projections []AnyProjection) error {
+	if len(projections) == 0 {
+		return errNoProjections
 	}
-	b.views = make([]AnyView, 0, len(views))
-	for _, v := range views {
+	b.projections = make([]AnyProjection, 0, len(projections))
+	for _, v := range projections {
 		if err := b.takeOne(v); err != nil {
 			return err
 		}
 	}
 	var err error
-	if b.command, err = commandOf(b.views); err != nil {
+	if b.command, err = commandOf(b.projections); err != nil {
 		return err
 	}
-	b.query = union(b.views)
+	b.query = union(b.projections)
 	return nil
 }
 
 // takeOne takes v into use, unless it is among those taken already.
-func (b *boundary) takeOne(v AnyView) error {
+func (b *boundary) takeOne(v AnyProjection) error {
 	var p *part
 	if v != nil {
 		p = v.common()
 	}
 	switch {
 	case p == nil:
-		return errors.New("one of the views is nil")
+		return errors.New("one of the projections is nil")
 	case p.err != nil:
 		return p.err
 	case p.inUse.CompareAndSwap(false, true):
-		b.views = append(b.views, v)
-		return b.decider.prepare(v, p)
+		b.projections = append(b.projections, v)
+		return b.runner.prepare(v, p)
 	}
-	for _, taken := range b.views {
+	for _, taken := range b.projections {
 		if taken.common() == p {
 			return nil
 		}
 	}
-	return errors.New("one of the views is in use by another decision; each needs its own")
+	return errors.New("one of the projections is in use by another decision; each needs its own")
 }
 
-func (d *Decider) prepare(v AnyView, p *part) error {
+func (d *Runner) prepare(v AnyProjection, p *part) error {
 	if p.folding {
-		return errors.New("a handler of one of the views panicked, and left it halfway; make a new one")
+		return errors.New("a handler of one of the projections panicked, and left it halfway; make a new one")
 	}
-	if p.decider == d {
+	if p.runner == d {
 		return nil
 	}
-	if p.decider != nil {
-		return errors.New("one of the views was read by another decider; make a new one")
+	if p.runner != nil {
+		return errors.New("one of the projections was read by another runner; make a new one")
 	}
 	if err := v.bind(d.codec); err != nil {
 		return err
 	}
-	p.decider = d
+	p.runner = d
 	v.restore(d)
 	return nil
 }
@@ -100,24 +100,24 @@ func (b *boundary) release() {
 	if b.leave != nil {
 		b.leave()
 	}
-	for _, v := range b.views {
+	for _, v := range b.projections {
 		v.common().inUse.Store(false)
 	}
 }
 
-// queue waits in a lane, before the views are looked at for the first time, or again.
+// queue waits in a lane, before the projections are looked at for the first time, or again.
 func (b *boundary) queue(ctx context.Context, name string) {
-	b.leave = b.decider.lanes.enter(ctx, name)
+	b.leave = b.runner.lanes.enter(ctx, name)
 	if !b.looked {
-		for _, v := range b.views {
-			v.restore(b.decider) // those who were first may have left something
+		for _, v := range b.projections {
+			v.restore(b.runner) // those who were first may have left something
 		}
 	}
 }
 
-// changed returns an error if the function of the decision changed one of the views.
+// changed returns an error if the function of the decision changed one of the projections.
 func (b *boundary) changed() error {
-	for _, v := range b.views {
+	for _, v := range b.projections {
 		if err := v.common().err; err != nil {
 			return err
 		}
@@ -127,10 +127,10 @@ func (b *boundary) changed() error {
 
 // again gets ready for another attempt after one that met a conflict, or returns why there is to be none.
 func (b *boundary) again(ctx context.Context, attempt int, conflict error) error {
-	if attempt == b.decider.attempts {
+	if attempt == b.runner.attempts {
 		return fmt.Errorf("in conflict at each of %d attempts, the last time: %w", attempt, conflict)
 	}
-	if ended := b.decider.settle(ctx, attempt, conflict); ended != nil {
+	if ended := b.runner.settle(ctx, attempt, conflict); ended != nil {
 		return endedAfter(attempt, ended, conflict)
 	}
 	if attempt >= patientAttempts && b.leave == nil && b.lost != nil {
@@ -163,12 +163,12 @@ func (b *boundary) answered() dcb.Position {
 	return b.command.recorded
 }
 
-// keep sets the head to what all views have seen, without reading.
+// keep sets the head to what all projections have seen, without reading.
 func (b *boundary) keep() error {
-	for i, v := range b.views {
+	for i, v := range b.projections {
 		p := v.common()
 		if !p.read {
-			return errors.New("one of the views was not read, or not to the end; call Read first, with the same views")
+			return errors.New("one of the projections was not read, or not to the end; call Read first, with the same projections")
 		}
 		if i == 0 || p.seen < b.head {
 			b.head = p.seen
@@ -177,11 +177,11 @@ func (b *boundary) keep() error {
 	return nil
 }
 
-// look brings every view to the head of the store, which is the same for all of them. Where they begin differs: so the first time there
+// look brings every projection to the head of the store, which is the same for all of them. Where they begin differs: so the first time there
 // may be several reads, of which the first says what the head is, and the others stop there. After that, one read of what came
 // since is enough.
 func (b *boundary) look(ctx context.Context) error {
-	for _, v := range b.views {
+	for _, v := range b.projections {
 		v.common().read = false // until they have arrived, all of them
 	}
 	for isFirst := true; ; isFirst = false {
@@ -202,19 +202,19 @@ func (b *boundary) look(ctx context.Context) error {
 	}
 }
 
-// catchUp reads whatever the views have not seen, up to one head. A store that ends before what was read of it a moment ago makes that
-// the head: it is below what some view has seen, or nothing was missed.
+// catchUp reads whatever the projections have not seen, up to one head. A store that ends before what was read of it a moment ago makes that
+// the head: it is below what some projection has seen, or nothing was missed.
 func (b *boundary) catchUp(ctx context.Context) (head dcb.Position, err error) {
 	if b.looked {
-		return b.forward(ctx, b.query, b.views, b.head, 0)
+		return b.forward(ctx, b.query, b.projections, b.head, 0)
 	}
-	if together(b.views) {
-		return b.forward(ctx, b.query, b.views, b.views[0].common().seen, 0)
+	if together(b.projections) {
+		return b.forward(ctx, b.query, b.projections, b.projections[0].common().seen, 0)
 	}
 	before := dcb.Position(0) // no bound, as long as the head is not known
-	for _, group := range apart(b.views) {
+	for _, group := range apart(b.projections) {
 		query, after := b.query, group[0].common().seen
-		if len(group) < len(b.views) {
+		if len(group) < len(b.projections) {
 			query = union(group)
 		}
 		if before > 0 && after+1 >= before {
@@ -226,9 +226,9 @@ func (b *boundary) catchUp(ctx context.Context) (head dcb.Position, err error) {
 		}
 		head, before = lower(head, before, at)
 	}
-	for _, v := range b.views {
+	for _, v := range b.projections {
 		p := v.common()
-		if !p.onlyLast || before > 0 && p.seen+1 >= before {
+		if !p.onlyLastEvent || before > 0 && p.seen+1 >= before {
 			continue
 		}
 		at, err := b.last(ctx, v, before)
@@ -248,27 +248,27 @@ func lower(head, before, at dcb.Position) (newHead, newBefore dcb.Position) {
 	return at, at + 1
 }
 
-// together reports whether one read serves all: nearly always, because all views are new.
-func together(views []AnyView) bool {
-	first := views[0].common().seen
-	for _, v := range views {
-		if p := v.common(); p.onlyLast || p.seen != first {
+// together reports whether one read serves all: nearly always, because all projections are new.
+func together(projections []AnyProjection) bool {
+	first := projections[0].common().seen
+	for _, v := range projections {
+		if p := v.common(); p.onlyLastEvent || p.seen != first {
 			return false
 		}
 	}
 	return true
 }
 
-// apart returns the views that are read forwards in groups that lie near each other, each beginning with the one that has seen least.
-func apart(views []AnyView) [][]AnyView {
-	var sorted []AnyView
-	for _, v := range views {
-		if !v.common().onlyLast {
+// apart returns the projections that are read forwards in groups that lie near each other, each beginning with the one that has seen least.
+func apart(projections []AnyProjection) [][]AnyProjection {
+	var sorted []AnyProjection
+	for _, v := range projections {
+		if !v.common().onlyLastEvent {
 			sorted = append(sorted, v)
 		}
 	}
-	slices.SortStableFunc(sorted, func(a, b AnyView) int { return int(int64(a.common().seen) - int64(b.common().seen)) })
-	var groups [][]AnyView
+	slices.SortStableFunc(sorted, func(a, b AnyProjection) int { return int(int64(a.common().seen) - int64(b.common().seen)) })
+	var groups [][]AnyProjection
 	for start, i := 0, 1; i <= len(sorted); i++ {
 		if i == len(sorted) || sorted[i].common().seen-sorted[start].common().seen > near {
 			groups = append(groups, sorted[start:i])
@@ -278,15 +278,15 @@ func apart(views []AnyView) [][]AnyView {
 	return groups
 }
 
-// forward reads, in pages, what query selects between two positions, folds it into the views, and returns the head that it reached.
-func (b *boundary) forward(ctx context.Context, query dcb.Query, views []AnyView, after, before dcb.Position) (dcb.Position, error) {
+// forward reads, in pages, what query selects between two positions, folds it into the projections, and returns the head that it reached.
+func (b *boundary) forward(ctx context.Context, query dcb.Query, projections []AnyProjection, after, before dcb.Position) (dcb.Position, error) {
 	for {
 		opts := dcb.ReadOptions{After: after, Before: before, Limit: pageEvents}
-		page, more, err := dcb.ReadPage(ctx, b.decider.store, query, opts, pageBytes)
+		page, more, err := dcb.ReadPage(ctx, b.runner.store, query, opts, pageBytes)
 		if err != nil {
 			return 0, err
 		}
-		if err := b.fold(page.Events, views); err != nil {
+		if err := b.fold(page.Events, projections); err != nil {
 			return 0, err
 		}
 		if !more {
@@ -298,26 +298,26 @@ func (b *boundary) forward(ctx context.Context, query dcb.Query, views []AnyView
 }
 
 // last reads the newest event that v selects and has not seen, and returns the head that the store had then.
-func (b *boundary) last(ctx context.Context, v AnyView, before dcb.Position) (dcb.Position, error) {
+func (b *boundary) last(ctx context.Context, v AnyProjection, before dcb.Position) (dcb.Position, error) {
 	p := v.common()
-	result, err := b.decider.store.Read(ctx, dcb.Query{p.item}, dcb.ReadOptions{After: p.seen, Before: before, Limit: 1, Backwards: true})
+	result, err := b.runner.store.Read(ctx, dcb.Query{p.item}, dcb.ReadOptions{After: p.seen, Before: before, Limit: 1, Backwards: true})
 	if err != nil {
 		return 0, err
 	}
-	return result.Head, b.fold(result.Events, []AnyView{v})
+	return result.Head, b.fold(result.Events, []AnyProjection{v})
 }
 
-// fold folds events into those of the views that select them and have not seen them. Each is decoded for the first of them, and the others
+// fold folds events into those of the projections that select them and have not seen them. Each is decoded for the first of them, and the others
 // share what cannot be changed.
-func (b *boundary) fold(events []dcb.SequencedEvent, views []AnyView) error {
+func (b *boundary) fold(events []dcb.SequencedEvent, projections []AnyProjection) error {
 	if len(events) == 0 {
 		return nil
 	}
-	codec, in := b.decider.codec, new(incoming)
+	codec, in := b.runner.codec, new(incoming)
 	for i := range events {
 		event := &events[i]
 		*in = incoming{codec: codec, event: event, typ: codec.named(event.Type)}
-		for _, v := range views {
+		for _, v := range projections {
 			p := v.common()
 			if event.Position <= p.seen || !p.item.Matches(event.Event) {
 				continue
@@ -332,16 +332,16 @@ func (b *boundary) fold(events []dcb.SequencedEvent, views []AnyView) error {
 	return nil
 }
 
-// forget reports whether the store is behind some view, which is then as if it had read nothing. A view that is only kept by Cached can
+// forget reports whether the store is behind some projection, which is then as if it had read nothing. A projection that is only kept by Cached can
 // afford that, once; another is an error.
 func (b *boundary) forget(head dcb.Position, mayForget bool) (behind bool, err error) {
-	for _, v := range b.views {
+	for _, v := range b.projections {
 		p := v.common()
 		if p.seen <= head {
 			continue
 		}
 		if !mayForget || !v.forget() {
-			return false, fmt.Errorf("the store ends at position %d, and one of the views has seen %d; was it another store, or restored?",
+			return false, fmt.Errorf("the store ends at position %d, and one of the projections has seen %d; was it another store, or restored?",
 				head, p.seen)
 		}
 		behind = true
@@ -349,10 +349,10 @@ func (b *boundary) forget(head dcb.Position, mayForget bool) (behind bool, err e
 	return behind, nil
 }
 
-// arrive notes that all views have seen everything up to head.
+// arrive notes that all projections have seen everything up to head.
 func (b *boundary) arrive(head dcb.Position) {
 	b.head = head
-	for _, v := range b.views {
+	for _, v := range b.projections {
 		p := v.common()
 		p.seen, p.read = head, true
 		v.publish()

@@ -10,29 +10,29 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Cached returns a function that makes the same views as the given one, and keeps their states: those of the most keys that were asked for
-// last. A view that it returns begins where the last decision with that key left off, so it reads only what came since. Any number of
-// goroutines may call it, and each gets a view of its own. The given function must always make the same view for the same key.
+// Cached returns a function that makes the same projections as the given one, and keeps their states: those of the most keys that were asked for
+// last. A projection that it returns begins where the last decision with that key left off, so it reads only what came since. Any number of
+// goroutines may call it, and each gets a projection of its own. The given function must always make the same projection for the same key.
 //
 //	seatsTaken := decide.Cached(10_000, seatsTaken)
 //
-// A state that is kept is never wrong, only older: the view is brought to the head before a decision looks at it. What is kept
-// belongs to the decider that read it; another one begins anew, as it must when the store was replaced by an older copy of itself.
-// The views are used as they are made, without further tags.
+// A state that is kept is never wrong, only older: the projection is brought to the head before a decision looks at it. What is kept
+// belongs to the runner that read it; another one begins anew, as it must when the store was replaced by an older copy of itself.
+// The projections are used as they are made, without further tags.
 //
 // States are copied by assignment. So S must not hold anything that could be changed (maps, slices, pointers, interfaces), unless it has a method
 // Clone() S that copies all of that; otherwise Cached panics, when the program starts rather than when two decisions meet.
-func Cached[K comparable, S any](most int, view func(key K) *View[S]) func(key K) *View[S] {
+func Cached[K comparable, S any](most int, projection func(key K) *Projection[S]) func(key K) *Projection[S] {
 	state := reflect.TypeFor[S]()
 	if !state.Implements(reflect.TypeFor[cloner[S]]()) && !isPlain(state) {
 		panic(fmt.Sprintf("decide: cached: %v can be changed by who holds it; give it a method Clone() %v", state, state))
 	}
 	if most < 1 {
-		panic(fmt.Sprintf("decide: cached: at most %d views; it must be 1 or more", most))
+		panic(fmt.Sprintf("decide: cached: at most %d projections; it must be 1 or more", most))
 	}
 	kept := &cache[K, S]{most: most, slots: make(map[K]*list.Element)}
-	return func(key K) *View[S] {
-		v := view(key)
+	return func(key K) *Projection[S] {
+		v := projection(key)
 		if v != nil {
 			v.slot, v.cached = kept.slot(key), true
 		}
@@ -84,41 +84,41 @@ func (c *cache[K, S]) slot(key K) *slot[S] {
 	return added
 }
 
-// slot is where the state of a view is kept between decisions. Nobody changes a kept state; it is replaced as a whole.
+// slot is where the state of a projection is kept between decisions. Nobody changes a kept state; it is replaced as a whole.
 type slot[S any] struct{ kept atomic.Pointer[kept[S]] }
 
 type kept[S any] struct {
-	decider *Decider
-	state   S
-	seen    dcb.Position
+	runner *Runner
+	state  S
+	seen   dcb.Position
 }
 
-// restore makes a view begin where another left off, if that has seen more.
-func (v *View[S]) restore(d *Decider) {
+// restore makes a projection begin where another left off, if that has seen more.
+func (v *Projection[S]) restore(d *Runner) {
 	if v.slot == nil {
 		return
 	}
-	if k := v.slot.kept.Load(); k != nil && k.decider == d && k.seen > v.seen {
+	if k := v.slot.kept.Load(); k != nil && k.runner == d && k.seen > v.seen {
 		v.restored = v.restored || v.seen == 0
 		v.state, v.seen = clone(k.state), k.seen
 	}
 }
 
-// worthKeeping is after how many positions without an event of its own a view is kept again. Often enough that views of one
+// worthKeeping is after how many positions without an event of its own a projection is kept again. Often enough that projections of one
 // decision stay near each other.
 const worthKeeping = near / 4
 
 // publish keeps what v has arrived at, unless something newer is there.
-func (v *View[S]) publish() {
+func (v *Projection[S]) publish() {
 	if v.slot == nil {
 		return
 	}
 	for {
 		old := v.slot.kept.Load()
-		if old != nil && old.decider == v.decider && (old.seen >= v.seen || !v.folded && v.seen-old.seen < worthKeeping) {
+		if old != nil && old.runner == v.runner && (old.seen >= v.seen || !v.folded && v.seen-old.seen < worthKeeping) {
 			return
 		}
-		next := &kept[S]{decider: v.decider, state: clone(v.state), seen: v.seen}
+		next := &kept[S]{runner: v.runner, state: clone(v.state), seen: v.seen}
 		if v.slot.kept.CompareAndSwap(old, next) {
 			v.folded = false
 			return
@@ -127,7 +127,7 @@ func (v *View[S]) publish() {
 }
 
 // forget makes v as if it had read nothing, if it began with what was kept, so that its initial state is as it was made.
-func (v *View[S]) forget() bool {
+func (v *Projection[S]) forget() bool {
 	if !v.restored {
 		return false
 	}

@@ -26,9 +26,9 @@ func TestCachedKeepsWhatWasAskedForLast(t *testing.T) {
 		reads   int64 // events
 	}{{"a", 1}, {"b", 1}, {"a", 0}, {"c", 1}, {"a", 0}, {"b", 1}, {"c", 1}, {"c", 0}} {
 		before := counting.Events.Load()
-		view := cached(step.account)
-		if _, err := d.Read(t.Context(), view); err != nil || view.State() != 1 {
-			t.Errorf("%s: %d, %v", step.account, view.State(), err)
+		projection := cached(step.account)
+		if _, err := d.Read(t.Context(), projection); err != nil || projection.State() != 1 {
+			t.Errorf("%s: %d, %v", step.account, projection.State(), err)
 		}
 		if got := counting.Events.Load() - before; got != step.reads {
 			t.Errorf("%s: %d events were read; want %d", step.account, got, step.reads)
@@ -36,15 +36,15 @@ func TestCachedKeepsWhatWasAskedForLast(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptBelongsToItsDecider(t *testing.T) {
+func TestWhatIsKeptBelongsToItsRunner(t *testing.T) {
 	t.Parallel()
 	cached := decide.Cached(2, balance)
 	for i := range 4 {
 		store := memstore.New(nil)
 		record(t, store, Deposited{"a", i})
-		view := cached("a")
-		if _, err := decide.New(store, bank, nil).Read(t.Context(), view); err != nil || view.State() != i {
-			t.Errorf("store %d: %d, %v", i, view.State(), err)
+		projection := cached("a")
+		if _, err := decide.New(store, bank, nil).Read(t.Context(), projection); err != nil || projection.State() != i {
+			t.Errorf("store %d: %d, %v", i, projection.State(), err)
 		}
 	}
 }
@@ -60,12 +60,12 @@ func TestAStoreThatIsBehindIsNotBelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.Store = short // as after a backup was restored
-	view := cached("a")
-	if _, err := d.Read(t.Context(), view, opened("a")); err != nil || view.State() != 50 {
-		t.Errorf("a cached view: %d, %v", view.State(), err)
+	projection := cached("a")
+	if _, err := d.Read(t.Context(), projection, opened("a")); err != nil || projection.State() != 50 {
+		t.Errorf("a cached projection: %d, %v", projection.State(), err)
 	}
 	if _, err := d.Read(t.Context(), kept); err == nil || !strings.Contains(err.Error(), "ends at position 1") {
-		t.Errorf("a view that was kept: %v", err)
+		t.Errorf("a projection that was kept: %v", err)
 	}
 }
 
@@ -74,8 +74,8 @@ type accounts map[string]int
 
 func (a accounts) Clone() accounts { return maps.Clone(a) }
 
-func allBalances(string) *decide.View[accounts] {
-	return decide.NewView(accounts{}, decide.On(func(a accounts, e Deposited) accounts {
+func allBalances(string) *decide.Projection[accounts] {
+	return decide.NewProjection(accounts{}, decide.On(func(a accounts, e Deposited) accounts {
 		a[e.Account] += e.Amount
 		return a
 	}))
@@ -85,10 +85,10 @@ func TestWhatCanBeChangedNeedsClone(t *testing.T) {
 	t.Parallel()
 	type holder struct{ List []int }
 	for says, call := range map[string]func(){
-		"map[string]int":       func() { decide.Cached(1, func(int) *decide.View[map[string]int] { return nil }) },
-		"*int":                 func() { decide.Cached(1, func(int) *decide.View[*int] { return nil }) },
-		"holder":               func() { decide.Cached(1, func(int) *decide.View[holder] { return nil }) },
-		"[2]interface":         func() { decide.Cached(1, func(int) *decide.View[[2]any] { return nil }) },
+		"map[string]int":       func() { decide.Cached(1, func(int) *decide.Projection[map[string]int] { return nil }) },
+		"*int":                 func() { decide.Cached(1, func(int) *decide.Projection[*int] { return nil }) },
+		"holder":               func() { decide.Cached(1, func(int) *decide.Projection[holder] { return nil }) },
+		"[2]interface":         func() { decide.Cached(1, func(int) *decide.Projection[[2]any] { return nil }) },
 		"it must be 1 or more": func() { decide.Cached(0, balance) },
 	} {
 		if reason := panics(call); reason == nil || !strings.Contains(fmt.Sprint(reason), says) {
@@ -104,14 +104,14 @@ func TestNobodyChangesWhatIsKept(t *testing.T) {
 	d, cached := decide.New(store, bank, nil), decide.Cached(1, allBalances)
 	for i := range 5 {
 		record(t, store, Deposited{"a", 1})
-		view := cached("all")
+		projection := cached("all")
 		_, err := d.Do(t.Context(), func() ([]any, error) {
-			if view.State()["a"] != i+1 || len(view.State()) != 1 {
-				t.Errorf("round %d: %v", i, view.State())
+			if projection.State()["a"] != i+1 || len(projection.State()) != 1 {
+				t.Errorf("round %d: %v", i, projection.State())
 			}
-			view.State()["a"], view.State()["b"] = -100, -100 // it should not, but nobody else is to suffer
+			projection.State()["a"], projection.State()["b"] = -100, -100 // it should not, but nobody else is to suffer
 			return nil, nil
-		}, view)
+		}, projection)
 		if err != nil {
 			t.Error(err)
 		}
@@ -123,8 +123,8 @@ func TestAPanicLeavesWhatIsKeptAlone(t *testing.T) {
 	store := memstore.New(nil)
 	record(t, store, Deposited{"a", 1})
 	explode := false
-	d, cached := decide.New(store, bank, nil), decide.Cached(1, func(string) *decide.View[accounts] {
-		return decide.NewView(accounts{}, decide.On(func(a accounts, e Deposited) accounts {
+	d, cached := decide.New(store, bank, nil), decide.Cached(1, func(string) *decide.Projection[accounts] {
+		return decide.NewProjection(accounts{}, decide.On(func(a accounts, e Deposited) accounts {
 			a[e.Account] += e.Amount
 			if explode {
 				panic("handler")
@@ -141,9 +141,9 @@ func TestAPanicLeavesWhatIsKeptAlone(t *testing.T) {
 		t.Error("a panic did not come through")
 	}
 	explode = false
-	view := cached("all")
-	if _, err := d.Read(t.Context(), view); err != nil || view.State()["a"] != 11 {
-		t.Errorf("%v, %v", view.State(), err)
+	projection := cached("all")
+	if _, err := d.Read(t.Context(), projection); err != nil || projection.State()["a"] != 11 {
+		t.Errorf("%v, %v", projection.State(), err)
 	}
 }
 
@@ -226,8 +226,8 @@ type cloneable interface{ Clone() cloneable }
 func TestAnInterfaceWithCloneCanBeKept(t *testing.T) {
 	t.Parallel()
 	d := decide.New(memstore.New(nil), bank, nil)
-	cached := decide.Cached(1, func(int) *decide.View[cloneable] {
-		return decide.NewView(cloneable(nil), decide.On(func(c cloneable, _ Opened) cloneable { return c }))
+	cached := decide.Cached(1, func(int) *decide.Projection[cloneable] {
+		return decide.NewProjection(cloneable(nil), decide.On(func(c cloneable, _ Opened) cloneable { return c }))
 	})
 	for range 2 {
 		if _, err := d.Read(t.Context(), cached(1)); err != nil {
@@ -236,8 +236,8 @@ func TestAnInterfaceWithCloneCanBeKept(t *testing.T) {
 	}
 }
 
-// A view that changed its initial state before it was brought forward by what another left, while it waited for its turn, cannot begin anew.
-func TestAViewThatChangedItsInitialStateIsNotMadeNew(t *testing.T) {
+// A projection that changed its initial state before it was brought forward by what another left, while it waited for its turn, cannot begin anew.
+func TestAProjectionThatChangedItsInitialStateIsNotMadeNew(t *testing.T) {
 	t.Parallel()
 	full, short := memstore.New(nil), memstore.New(nil)
 	record(t, full, Deposited{"a", 1}, Deposited{"a", 1}, Deposited{"a", 1})

@@ -20,24 +20,24 @@ func someOf(names ...string) []string {
 	return some
 }
 
-func TestUnionSelectsWhatItsViewsSelect(t *testing.T) {
+func TestUnionSelectsWhatItsProjectionsSelect(t *testing.T) {
 	for range 5000 {
-		var views []AnyView
+		var projections []AnyProjection
 		for range 1 + rand.N(6) {
-			o := &once{}
+			o := &idempotencyKey{}
 			o.item = dcb.QueryItem{Types: slices.Clip(someOf("A", "B", "C")), Tags: slices.Clip(someOf("a", "b", "c"))}
-			views = append(views, o)
+			projections = append(projections, o)
 		}
-		query := union(views)
+		query := union(projections)
 		for range 20 {
 			event := dcb.Event{Type: string("ABCD"[rand.N(4)]), Tags: someOf("a", "b", "c", "d")}
 			want := false
-			for _, v := range views {
+			for _, v := range projections {
 				item := v.common().item
 				want = want || item.Matches(event)
 			}
 			if query.Matches(event) != want {
-				t.Fatalf("%v matches %v: %t; its views: %t", query, event, !want, want)
+				t.Fatalf("%v matches %v: %t; its projections: %t", query, event, !want, want)
 			}
 		}
 		for i := range query {

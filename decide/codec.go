@@ -10,7 +10,7 @@ import (
 )
 
 // ErrUnknownType: an event has a type that the codec does not know. The error's text names it. A reader that may pass over such events tests
-// for it; a view has [View.SkipUnknown].
+// for it; a projection has [Projection.SkipUnknown].
 var ErrUnknownType = errors.New("decide: unknown type of event")
 
 func unknownType(name string) error { return fmt.Errorf("%w: %q", ErrUnknownType, name) }

@@ -73,7 +73,7 @@ func TestTagsComeFromFields(t *testing.T) {
 	}
 }
 
-func TestTagsOfEventsAndViewsAreAlike(t *testing.T) {
+func TestTagsOfEventsAndProjectionsAreAlike(t *testing.T) {
 	t.Parallel()
 	id := uuid.New()
 	for _, c := range []struct {
@@ -330,7 +330,7 @@ func TestNoDataIsAnEventWithoutAny(t *testing.T) {
 
 func TestATimeCanBeKept(t *testing.T) {
 	t.Parallel()
-	decide.Cached(1, func(string) *decide.View[time.Time] { return nil })
+	decide.Cached(1, func(string) *decide.Projection[time.Time] { return nil })
 }
 
 func TestACodecNamesTypes(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package decide is the layer that an application writes its rules in. Below it, events are bytes and tags; here they are Go types. A
-// [View] folds the events that one rule is about into a state; a decision looks at some views and says what happens then; and
+// [Projection] folds the events that one rule is about into a state; a decision looks at some projections and says what happens then; and
 // the boundary that guards it is made of what it looked at, so that the two can never drift apart.
 //
 //	var events = decide.NewCodec(
@@ -7,14 +7,14 @@
 //		decide.Type[StudentSubscribed]("StudentSubscribed"),
 //	)
 //
-//	func capacity(course string) *decide.View[int] {
-//		return decide.NewView(0,
+//	func capacity(course string) *decide.Projection[int] {
+//		return decide.NewProjection(0,
 //			decide.On(func(_ int, e CourseDefined) int { return e.Capacity }),
 //		).Tagged("course", course)
 //	}
 //
 //	capacity, taken := capacity(course), seatsTaken(course)
-//	_, err := decider.Do(ctx, func() ([]any, error) {
+//	_, err := runner.Do(ctx, func() ([]any, error) {
 //		if taken.State() >= capacity.State() {
 //			return nil, ErrFullyBooked
 //		}
@@ -23,14 +23,14 @@
 //
 // # How a decision keeps its promise
 //
-// The query of a decision is the union of its views' queries. It is read at one head: every view has then seen everything that it
+// The query of a decision is the union of its projections' queries. It is read at one head: every projection has then seen everything that it
 // selects up to there, and nothing beyond. The events that follow are appended on the condition that nothing which the union
 // selects was recorded after that head. If something was, only that is read and folded in, and the decision is made again.
 //
-// What a view has seen is therefore never wrong, only older, and views may be kept ([Cached]) without anything having to be told
+// What a projection has seen is therefore never wrong, only older, and projections may be kept ([Cached]) without anything having to be told
 // when they change.
 //
-// It works on any dcb.Store. Start reading at [Decider.Do], then boundary.go, view.go and codec.go. Whole programs are in
+// It works on any dcb.Store. Start reading at [Runner.Do], then boundary.go, projection.go and codec.go. Whole programs are in
 // the folder examples, and docs/decisions.md says why it is shaped so.
 package decide
 
@@ -53,9 +53,9 @@ type Options struct {
 	Metadata func(ctx context.Context) map[string]string
 }
 
-// Decider makes decisions on one store. Any number of goroutines may use it. A program makes one for each store and keeps it: what
-// [Cached] keeps, it keeps for the decider that read it.
-type Decider struct {
+// Runner makes decisions on one store. Any number of goroutines may use it. A program makes one for each store and keeps it: what
+// [Cached] keeps, it keeps for the runner that read it.
+type Runner struct {
 	store    dcb.Store
 	codec    *Codec
 	attempts int
@@ -63,12 +63,12 @@ type Decider struct {
 	lanes    lanes
 }
 
-// New returns a decider on store, whose events codec knows. Options may be nil. It panics without a store or codec.
-func New(store dcb.Store, codec *Codec, opts *Options) *Decider {
+// New returns a runner on store, whose events codec knows. Options may be nil. It panics without a store or codec.
+func New(store dcb.Store, codec *Codec, opts *Options) *Runner {
 	if store == nil || codec == nil {
-		panic("decide: new: a decider needs a store and a codec; one of them is nil")
+		panic("decide: new: a runner needs a store and a codec; one of them is nil")
 	}
-	d := &Decider{store: store, codec: codec, attempts: 100}
+	d := &Runner{store: store, codec: codec, attempts: 100}
 	if opts != nil {
 		d.metadata = opts.Metadata
 		if opts.Attempts > 0 {
@@ -82,30 +82,30 @@ func New(store dcb.Store, codec *Codec, opts *Options) *Decider {
 func Events(events ...any) []any { return events }
 
 // Do makes a decision. The function may run several times: once for each attempt, whenever somebody else recorded
-// something that the views look at. So it must do nothing but look at them and say what happens; and what it leaves in variables is
+// something that the projections look at. So it must do nothing but look at them and say what happens; and what it leaves in variables is
 // that of the last run.
 //
-// The views are brought to the head of the store first. Then the function returns events, which are recorded, all or none, on the
-// condition that nothing which the views look at was recorded in between; Do returns the position of the last. Or it
+// The projections are brought to the head of the store first. Then the function returns events, which are recorded, all or none, on the
+// condition that nothing which the projections look at was recorded in between; Do returns the position of the last. Or it
 // returns an error, which comes back unchanged, and nothing is recorded. Or neither: then nothing is recorded either, and the
 // position is the head that was looked at.
 //
-// Attempts are spaced, and bounded by Options.Attempts and the context; callers of one decider that lose about the same thing take
+// Attempts are spaced, and bounded by Options.Attempts and the context; callers of one runner that lose about the same thing take
 // turns. The error is then the last conflict (dcb.ErrConflict, *dcb.ConflictError). An append whose answer was lost is sent again with the
 // same event IDs, so nothing is recorded twice; if it remains unknown whether it was recorded, the error is the
-// *dcb.UnavailableError that says so, or the context's. To send the command again after that is safe if it has a key: see [Once].
+// *dcb.UnavailableError that says so, or the context's. To send the command again after that is safe if it has a key: see [IdempotencyKey].
 //
-// At least one view is needed. To record what depends on nothing there is [Decider.Record].
-func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ...AnyView) (dcb.Position, error) {
+// At least one projection is needed. To record what depends on nothing there is [Runner.Record].
+func (d *Runner) Do(ctx context.Context, decide func() ([]any, error), projections ...AnyProjection) (dcb.Position, error) {
 	if decide == nil {
 		return 0, errors.New("decide: do: there is no function that decides")
 	}
-	b := boundary{decider: d}
+	b := boundary{runner: d}
 	defer b.release()
-	if err := b.take(views); err != nil {
+	if err := b.take(projections); err != nil {
 		return 0, fmt.Errorf("decide: do: %w", err)
 	}
-	if name, found := d.lanes.find(b.views); found {
+	if name, found := d.lanes.find(b.projections); found {
 		b.queue(ctx, name)
 	}
 	var conflict error // of the last attempt
@@ -143,12 +143,12 @@ func (d *Decider) Do(ctx context.Context, decide func() ([]any, error), views ..
 	}
 }
 
-// Read brings the views to the head of the store, all to the same, and returns it: to look without deciding anything, or to decide
-// elsewhere and [Decider.Append] later.
-func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, error) {
-	b := boundary{decider: d}
+// Read brings the projections to the head of the store, all to the same, and returns it: to look without deciding anything, or to decide
+// elsewhere and [Runner.Append] later.
+func (d *Runner) Read(ctx context.Context, projections ...AnyProjection) (dcb.Position, error) {
+	b := boundary{runner: d}
 	defer b.release()
-	if err := b.take(views); err != nil {
+	if err := b.take(projections); err != nil {
 		return 0, fmt.Errorf("decide: read: %w", err)
 	}
 	if err := b.look(ctx); err != nil {
@@ -157,13 +157,13 @@ func (d *Decider) Read(ctx context.Context, views ...AnyView) (dcb.Position, err
 	return b.head, nil
 }
 
-// Append records events on the condition that nothing which the views look at was recorded since they were read, and returns the
-// position of the last: the second half of [Decider.Do], for decisions that take longer than a function should, such as those that
+// Append records events on the condition that nothing which the projections look at was recorded since they were read, and returns the
+// position of the last: the second half of [Runner.Do], for decisions that take longer than a function should, such as those that
 // a person makes on a screen. A conflict is an error at once. No events are recorded without an error, as in Do.
-func (d *Decider) Append(ctx context.Context, events []any, views ...AnyView) (dcb.Position, error) {
-	b := boundary{decider: d}
+func (d *Runner) Append(ctx context.Context, events []any, projections ...AnyProjection) (dcb.Position, error) {
+	b := boundary{runner: d}
 	defer b.release()
-	if err := b.take(views); err != nil {
+	if err := b.take(projections); err != nil {
 		return 0, fmt.Errorf("decide: append: %w", err)
 	}
 	if err := b.keep(); err != nil {
@@ -183,7 +183,7 @@ func (d *Decider) Append(ctx context.Context, events []any, views ...AnyView) (d
 }
 
 // Record records events that depend on nothing that happened before, on no condition, and returns the position of the last.
-func (d *Decider) Record(ctx context.Context, events ...any) (dcb.Position, error) {
+func (d *Runner) Record(ctx context.Context, events ...any) (dcb.Position, error) {
 	position, err := d.append(ctx, events, "", nil)
 	if err != nil {
 		return 0, fmt.Errorf("decide: record: %w", err)

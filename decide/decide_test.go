@@ -40,12 +40,12 @@ var bank = decide.NewCodec(
 	decide.Type[Transferred]("Transferred"),
 )
 
-func opened(account string) *decide.View[bool] {
-	return decide.NewView(false, decide.On(func(bool, Opened) bool { return true })).Tagged("account", account)
+func opened(account string) *decide.Projection[bool] {
+	return decide.NewProjection(false, decide.On(func(bool, Opened) bool { return true })).Tagged("account", account)
 }
 
-func balance(account string) *decide.View[int] {
-	return decide.NewView(0,
+func balance(account string) *decide.Projection[int] {
+	return decide.NewProjection(0,
 		decide.On(func(b int, e Deposited) int { return b + e.Amount }),
 		decide.On(func(b int, e Transferred) int {
 			if e.From == account {
@@ -60,12 +60,12 @@ func balance(account string) *decide.View[int] {
 }
 
 // deposits is about no account in particular.
-func deposits() *decide.View[int] {
-	return decide.NewView(0, decide.On(func(n int, _ Deposited) int { return n + 1 }))
+func deposits() *decide.Projection[int] {
+	return decide.NewProjection(0, decide.On(func(n int, _ Deposited) int { return n + 1 }))
 }
 
-func lastDeposit() *decide.View[int] {
-	return decide.NewView(-1, decide.On(func(_ int, e Deposited) int { return e.Amount })).OnlyLast()
+func lastDeposit() *decide.Projection[int] {
+	return decide.NewProjection(-1, decide.On(func(_ int, e Deposited) int { return e.Amount })).OnlyLastEvent()
 }
 
 // spy lets a test see and change what is asked of a store. What is nil is not changed.
@@ -91,7 +91,7 @@ func (s *spy) Append(ctx context.Context, events []dcb.Event, condition *dcb.App
 	return s.Store.Append(ctx, events, condition)
 }
 
-// record records events with another decider, as somebody else would.
+// record records events with another runner, as somebody else would.
 func record(t *testing.T, store dcb.Store, events ...any) dcb.Position {
 	t.Helper()
 	position, err := decide.New(store, bank, nil).Record(t.Context(), events...)
@@ -105,7 +105,7 @@ func always(events ...any) func() ([]any, error) {
 	return func() ([]any, error) { return events, nil }
 }
 
-func TestTheBoundaryIsWhatTheViewsLookAt(t *testing.T) {
+func TestTheBoundaryIsWhatTheProjectionsLookAt(t *testing.T) {
 	t.Parallel()
 	var queries []dcb.Query
 	var options []dcb.ReadOptions
@@ -145,17 +145,17 @@ func TestTheBoundaryIsWhatTheViewsLookAt(t *testing.T) {
 	}
 }
 
-func TestManyViewsWithEqualTagsAreOneItem(t *testing.T) {
+func TestManyProjectionsWithEqualTagsAreOneItem(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
 	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
-	var views []decide.AnyView
+	var projections []decide.AnyProjection
 	for range 3 {
 		for i := range 30 {
-			views = append(views, balance(fmt.Sprint(i)), opened(fmt.Sprint(i)))
+			projections = append(projections, balance(fmt.Sprint(i)), opened(fmt.Sprint(i)))
 		}
 	}
-	if _, err := decide.New(store, bank, nil).Read(t.Context(), views...); err != nil || len(query) != 30 || len(query[0].Types) != 3 {
+	if _, err := decide.New(store, bank, nil).Read(t.Context(), projections...); err != nil || len(query) != 30 || len(query[0].Types) != 3 {
 		t.Errorf("%v: %d items, of which the first is %+v; want 30 with three types", err, len(query), query[0])
 	}
 }
@@ -169,9 +169,11 @@ func TestTheOrderOfTagsDoesNotMatter(t *testing.T) {
 		Account string    `dcb:"account"`
 		B       uuid.UUID `dcb:"b"`
 	}
-	view := func() *decide.View[int] { return decide.NewView(0, decide.On(func(n int, _ tagged) int { return n })) }
-	one := view().Tagged("x", 1).Tagged("account", "a").Tagged("b", uuid.Max).Tagged("x", 1)
-	two := view().WithTags("b:"+uuid.Max.String(), "account:a", "x:1")
+	projection := func() *decide.Projection[int] {
+		return decide.NewProjection(0, decide.On(func(n int, _ tagged) int { return n }))
+	}
+	one := projection().Tagged("x", 1).Tagged("account", "a").Tagged("b", uuid.Max).Tagged("x", 1)
+	two := projection().WithTags("b:"+uuid.Max.String(), "account:a", "x:1")
 	if _, err := decide.New(store, decide.NewCodec(decide.Type[tagged]("Tagged")), nil).Read(t.Context(), one, two); err != nil || len(query) != 1 || len(query[0].Tags) != 3 {
 		t.Errorf("%v: %v; want one item with three tags", err, query)
 	}
@@ -291,7 +293,7 @@ func TestAppendRefusesWhatWasNotSeen(t *testing.T) {
 	d := decide.New(store, bank, nil)
 	early, late := balance("a"), opened("a")
 	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), early); err == nil {
-		t.Error("appended by a view that was never read")
+		t.Error("appended by a projection that was never read")
 	}
 	if _, err := d.Read(t.Context(), early); err != nil {
 		t.Fatal(err)
@@ -312,11 +314,11 @@ func TestAppendRefusesWhatWasNotSeen(t *testing.T) {
 	}
 }
 
-func TestAViewOfAnyEventWidensTheBoundary(t *testing.T) {
+func TestAProjectionOfAnyEventWidensTheBoundary(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
 	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
-	history := decide.NewView(0, decide.OnAny(func(n int, _ any) int { return n + 1 })).Tagged("account", "a")
+	history := decide.NewProjection(0, decide.OnAny(func(n int, _ any) int { return n + 1 })).Tagged("account", "a")
 	_, err := decide.New(store, bank, nil).Read(t.Context(), opened("a"), history, balance("a"))
 	if diff := cmp.Diff(dcb.Query{{Tags: []string{"account:a"}}}, query); diff != "" || err != nil {
 		t.Errorf("%v; query (-want +got):\n%s", err, diff)
@@ -341,7 +343,7 @@ func TestOnlyTheLastEventCounts(t *testing.T) {
 	store := &spy{Store: memstore.New(nil)}
 	record(t, store, Deposited{"a", 1}, Deposited{"a", 1})
 	rivals(store, 3)
-	n := decide.NewView(0, decide.On(func(n int, _ Deposited) int { return n + 1 })).OnlyLast()
+	n := decide.NewProjection(0, decide.On(func(n int, _ Deposited) int { return n + 1 })).OnlyLastEvent()
 	_, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
 		if n.State() != 1 {
 			t.Errorf("%d events were counted", n.State())
@@ -361,13 +363,13 @@ func TestEventsThatCanBeChangedAreNotShared(t *testing.T) {
 	if _, err := d.Record(t.Context(), Listed{[]string{"a", "b"}}); err != nil {
 		t.Fatal(err)
 	}
-	view := func() *decide.View[[]string] {
-		return decide.NewView[[]string](nil, decide.On(func(_ []string, e Listed) []string {
+	projection := func() *decide.Projection[[]string] {
+		return decide.NewProjection[[]string](nil, decide.On(func(_ []string, e Listed) []string {
 			e.Items[0] += "!"
 			return e.Items
 		}))
 	}
-	one, two := view(), view()
+	one, two := projection(), projection()
 	if _, err := d.Read(t.Context(), one, two); err != nil || one.State()[0] != "a!" || two.State()[0] != "a!" {
 		t.Errorf("%v, %v, %v", one.State(), two.State(), err)
 	}
@@ -390,7 +392,7 @@ func TestDataThatCannotBeReadIsTold(t *testing.T) {
 	}
 }
 
-func TestOneDeciderServesManyGoroutines(t *testing.T) {
+func TestOneRunnerServesManyGoroutines(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	d := decide.New(store, bank, nil)

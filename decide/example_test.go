@@ -12,7 +12,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// Events are Go types, a view answers the question that a rule asks, and Do records what a decision says happens, unless something that it
+// Events are Go types, a projection answers the question that a rule asks, and Do records what a decision says happens, unless something that it
 // looked at has changed meanwhile.
 func Example() {
 	type CourseDefined struct {
@@ -27,17 +27,17 @@ func Example() {
 		decide.Type[CourseDefined]("CourseDefined"),
 		decide.Type[StudentSubscribed]("StudentSubscribed"),
 	)
-	seatsLeft := func(course string) *decide.View[int] {
-		return decide.NewView(0,
+	seatsLeft := func(course string) *decide.Projection[int] {
+		return decide.NewProjection(0,
 			decide.On(func(_ int, e CourseDefined) int { return e.Capacity }),
 			decide.On(func(left int, _ StudentSubscribed) int { return left - 1 }),
 		).Tagged("course", course)
 	}
 
-	ctx, decider := context.Background(), decide.New(memstore.New(nil), events, nil)
+	ctx, runner := context.Background(), decide.New(memstore.New(nil), events, nil)
 	subscribe := func(student, course string) error {
 		left := seatsLeft(course)
-		_, err := decider.Do(ctx, func() ([]any, error) {
+		_, err := runner.Do(ctx, func() ([]any, error) {
 			if left.State() == 0 {
 				return nil, errors.New("the course is fully booked")
 			}
@@ -46,7 +46,7 @@ func Example() {
 		return err
 	}
 
-	_, err := decider.Record(ctx, CourseDefined{"go", 2})
+	_, err := runner.Record(ctx, CourseDefined{"go", 2})
 	fmt.Println(err)
 	for _, student := range []string{"ann", "bob", "cem"} {
 		fmt.Println(student, subscribe(student, "go"))
@@ -59,17 +59,17 @@ func Example() {
 }
 
 // A command that is sent again, since its answer was lost perhaps, is answered as it was the first time.
-func ExampleOnce() {
+func ExampleIdempotencyKey() {
 	type Paid struct {
 		Invoice string `json:"invoice" dcb:"invoice"`
 		Amount  int    `json:"amount"`
 	}
 	events := decide.NewCodec(decide.Type[Paid]("Paid"))
-	ctx, decider := context.Background(), decide.New(memstore.New(nil), events, nil)
+	ctx, runner := context.Background(), decide.New(memstore.New(nil), events, nil)
 	pay := func(key, invoice string, amount int) (dcb.Position, error) {
-		return decider.Do(ctx, func() ([]any, error) {
+		return runner.Do(ctx, func() ([]any, error) {
 			return decide.Events(Paid{invoice, amount}), nil
-		}, decide.Once(key))
+		}, decide.IdempotencyKey(key))
 	}
 	fmt.Println(pay("payment-4711", "i1", 50))
 	fmt.Println(pay("payment-4711", "i1", 50)) // recorded once
@@ -80,24 +80,24 @@ func ExampleOnce() {
 	// 2 <nil>
 }
 
-// A view that is kept reads only what came since.
+// A projection that is kept reads only what came since.
 func ExampleCached() {
 	type Visited struct {
 		Page string `json:"page" dcb:"page"`
 	}
 	events := decide.NewCodec(decide.Type[Visited]("Visited"))
-	visits := decide.Cached(10_000, func(page string) *decide.View[int] {
-		return decide.NewView(0, decide.On(func(n int, _ Visited) int { return n + 1 })).Tagged("page", page)
+	visits := decide.Cached(10_000, func(page string) *decide.Projection[int] {
+		return decide.NewProjection(0, decide.On(func(n int, _ Visited) int { return n + 1 })).Tagged("page", page)
 	})
 
 	ctx, store := context.Background(), decidetest.Count(memstore.New(nil))
-	decider := decide.New(store, events, nil)
+	runner := decide.New(store, events, nil)
 	for range 2 {
-		if _, err := decider.Record(ctx, Visited{"home"}, Visited{"home"}, Visited{"home"}); err != nil {
+		if _, err := runner.Record(ctx, Visited{"home"}, Visited{"home"}, Visited{"home"}); err != nil {
 			fmt.Println(err)
 		}
 		home := visits("home")
-		_, err := decider.Read(ctx, home)
+		_, err := runner.Read(ctx, home)
 		fmt.Println(home.State(), "visits after", store.Events.Load(), "events were read", err)
 	}
 	// Output:
@@ -114,15 +114,15 @@ func ExampleOnRecorded() {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 
-	ctx, decider := context.Background(), decide.New(memstore.New(&memstore.Options{Now: clock}), events, nil)
-	_, err := decider.Record(ctx, CodeSent{"ann@example.com"})
+	ctx, runner := context.Background(), decide.New(memstore.New(&memstore.Options{Now: clock}), events, nil)
+	_, err := runner.Record(ctx, CodeSent{"ann@example.com"})
 	fmt.Println(err)
 
 	now = now.Add(61 * time.Minute)
-	sent := decide.NewView(time.Time{},
+	sent := decide.NewProjection(time.Time{},
 		decide.OnRecorded(func(_ time.Time, _ CodeSent, r decide.Recorded) time.Time { return r.At }),
 	).Tagged("email", "ann@example.com")
-	_, err = decider.Read(ctx, sent)
+	_, err = runner.Read(ctx, sent)
 	fmt.Println(sent.State().Format(time.TimeOnly), "expired:", clock().Sub(sent.State()) > time.Hour, err)
 	// Output:
 	// <nil>
@@ -152,16 +152,16 @@ func ExampleUpcast() {
 }
 
 // However many invoices there are, only the last is read.
-func ExampleView_OnlyLast() {
+func ExampleProjection_OnlyLastEvent() {
 	type InvoiceCreated struct {
 		Number int `json:"number"`
 	}
 	events := decide.NewCodec(decide.Type[InvoiceCreated]("InvoiceCreated"))
 	store := decidetest.Count(memstore.New(nil))
-	ctx, decider := context.Background(), decide.New(store, events, nil)
+	ctx, runner := context.Background(), decide.New(store, events, nil)
 	create := func() (number int, err error) {
-		last := decide.NewView(0, decide.On(func(_ int, e InvoiceCreated) int { return e.Number })).OnlyLast()
-		_, err = decider.Do(ctx, func() ([]any, error) {
+		last := decide.NewProjection(0, decide.On(func(_ int, e InvoiceCreated) int { return e.Number })).OnlyLastEvent()
+		_, err = runner.Do(ctx, func() ([]any, error) {
 			number = last.State() + 1
 			return decide.Events(InvoiceCreated{number}), nil
 		}, last)

@@ -44,14 +44,14 @@ func laneOf(item *dcb.QueryItem) string {
 	return separator + strings.Join(item.Types, separator)
 }
 
-// find returns the name of a lane about what one of the views looks at.
-func (l *lanes) find(views []AnyView) (name string, found bool) {
+// find returns the name of a lane about what one of the projections looks at.
+func (l *lanes) find(projections []AnyProjection) (name string, found bool) {
 	if l.busy.Load() == 0 {
 		return "", false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, v := range views {
+	for _, v := range projections {
 		name := laneOf(&v.common().item)
 		if l.byTags[name] != nil {
 			return name, true

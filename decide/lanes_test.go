@@ -75,7 +75,7 @@ func TestADecisionWithinADecisionEnds(t *testing.T) {
 }
 
 // holdLane has a decision about what is deposited lose until it is in a lane, and stay there until the returned function is called.
-func holdLane(d *decide.Decider, store *spy, view decide.AnyView) (leave func()) {
+func holdLane(d *decide.Runner, store *spy, projection decide.AnyProjection) (leave func()) {
 	holds, left, runs := make(chan struct{}), make(chan struct{}), 0
 	rivals(store, 2)
 	go func() {
@@ -85,7 +85,7 @@ func holdLane(d *decide.Decider, store *spy, view decide.AnyView) (leave func())
 				<-left
 			}
 			return decide.Events(Deposited{"a", 1}), nil
-		}, view)
+		}, projection)
 	}()
 	<-holds
 	store.append = nil
@@ -94,8 +94,8 @@ func holdLane(d *decide.Decider, store *spy, view decide.AnyView) (leave func())
 
 func TestALaneHoldsUpOnlyWhoLooksAtTheSame(t *testing.T) {
 	t.Parallel()
-	for name, view := range map[string]func() *decide.View[int]{
-		"tags":  func() *decide.View[int] { return balance("a") },
+	for name, projection := range map[string]func() *decide.Projection[int]{
+		"tags":  func() *decide.Projection[int] { return balance("a") },
 		"types": deposits,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,13 +103,13 @@ func TestALaneHoldsUpOnlyWhoLooksAtTheSame(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &spy{Store: memstore.New(nil)}
 				d := decide.New(store, bank, nil)
-				leave := holdLane(d, store, view())
+				leave := holdLane(d, store, projection())
 				began := time.Now()
-				openings := decide.NewView(0, decide.On(func(n int, _ Opened) int { return n + 1 }))
+				openings := decide.NewProjection(0, decide.On(func(n int, _ Opened) int { return n + 1 }))
 				if _, err := d.Do(t.Context(), always(Opened{"z"}), openings, balance("b")); err != nil || time.Since(began) > 0 {
 					t.Errorf("who looks at something else: after %v, %v", time.Since(began), err)
 				}
-				if _, err := d.Do(t.Context(), always(), view()); err != nil || time.Since(began) != time.Second {
+				if _, err := d.Do(t.Context(), always(), projection()); err != nil || time.Since(began) != time.Second {
 					t.Errorf("who looks at the same: after %v, %v; want the longest turn", time.Since(began), err)
 				}
 				leave()

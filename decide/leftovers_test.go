@@ -36,7 +36,7 @@ func TestNoLaneIsLeftBehind(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond)
 			defer cancel()
 			for n := range 40 {
-				ticks := NewView(0, On(func(n int, _ tick) int { return n + 1 }))
+				ticks := NewProjection(0, On(func(n int, _ tick) int { return n + 1 }))
 				_, _ = d.Do(ctx, func() ([]any, error) {
 					switch {
 					case n == 30+i:

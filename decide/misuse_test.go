@@ -10,50 +10,50 @@ import (
 )
 
 // What is wrong with a program is told by the decision that meets it, before anything is read.
-func TestWrongViewsAreRefused(t *testing.T) {
+func TestWrongProjectionsAreRefused(t *testing.T) {
 	t.Parallel()
 	read := opened("a")
 	if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), read); err != nil {
 		t.Fatal(err)
 	}
-	var none *decide.View[int]
+	var none *decide.Projection[int]
 	anyEvent := decide.OnAny(func(n int, _ any) int { return n })
-	for says, views := range map[string][]decide.AnyView{
-		"no views":                         {},
-		"views is nil":                     {nil},
-		"the views is nil":                 {none},
+	for says, projections := range map[string][]decide.AnyProjection{
+		"no projections":                   {},
+		"projections is nil":               {nil},
+		"the projections is nil":           {none},
 		`"account:" has no value`:          {opened("")},
 		"has a colon":                      {deposits().Tagged("a:b", "c")},
 		"is empty or has":                  {deposits().Tagged("", "c")},
 		"nil has no value":                 {deposits().Tagged("a", nil)},
 		"float64 cannot be":                {deposits().Tagged("a", 1.5)},
 		`the tag "" has no value`:          {deposits().WithTags("")},
-		"has no handlers":                  {decide.NewView(0)},
-		"NewView makes one":                {new(decide.View[int])},
-		"handlers has no function":         {decide.NewView(0, decide.Handler[int]{})},
-		"has no function; On":              {decide.NewView(0, decide.On[int, Opened](nil))},
-		"no function; On makes":            {decide.NewView(0, decide.OnRecorded[int, Opened](nil))},
-		"function; On makes it":            {decide.NewView(0, decide.OnAny[int](nil))},
-		"not in the codec":                 {decide.NewView(0, decide.On(func(n int, _ Unregistered) int { return n }))},
-		"two handlers":                     {decide.NewView(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
-		"two handlers for <nil>":           {decide.NewView(0, anyEvent, anyEvent)},
-		"cannot skip":                      {decide.NewView(0, anyEvent).OnlyLast().SkipUnknown()},
+		"has no handlers":                  {decide.NewProjection(0)},
+		"NewProjection makes one":          {new(decide.Projection[int])},
+		"handlers has no function":         {decide.NewProjection(0, decide.Handler[int]{})},
+		"has no function; On":              {decide.NewProjection(0, decide.On[int, Opened](nil))},
+		"no function; On makes":            {decide.NewProjection(0, decide.OnRecorded[int, Opened](nil))},
+		"function; On makes it":            {decide.NewProjection(0, decide.OnAny[int](nil))},
+		"not in the codec":                 {decide.NewProjection(0, decide.On(func(n int, _ Unregistered) int { return n }))},
+		"two handlers":                     {decide.NewProjection(0, decide.On(func(n int, _ Opened) int { return n }), decide.On(func(n int, _ Opened) int { return n }))},
+		"two handlers for <nil>":           {decide.NewProjection(0, anyEvent, anyEvent)},
+		"cannot skip":                      {decide.NewProjection(0, anyEvent).OnlyLastEvent().SkipUnknown()},
 		`"owner:a", and handles`:           {balance("a").Tagged("owner", "a")},
-		"in the codec has all of its tags": {decide.NewView(0, anyEvent).Tagged("account", "a").Tagged("owner", "a")},
-		"by another decider":               {read},
-		"key of a command is":              {decide.Once("")},
-		"two keys":                         {opened("a"), decide.Once("k"), decide.Once("l")},
-		"two keys, \"k\" and \"k":          {decide.Once("k"), decide.Once("k")},
+		"in the codec has all of its tags": {decide.NewProjection(0, anyEvent).Tagged("account", "a").Tagged("owner", "a")},
+		"by another runner":                {read},
+		"key of a command is":              {decide.IdempotencyKey("")},
+		"two keys":                         {opened("a"), decide.IdempotencyKey("k"), decide.IdempotencyKey("l")},
+		"two keys, \"k\" and \"k":          {decide.IdempotencyKey("k"), decide.IdempotencyKey("k")},
 	} {
 		store := &spy{Store: memstore.New(nil), read: func(dcb.Query, dcb.ReadOptions) { t.Errorf("%s: the store was read", says) }}
-		_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), views...)
+		_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), projections...)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want it to say %q", err, says)
 		}
 	}
 }
 
-func TestADeciderNeedsAllOfItsParts(t *testing.T) {
+func TestARunnerNeedsAllOfItsParts(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]func(){
 		"store": func() { decide.New(nil, bank, nil) },
@@ -68,24 +68,24 @@ func TestADeciderNeedsAllOfItsParts(t *testing.T) {
 	}
 }
 
-func TestAViewThatWasRefusedIsStillGoodWhereItBelongs(t *testing.T) {
+func TestAProjectionThatWasRefusedIsStillGoodWhereItBelongs(t *testing.T) {
 	t.Parallel()
-	view, d := opened("a"), decide.New(memstore.New(nil), bank, nil)
+	projection, d := opened("a"), decide.New(memstore.New(nil), bank, nil)
 	for range 2 {
-		if _, err := d.Read(t.Context(), view); err != nil {
+		if _, err := d.Read(t.Context(), projection); err != nil {
 			t.Error(err)
 		}
-		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), view); err == nil {
-			t.Error("a view was read by two deciders")
+		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), projection); err == nil {
+			t.Error("a projection was read by two runners")
 		}
 	}
 }
 
-func TestAViewTwiceIsOne(t *testing.T) {
+func TestAProjectionTwiceIsOne(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	record(t, store, Deposited{"a", 1})
-	a, key := balance("a"), decide.Once("k")
+	a, key := balance("a"), decide.IdempotencyKey("k")
 	if _, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), a, key, a, key); err != nil || a.State() != 1 {
 		t.Errorf("%v; the state is %d", err, a.State())
 	}
@@ -93,20 +93,20 @@ func TestAViewTwiceIsOne(t *testing.T) {
 
 // Their types can only be had by embedding what this package made.
 type (
-	namedKey  struct{ decide.AnyView }
-	namedView struct {
-		*decide.View[int]
+	namedKey        struct{ decide.AnyProjection }
+	namedProjection struct {
+		*decide.Projection[int]
 		names []string
 	}
 )
 
-func TestWhatEmbedsAViewOrAKeyIsOne(t *testing.T) {
+func TestWhatEmbedsAProjectionOrAKeyIsOne(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	d := decide.New(store, bank, nil)
 	for range 2 {
-		a := namedView{balance("a"), []string{"a"}}
-		if _, err := d.Do(t.Context(), always(Deposited{"a", 1}), namedKey{decide.Once("k")}, a, opened("a"), a); err != nil {
+		a := namedProjection{balance("a"), []string{"a"}}
+		if _, err := d.Do(t.Context(), always(Deposited{"a", 1}), namedKey{decide.IdempotencyKey("k")}, a, opened("a"), a); err != nil {
 			t.Error(err)
 		}
 	}
@@ -115,13 +115,13 @@ func TestWhatEmbedsAViewOrAKeyIsOne(t *testing.T) {
 	}
 }
 
-func TestAViewInUseIsRefusedElsewhere(t *testing.T) {
+func TestAProjectionInUseIsRefusedElsewhere(t *testing.T) {
 	t.Parallel()
 	d, a := decide.New(memstore.New(nil), bank, nil), balance("a")
 	_, err := d.Do(t.Context(), func() ([]any, error) {
 		for range 2 {
 			if _, err := d.Read(t.Context(), opened("b"), a); err == nil || !strings.Contains(err.Error(), "in use") {
-				t.Errorf("a view that is in use: %v", err)
+				t.Errorf("a projection that is in use: %v", err)
 			}
 		}
 		return nil, nil
@@ -134,14 +134,14 @@ func TestAViewInUseIsRefusedElsewhere(t *testing.T) {
 	}
 }
 
-func TestWhichViewsAreInUseIsSettledWhenADecisionBegins(t *testing.T) {
+func TestWhichProjectionsAreInUseIsSettledWhenADecisionBegins(t *testing.T) {
 	t.Parallel()
 	d, a, b := decide.New(memstore.New(nil), bank, nil), balance("a"), balance("b")
-	views := []decide.AnyView{a, a}
+	projections := []decide.AnyProjection{a, a}
 	_, err := d.Do(t.Context(), func() ([]any, error) {
-		views[0], views[1] = b, b // it is the caller's slice
+		projections[0], projections[1] = b, b // it is the caller's slice
 		return nil, nil
-	}, views...)
+	}, projections...)
 	if err != nil {
 		t.Error(err)
 	}
@@ -150,41 +150,41 @@ func TestWhichViewsAreInUseIsSettledWhenADecisionBegins(t *testing.T) {
 	}
 }
 
-func TestADecisionThatChangesItsViewsIsNotRecorded(t *testing.T) {
+func TestADecisionThatChangesItsProjectionsIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	for name, change := range changes {
-		view := deposits()
+		projection := deposits()
 		_, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
-			change(view)
+			change(projection)
 			return decide.Events(Opened{"a"}), nil
-		}, view)
+		}, projection)
 		if head, _ := store.Head(t.Context()); err == nil || !strings.Contains(err.Error(), "changed after it was used") || head != 0 {
 			t.Errorf("%s: %v; the head is %d", name, err, head)
 		}
 	}
 }
 
-func TestAViewIsNotChangedAfterItWasUsed(t *testing.T) {
+func TestAProjectionIsNotChangedAfterItWasUsed(t *testing.T) {
 	t.Parallel()
 	d := decide.New(memstore.New(nil), bank, nil)
 	for name, change := range changes {
-		view := deposits()
-		if _, err := d.Read(t.Context(), view); err != nil {
+		projection := deposits()
+		if _, err := d.Read(t.Context(), projection); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Read(t.Context(), change(view)); err == nil || !strings.Contains(err.Error(), "changed after it was used") {
+		if _, err := d.Read(t.Context(), change(projection)); err == nil || !strings.Contains(err.Error(), "changed after it was used") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// A cached view that looked at something else than others with its key would share its state with them.
-func TestACachedViewIsNotChanged(t *testing.T) {
+// A cached projection that looked at something else than others with its key would share its state with them.
+func TestACachedProjectionIsNotChanged(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	record(t, store, Deposited{"a", 1}, Deposited{"b", 1})
-	d, cached := decide.New(store, bank, nil), decide.Cached(1, func(string) *decide.View[int] { return deposits() })
+	d, cached := decide.New(store, bank, nil), decide.Cached(1, func(string) *decide.Projection[int] { return deposits() })
 	for name, change := range changes {
 		if _, err := d.Read(t.Context(), change(cached("x"))); err == nil || !strings.Contains(err.Error(), "Cached made is changed") {
 			t.Errorf("%s: %v", name, err)
@@ -196,11 +196,11 @@ func TestACachedViewIsNotChanged(t *testing.T) {
 	}
 }
 
-var changes = map[string]func(*decide.View[int]) *decide.View[int]{
-	"Tagged":      func(v *decide.View[int]) *decide.View[int] { return v.Tagged("account", "a") },
-	"WithTags":    func(v *decide.View[int]) *decide.View[int] { return v.WithTags("account:a") },
-	"OnlyLast":    (*decide.View[int]).OnlyLast,
-	"SkipUnknown": (*decide.View[int]).SkipUnknown,
+var changes = map[string]func(*decide.Projection[int]) *decide.Projection[int]{
+	"Tagged":        func(v *decide.Projection[int]) *decide.Projection[int] { return v.Tagged("account", "a") },
+	"WithTags":      func(v *decide.Projection[int]) *decide.Projection[int] { return v.WithTags("account:a") },
+	"OnlyLastEvent": (*decide.Projection[int]).OnlyLastEvent,
+	"SkipUnknown":   (*decide.Projection[int]).SkipUnknown,
 }
 
 func panics(f func()) (reason any) {
@@ -218,15 +218,15 @@ func TestAPanicLeavesNothingHalfDone(t *testing.T) {
 		t.Error("a panic did not come through")
 	}
 	if _, err := d.Read(t.Context(), a); err != nil {
-		t.Errorf("a view after a panic of the function: %v", err)
+		t.Errorf("a projection after a panic of the function: %v", err)
 	}
 	record(t, store, Deposited{"a", 1})
-	bad := decide.NewView(0, decide.On(func(int, Deposited) int { panic("handler") }))
+	bad := decide.NewProjection(0, decide.On(func(int, Deposited) int { panic("handler") }))
 	if panics(func() { _, _ = d.Read(t.Context(), bad) }) != "handler" {
 		t.Error("a panic did not come through")
 	}
 	if _, err := d.Read(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "panicked") {
-		t.Errorf("a view after a panic of its handler: %v", err)
+		t.Errorf("a projection after a panic of its handler: %v", err)
 	}
 }
 
@@ -240,13 +240,13 @@ func (d delicate) Clone() delicate {
 	return d
 }
 
-func TestAPanicWhileViewsAreTakenLeavesNoneInUse(t *testing.T) {
+func TestAPanicWhileProjectionsAreTakenLeavesNoneInUse(t *testing.T) {
 	t.Parallel()
 	store, breaks := memstore.New(nil), false
 	record(t, store, Opened{"a"})
 	d := decide.New(store, bank, nil)
-	cached := decide.Cached(1, func(string) *decide.View[delicate] {
-		return decide.NewView(delicate{&breaks}, decide.On(func(s delicate, _ Opened) delicate { return s }))
+	cached := decide.Cached(1, func(string) *decide.Projection[delicate] {
+		return decide.NewProjection(delicate{&breaks}, decide.On(func(s delicate, _ Opened) delicate { return s }))
 	})
 	if _, err := d.Read(t.Context(), cached("x")); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func (n *noisy) noise(ctx context.Context) error {
 	case 0, 1, 2, 3:
 		events = n.random.IntN(3)
 	case 4:
-		events = n.random.IntN(700) // further than views may lie apart and still be read together
+		events = n.random.IntN(700) // further than projections may lie apart and still be read together
 	}
 	var recorded []dcb.Event
 	for range events {
@@ -68,7 +68,7 @@ func (n *noisy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	return n.Store.Read(ctx, q, opts)
 }
 
-// Append records Opened{"9"}, which no view looks at.
+// Append records Opened{"9"}, which no projection looks at.
 func (n *noisy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if err := n.noise(ctx); err != nil {
 		return 0, err
@@ -80,16 +80,16 @@ func (n *noisy) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return position, err
 }
 
-// probe is a view, and another way to find out what it should see.
+// probe is a projection, and another way to find out what it should see.
 type probe struct {
-	name    string
-	view    *decide.View[int]
-	selects func(event any) bool
-	fold    func(state int, event any) int
+	name       string
+	projection *decide.Projection[int]
+	selects    func(event any) bool
+	fold       func(state int, event any) int
 }
 
-func balanceProbe(name string, view *decide.View[int], account string) probe {
-	return probe{name + " " + account, view, func(event any) bool {
+func balanceProbe(name string, projection *decide.Projection[int], account string) probe {
+	return probe{name + " " + account, projection, func(event any) bool {
 		switch e := event.(type) {
 		case Deposited:
 			return e.Account == account
@@ -115,15 +115,15 @@ func isDeposit(event any) bool {
 	return ok
 }
 
-func depositsProbe(name string, view *decide.View[int]) probe {
-	return probe{name, view, isDeposit, func(n int, _ any) int { return n + 1 }}
+func depositsProbe(name string, projection *decide.Projection[int]) probe {
+	return probe{name, projection, isDeposit, func(n int, _ any) int { return n + 1 }}
 }
 
-func lastProbe(name string, view *decide.View[int]) probe {
-	return probe{name, view, isDeposit, func(_ int, event any) int { return event.(Deposited).Amount }}
+func lastProbe(name string, projection *decide.Projection[int]) probe {
+	return probe{name, projection, isDeposit, func(_ int, event any) int { return event.(Deposited).Amount }}
 }
 
-// want folds all events up to a head, beginning with what the view began with.
+// want folds all events up to a head, beginning with what the projection began with.
 func (p probe) want(initial int, history []any) int {
 	for _, event := range history {
 		if p.selects(event) {
@@ -142,26 +142,26 @@ func seed(t *testing.T) uint64 {
 	return rand.Uint64()
 }
 
-// Whatever is recorded between the reads of one decision, all its views see one and the same moment: everything up to the head, and nothing
-// after it. Views that are new, kept, cached, and of the last event only are mixed at random, and judged by a plain loop. What
+// Whatever is recorded between the reads of one decision, all its projections see one and the same moment: everything up to the head, and nothing
+// after it. Projections that are new, kept, cached, and of the last event only are mixed at random, and judged by a plain loop. What
 // is appended then is recorded only if nothing that one of them looks at came since.
-func TestAllViewsSeeOneMoment(t *testing.T) {
+func TestAllProjectionsSeeOneMoment(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		from, rounds := seed(t), 30
 		t.Logf("DCB_SEED=%d", from)
 		if _, ok := store.(*memstore.Store); ok {
 			rounds = 80 // here a round takes a few milliseconds
 		}
-		allViewsSeeOneMoment(t, store, rand.New(rand.NewPCG(from, 0)), rounds)
+		allProjectionsSeeOneMoment(t, store, rand.New(rand.NewPCG(from, 0)), rounds)
 	})
 }
 
-func allViewsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.Rand, rounds int) {
+func allProjectionsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.Rand, rounds int) {
 	t.Helper()
 	store := &noisy{Store: changing, random: random}
 	d := decide.New(store, bank, nil)
 	cached := decide.Cached(3, balance)
-	cachedLast := decide.Cached(2, func(string) *decide.View[int] { return lastDeposit() })
+	cachedLast := decide.Cached(2, func(string) *decide.Projection[int] { return lastDeposit() })
 	kept := []probe{
 		balanceProbe("kept", balance("0"), "0"), balanceProbe("kept", balance("1"), "1"),
 		depositsProbe("kept deposits", deposits()), lastProbe("kept last", lastDeposit()),
@@ -185,12 +185,12 @@ func allViewsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.Rand, r
 	}
 	for round := range rounds {
 		var probes []probe
-		var views []decide.AnyView
+		var projections []decide.AnyProjection
 		for range 1 + random.IntN(4) {
 			p := draw()
-			probes, views = append(probes, p), append(views, p.view)
+			probes, projections = append(probes, p), append(projections, p.projection)
 		}
-		head, err := d.Read(t.Context(), views...)
+		head, err := d.Read(t.Context(), projections...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,11 +200,11 @@ func allViewsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.Rand, r
 			if p.fold(7, Deposited{Amount: -1}) == -1 {
 				initial = -1 // that of the last deposit
 			}
-			if got, want := p.view.State(), p.want(initial, moment); got != want {
+			if got, want := p.projection.State(), p.want(initial, moment); got != want {
 				t.Fatalf("round %d, %s: %d at position %d; want %d", round, p.name, got, head, want)
 			}
 		}
-		_, err = d.Append(t.Context(), decide.Events(Opened{"9"}), views...)
+		_, err = d.Append(t.Context(), decide.Events(Opened{"9"}), projections...)
 		changed := false
 		for _, event := range store.history[head:] {
 			for _, p := range probes {
@@ -212,7 +212,7 @@ func allViewsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.Rand, r
 			}
 		}
 		if errors.Is(err, dcb.ErrConflict) != changed || err != nil && !changed {
-			t.Fatalf("round %d: append at head %d: %v; something that the views look at came since: %t", round, head, err, changed)
+			t.Fatalf("round %d: append at head %d: %v; something that the projections look at came since: %t", round, head, err, changed)
 		}
 	}
 }

@@ -16,12 +16,12 @@ import (
 // In these tests time passes only where a decision waits, so when it runs says for how long it has waited.
 
 // runsUntil makes one decision, and returns how long after its begin the function ran, each time.
-func runsUntil(ctx context.Context, d *decide.Decider, views ...decide.AnyView) (runs []time.Duration, err error) {
+func runsUntil(ctx context.Context, d *decide.Runner, projections ...decide.AnyProjection) (runs []time.Duration, err error) {
 	began := time.Now()
 	_, err = d.Do(ctx, func() ([]any, error) {
 		runs = append(runs, time.Since(began))
 		return decide.Events(Opened{"a"}), nil
-	}, views...)
+	}, projections...)
 	return runs, err
 }
 

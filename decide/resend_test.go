@@ -196,7 +196,7 @@ func TestACommandThatWasRefusedIsDecidedAgain(t *testing.T) {
 				return nil, errBroken
 			}
 			return decide.Events(Transferred{"a", "b", 5}), nil
-		}, a, decide.Once("k"))
+		}, a, decide.IdempotencyKey("k"))
 		return err
 	}
 	refused := withdraw()
@@ -206,19 +206,19 @@ func TestACommandThatWasRefusedIsDecidedAgain(t *testing.T) {
 	}
 }
 
-// The rival is the same command, sent at the same time: its event concerns nothing that the views look at.
+// The rival is the same command, sent at the same time: its event concerns nothing that the projections look at.
 func TestACommandThatLosesToItselfIsAnswered(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	rival, runs := decide.New(store.Store, bank, nil), 0
 	position, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
 		if runs++; runs == 1 {
-			if _, err := rival.Do(t.Context(), always(Opened{"z"}), decide.Once("k")); err != nil {
+			if _, err := rival.Do(t.Context(), always(Opened{"z"}), decide.IdempotencyKey("k")); err != nil {
 				t.Error(err)
 			}
 		}
 		return decide.Events(Opened{"a"}), nil
-	}, balance("a"), decide.Once("k"))
+	}, balance("a"), decide.IdempotencyKey("k"))
 	if head, _ := store.Head(t.Context()); position != 1 || err != nil || runs != 1 || head != 1 {
 		t.Errorf("%d, %v; %d runs, head %d", position, err, runs, head)
 	}
@@ -228,7 +228,7 @@ func TestAppendKnowsTheKeyOfACommand(t *testing.T) {
 	t.Parallel()
 	d := decide.New(memstore.New(nil), bank, nil)
 	for range 2 {
-		a, once := opened("a"), decide.Once("k")
+		a, once := opened("a"), decide.IdempotencyKey("k")
 		if _, err := d.Read(t.Context(), a, once); err != nil {
 			t.Fatal(err)
 		}

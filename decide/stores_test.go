@@ -67,7 +67,7 @@ func TestAConflictReadsOnlyWhatCameSince(t *testing.T) {
 	})
 }
 
-func TestACachedViewReadsOnlyWhatCameSince(t *testing.T) {
+func TestACachedProjectionReadsOnlyWhatCameSince(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		const more = 1100 // than a page
 		recordMany(t, store, more)
@@ -88,7 +88,7 @@ func TestACachedViewReadsOnlyWhatCameSince(t *testing.T) {
 			t.Error(err)
 		}
 		if reads, events = counting.Reads.Load()-reads, counting.Events.Load()-events; reads != 2 || events != 1 {
-			t.Errorf("a cached view beside a new one: %d reads of %d events; want two, of the one that came since", reads, events)
+			t.Errorf("a cached projection beside a new one: %d reads of %d events; want two, of the one that came since", reads, events)
 		}
 	})
 }
@@ -125,9 +125,9 @@ func TestMetadataReachesEveryEvent(t *testing.T) {
 			want = append(want, plain, versioned, plain, versioned)
 		}
 		kept["user"] = "nobody"
-		users := decide.NewView("", decide.OnRecorded(func(s string, _ Paid, r decide.Recorded) string { return s + r.Metadata("user") + " " })).Tagged("account", "b")
+		users := decide.NewProjection("", decide.OnRecorded(func(s string, _ Paid, r decide.Recorded) string { return s + r.Metadata("user") + " " })).Tagged("account", "b")
 		if _, err := d.Read(t.Context(), users); err != nil || users.State() != "ann bob cem " {
-			t.Errorf("a view sees the users %q, %v", users.State(), err)
+			t.Errorf("a projection sees the users %q, %v", users.State(), err)
 		}
 		all, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
 		var got []map[string]string
@@ -156,7 +156,7 @@ func TestOldVersionsAreFoldedBesideNewOnes(t *testing.T) {
 				if _, err := older.Record(t.Context(), Deposited{"a", 5}, Deposited{"b", 7}, Opened{"a"}); err != nil {
 					t.Fatal(err)
 				}
-				paid := decide.NewView(0, decide.On(func(sum int, e Paid) int { return sum + e.Cents })).Tagged("account", "a")
+				paid := decide.NewProjection(0, decide.On(func(sum int, e Paid) int { return sum + e.Cents })).Tagged("account", "a")
 				var sums []int
 				for range 2 {
 					_, err := newer.Do(t.Context(), func() ([]any, error) {
@@ -189,24 +189,24 @@ func TestOldVersionsAreFoldedBesideNewOnes(t *testing.T) {
 	}
 }
 
-func TestAViewOfAnyEventSaysWhatItDoesNotKnow(t *testing.T) {
+func TestAProjectionOfAnyEventSaysWhatItDoesNotKnow(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		events := []dcb.Event{{Type: "Opened", Tags: []string{"account:a"}}, {Type: "Strange", Tags: []string{"account:a"}}}
 		if _, err := store.Append(t.Context(), events, nil); err != nil {
 			t.Fatal(err)
 		}
 		record(t, store, Deposited{"a", 2}, Deposited{"b", 3})
-		view := func() *decide.View[string] {
-			return decide.NewView("",
+		projection := func() *decide.Projection[string] {
+			return decide.NewProjection("",
 				decide.OnAny(func(s string, event any) string { return s + reflect.TypeOf(event).Name() + " " }),
 				decide.On(func(s string, e Deposited) string { return s + fmt.Sprint(e.Amount) }),
 			).Tagged("account", "a")
 		}
 		d := decide.New(store, bank, nil)
-		if _, err := d.Read(t.Context(), view()); !errors.Is(err, decide.ErrUnknownType) || !strings.Contains(err.Error(), `"Strange"`) {
+		if _, err := d.Read(t.Context(), projection()); !errors.Is(err, decide.ErrUnknownType) || !strings.Contains(err.Error(), `"Strange"`) {
 			t.Errorf("%v; want an unknown type, named", err)
 		}
-		skipping := view().SkipUnknown()
+		skipping := projection().SkipUnknown()
 		if _, err := d.Read(t.Context(), skipping); err != nil || skipping.State() != "Opened 2" {
 			t.Errorf("%q, %v", skipping.State(), err)
 		}
@@ -216,7 +216,7 @@ func TestAViewOfAnyEventSaysWhatItDoesNotKnow(t *testing.T) {
 func TestACommandWithAKeyIsRecordedOnce(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		d := decide.New(store, bank, nil)
-		first, err := d.Do(t.Context(), always(Opened{"a"}, Deposited{"a", 5}), balance("a"), decide.Once("k1"))
+		first, err := d.Do(t.Context(), always(Opened{"a"}, Deposited{"a", 5}), balance("a"), decide.IdempotencyKey("k1"))
 		if first != 2 || err != nil {
 			t.Fatalf("%d, %v", first, err)
 		}
@@ -224,11 +224,11 @@ func TestACommandWithAKeyIsRecordedOnce(t *testing.T) {
 		again, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
 			t.Error("the function was called")
 			return nil, errBroken
-		}, balance("a"), decide.Once("k1"))
+		}, balance("a"), decide.IdempotencyKey("k1"))
 		if again != first || err != nil {
 			t.Errorf("the second time: %d, %v", again, err)
 		}
-		if other, err := d.Do(t.Context(), always(Deposited{"a", 5}), decide.Once("k2")); other != 4 || err != nil {
+		if other, err := d.Do(t.Context(), always(Deposited{"a", 5}), decide.IdempotencyKey("k2")); other != 4 || err != nil {
 			t.Errorf("another key: %d, %v", other, err)
 		}
 		stored, err := store.Read(t.Context(), dcb.Query{{Tags: []string{"command:k1"}}}, dcb.ReadOptions{})

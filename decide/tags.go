@@ -15,13 +15,13 @@ import (
 )
 
 // TagValuer is implemented by types that say in a tag something else than they hold: a spelling that many spellings share, or a hash of
-// what is personal. It holds for the fields of events and for [View.Tagged] alike, so that both say the same.
+// what is personal. It holds for the fields of events and for [Projection.Tagged] alike, so that both say the same.
 type TagValuer interface {
 	// TagValue returns the part of the tag after its key. It must not be empty.
 	TagValue() string
 }
 
-// Tag returns the tag KEY:VALUE, for events that give their tags by a method. The value is as for [View.Tagged]. If it is empty, or of another
+// Tag returns the tag KEY:VALUE, for events that give their tags by a method. The value is as for [Projection.Tagged]. If it is empty, or of another
 // type, the tag is KEY: without a value, which is refused when the event is recorded.
 func Tag(key string, value any) string {
 	tag, err := makeTag(key, value)
@@ -105,7 +105,7 @@ var (
 )
 
 // planTags finds the tags of a type. What asks for one that would never be made is refused: an event without its tag is recorded, and then
-// no view sees it.
+// no projection sees it.
 func planTags(t reflect.Type) (tagPlan, error) {
 	search := tagSearch{seen: make(map[reflect.Type]bool)}
 	if t.Kind() == reflect.Struct {
@@ -258,7 +258,7 @@ func newTagField(field reflect.StructField, tag string) (tagField, error) {
 	case option != "" && option != "omitempty":
 		return f, fmt.Errorf("the option %q is unknown; there is omitempty", option)
 	case key == commandKey:
-		return f, fmt.Errorf("the key %q is reserved for Once", key)
+		return f, fmt.Errorf("the key %q is reserved for IdempotencyKey", key)
 	}
 	if err := checkKey(key); err != nil {
 		return f, err
@@ -329,7 +329,7 @@ func (t *eventType) tags(event any, key string, known dcb.Query) ([]string, erro
 		tags = make([]string, 0, len(given)+1)
 		for _, tag := range given {
 			if strings.HasPrefix(tag, commandKey+":") {
-				return nil, fmt.Errorf("the tag %q is reserved for Once", tag)
+				return nil, fmt.Errorf("the tag %q is reserved for IdempotencyKey", tag)
 			}
 			if err := checkTag(tag); err != nil {
 				return nil, err

@@ -333,8 +333,8 @@ func TestTagsAreNotMadeOfPointers(t *testing.T) {
 		if got := decide.Tag("k", value); got != "k:" {
 			t.Errorf("the tag of %T is %q", value, got)
 		}
-		view := decide.NewView(0, decide.On(func(n int, _ Opened) int { return n })).Tagged("k", value)
-		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), view); err == nil || !strings.Contains(err.Error(), "tag of a view: k: ") {
+		projection := decide.NewProjection(0, decide.On(func(n int, _ Opened) int { return n })).Tagged("k", value)
+		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), projection); err == nil || !strings.Contains(err.Error(), "tag of a projection: k: ") {
 			t.Errorf("%T: %v", value, err)
 		}
 	}

@@ -7,19 +7,19 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// few is up to how many items each is compared with each. Nearly every decision has fewer views.
+// few is up to how many items each is compared with each. Nearly every decision has fewer projections.
 const few = 16
 
-// union returns the query that selects what any of the views selects. Equal items are there once, items with equal tags are one,
-// with the types of all, and an item that selects nothing that another does not is left out: a store looks once for what several views want.
-func union(views []AnyView) dcb.Query {
-	if len(views) == 1 {
-		return dcb.Query{views[0].common().item}
+// union returns the query that selects what any of the projections selects. Equal items are there once, items with equal tags are one,
+// with the types of all, and an item that selects nothing that another does not is left out: a store looks once for what several projections want.
+func union(projections []AnyProjection) dcb.Query {
+	if len(projections) == 1 {
+		return dcb.Query{projections[0].common().item}
 	}
 	var room [4]dcb.QueryItem
 	query := dcb.Query(room[:0])
-	places := placesOf(len(views))
-	for _, v := range views {
+	places := placesOf(len(projections))
+	for _, v := range projections {
 		item := v.common().item
 		if at := places.find(query, item.Tags); at >= 0 {
 			query[at].Types = joined(query[at].Types, item.Types)
@@ -65,7 +65,7 @@ func subset(some, all []string) bool {
 }
 
 // joined returns what types and more select together, where no types are all types. It may write beyond the length of types: those of
-// views have no room there.
+// projections have no room there.
 func joined(types, more []string) []string {
 	if len(types) == 0 || len(more) == 0 {
 		return nil
@@ -85,11 +85,11 @@ func joined(types, more []string) []string {
 // places finds the item with given tags in a query that grows. The tags of an item are sorted.
 type places map[string]int
 
-func placesOf(views int) places {
-	if views <= few {
+func placesOf(projections int) places {
+	if projections <= few {
 		return nil
 	}
-	return make(places, views)
+	return make(places, projections)
 }
 
 // find returns the place of the item with these tags, or -1, and takes it then that the item is added.

@@ -173,7 +173,7 @@ func caller() string {
 
 // Then fails the test unless the command succeeded, and recorded exactly these events: none, if there are none. They are compared as they are
 // when the codec has recorded and read them: a time without its monotonic clock and the name of its zone, for example. Their tags, as a set, are
-// compared as well, so that what only a tag says counts too; the tag of [decide.Once] is left out.
+// compared as well, so that what only a tag says counts too; the tag of [decide.IdempotencyKey] is left out.
 func (s *Scenario) Then(events ...any) *Scenario {
 	s.t.Helper()
 	want := make([]fact, len(events))

@@ -131,7 +131,7 @@ func (f fact) data() string {
 	return fmt.Sprintf("%s %s", f.recorded.Type, f.recorded.Data)
 }
 
-// tags returns the event's tags, each once, without that of its command, which is reserved and comes from [decide.Once]: it says who sent the
+// tags returns the event's tags, each once, without that of its command, which is reserved and comes from [decide.IdempotencyKey]: it says who sent the
 // event, and is not the event's own.
 func (f fact) tags() []string {
 	const command = "command:"

@@ -216,7 +216,7 @@ func TestTheTagOfACommandIsNotTheEventsOwn(t *testing.T) {
 	if said := r.hear(func(s *decidetest.Scenario) {
 		_, err := decide.New(s.Store, codec, nil).Do(t.Context(), func() ([]any, error) {
 			return decide.Events(Lost{"pen"}), nil
-		}, decide.Once("k1"))
+		}, decide.IdempotencyKey("k1"))
 		s.When(err).Then(Lost{"pen"})
 		all, err := s.Store.Read(t.Context(), dcb.Query{{Tags: []string{"command:k1"}}}, dcb.ReadOptions{})
 		if err != nil || len(all.Events) != 1 {

@@ -35,7 +35,7 @@ func use(ctx context.Context, store dcb.Store, now func() time.Time, email, code
 		code string
 		at   time.Time
 	}
-	last := decide.NewView(sent{},
+	last := decide.NewProjection(sent{},
 		decide.OnRecorded(func(_ sent, e CodeSent, r decide.Recorded) sent { return sent{e.Code, r.At} }),
 		decide.On(func(sent, CodeUsed) sent { return sent{} }),
 	).Tagged("email", email)

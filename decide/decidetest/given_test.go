@@ -31,7 +31,7 @@ func TestAnOldVersionIsGivenAsItWasRecorded(t *testing.T) {
 	s.Advance(time.Hour)
 
 	d := decide.New(s.Store, shop, nil)
-	income := decide.NewView(0, decide.On(func(sum int, e Sold) int { return sum + e.Price })).Tagged("thing", "pen")
+	income := decide.NewProjection(0, decide.On(func(sum int, e Sold) int { return sum + e.Price })).Tagged("thing", "pen")
 	_, err := d.Do(t.Context(), func() ([]any, error) {
 		return decide.Events(Sold{"pen", income.State() + 1}), nil
 	}, income)

@@ -97,31 +97,31 @@ func (c *course) apply(event any) {
 	}
 }
 
-// repository loads and saves courses. A course and the view that it was loaded by belong together: the view knows what was seen.
-type repository struct{ decide *decide.Decider }
+// repository loads and saves courses. A course and the projection that it was loaded by belong together: the projection knows what was seen.
+type repository struct{ runner *decide.Runner }
 
 func open(store dcb.Store) repository { return repository{decide.New(store, events, nil)} }
 
-type courseView = *decide.View[*course]
+type courseProjection = *decide.Projection[*course]
 
 // history looks at every event of a course, whatever its type.
-func history(id string) courseView {
-	return decide.NewView(&course{}, decide.OnAny(func(c *course, event any) *course {
+func history(id string) courseProjection {
+	return decide.NewProjection(&course{}, decide.OnAny(func(c *course, event any) *course {
 		c.apply(event)
 		return c
 	})).Tagged("course", id)
 }
 
-// load returns a course, as yet without changes, and the view to save it with. A course that was never saved has no ID.
-func (r repository) load(ctx context.Context, id string) (*course, courseView, error) {
-	view := history(id)
-	_, err := r.decide.Read(ctx, view)
-	return view.State(), view, err
+// load returns a course, as yet without changes, and the projection to save it with. A course that was never saved has no ID.
+func (r repository) load(ctx context.Context, id string) (*course, courseProjection, error) {
+	projection := history(id)
+	_, err := r.runner.Read(ctx, projection)
+	return projection.State(), projection, err
 }
 
-// save records what c did, unless the course that view looks at has changed since it was loaded: then it is dcb.ErrConflict.
-func (r repository) save(ctx context.Context, c *course, view courseView) error {
-	_, err := r.decide.Append(ctx, c.changes, view)
+// save records what c did, unless the course that projection looks at has changed since it was loaded: then it is dcb.ErrConflict.
+func (r repository) save(ctx context.Context, c *course, projection courseProjection) error {
+	_, err := r.runner.Append(ctx, c.changes, projection)
 	if err == nil {
 		c.changes = nil
 	}
@@ -150,29 +150,29 @@ func main() {
 func run(ctx context.Context, store dcb.Store, out *log.Logger) error {
 	r := open(store)
 	id := "c-" + uuid.NewString()[:8]
-	_, view, err := r.load(ctx, id)
+	_, projection, err := r.load(ctx, id)
 	if err != nil {
 		return err
 	}
-	if err := r.save(ctx, create(id, "Course 01", 10), view); err != nil {
+	if err := r.save(ctx, create(id, "Course 01", 10), projection); err != nil {
 		return err
 	}
 	out.Println("created", id)
 
 	// Two clerks load the same course, and both change it.
-	one, oneView, err := r.load(ctx, id)
+	one, oneProjection, err := r.load(ctx, id)
 	if err != nil {
 		return err
 	}
-	two, twoView, err := r.load(ctx, id)
+	two, twoProjection, err := r.load(ctx, id)
 	if err != nil {
 		return err
 	}
 	out.Println("the one clerk sets the capacity to 15:", answer(one.changeCapacity(15)))
 	out.Println("and again:", answer(one.changeCapacity(15)))
 	out.Println("the other subscribes a student:", answer(two.subscribe("ann")))
-	out.Println("the one saves:", answer(r.save(ctx, one, oneView)))
-	out.Println("the other saves:", answer(r.save(ctx, two, twoView)))
+	out.Println("the one saves:", answer(r.save(ctx, one, oneProjection)))
+	out.Println("the other saves:", answer(r.save(ctx, two, twoProjection)))
 	return nil
 }
 

@@ -21,19 +21,19 @@ import (
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
 // loaded is a course from the repository, within a test.
-func loaded(t *testing.T, r repository, id string) (*course, courseView) {
+func loaded(t *testing.T, r repository, id string) (*course, courseProjection) {
 	t.Helper()
-	c, view, err := r.load(t.Context(), id)
+	c, projection, err := r.load(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c, view
+	return c, projection
 }
 
 func created(t *testing.T, r repository, id string, capacity int) {
 	t.Helper()
-	_, view := loaded(t, r, id)
-	if err := r.save(t.Context(), create(id, "Course 01", capacity), view); err != nil {
+	_, projection := loaded(t, r, id)
+	if err := r.save(t.Context(), create(id, "Course 01", capacity), projection); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -67,8 +67,8 @@ func changedAndSaved(t *testing.T) {
 			t.Errorf("a course that was never saved: %+v", c)
 		}
 		created(t, r, "c1", 10)
-		c, view := loaded(t, r, "c1")
-		if err := errors.Join(c.changeCapacity(15), r.save(t.Context(), c, view)); err != nil {
+		c, projection := loaded(t, r, "c1")
+		if err := errors.Join(c.changeCapacity(15), r.save(t.Context(), c, projection)); err != nil {
 			t.Fatal(err)
 		}
 		all, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
@@ -96,8 +96,8 @@ func loadedAndSavedByTag(t *testing.T) {
 	spy := &spy{Store: memstore.New(nil)}
 	r := open(spy)
 	created(t, r, "c1", 10)
-	c, view := loaded(t, r, "c1")
-	if err := errors.Join(c.changeCapacity(15), r.save(t.Context(), c, view)); err != nil {
+	c, projection := loaded(t, r, "c1")
+	if err := errors.Join(c.changeCapacity(15), r.save(t.Context(), c, projection)); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -133,9 +133,9 @@ func checkRefused(t *testing.T, given []any, command func(c *course) error, text
 		s := decidetest.New(t, events, store)
 		s.Given(given...)
 		r := open(s.Store)
-		c, view := loaded(t, r, "c1")
+		c, projection := loaded(t, r, "c1")
 		s.When(command(c)).ThenRefused(text)
-		s.When(r.save(t.Context(), c, view)).Then() // nothing
+		s.When(r.save(t.Context(), c, projection)).Then() // nothing
 	})
 }
 
@@ -144,12 +144,12 @@ func oneOfTwoSaves(t *testing.T) {
 		s := decidetest.New(t, events, store)
 		s.Given(CourseDefined{"c1", "Course 01", 10}, CourseDefined{"c2", "Course 02", 10})
 		one, two := open(s.Store), open(s.Store)
-		a, aView := loaded(t, one, "c1")
-		b, bView := loaded(t, two, "c1")
-		c, cView := loaded(t, two, "c2")
-		s.When(errors.Join(a.changeCapacity(15), one.save(t.Context(), a, aView))).Then(CourseCapacityChanged{"c1", 15})
-		s.When(errors.Join(b.subscribe("s1"), two.save(t.Context(), b, bView))).ThenError(dcb.ErrConflict)
-		s.When(errors.Join(c.subscribe("s1"), two.save(t.Context(), c, cView))).Then(StudentSubscribedToCourse{"c2", "s1"}) // another course
+		a, aProjection := loaded(t, one, "c1")
+		b, bProjection := loaded(t, two, "c1")
+		c, cProjection := loaded(t, two, "c2")
+		s.When(errors.Join(a.changeCapacity(15), one.save(t.Context(), a, aProjection))).Then(CourseCapacityChanged{"c1", 15})
+		s.When(errors.Join(b.subscribe("s1"), two.save(t.Context(), b, bProjection))).ThenError(dcb.ErrConflict)
+		s.When(errors.Join(c.subscribe("s1"), two.save(t.Context(), c, cProjection))).Then(StudentSubscribedToCourse{"c2", "s1"}) // another course
 	})
 }
 

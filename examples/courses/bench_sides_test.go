@@ -109,19 +109,19 @@ func (s *side) one(b *testing.B) {
 // hot subscribes one student after the other to one course.
 type hot struct {
 	stopwatch
-	decide *decide.Decider
-	taken  func(course string) *decide.View[int]
+	runner *decide.Runner
+	taken  func(course string) *decide.Projection[int]
 	n      int
 }
 
 func newHot(b *testing.B, subscribed int, cached bool) *hot {
 	b.Helper()
-	h := &hot{decide: decide.New(memstore.New(nil), events, nil), taken: seatsTaken}
+	h := &hot{runner: decide.New(memstore.New(nil), events, nil), taken: seatsTaken}
 	if cached {
 		h.taken = decide.Cached(100, seatsTaken)
 	}
 	for range subscribed {
-		if _, err := h.decide.Record(b.Context(), h.next()); err != nil {
+		if _, err := h.runner.Record(b.Context(), h.next()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -142,13 +142,13 @@ func (h *hot) turn(b *testing.B) {
 // one looks at all students of the course, and subscribes a student to another.
 func (h *hot) one(b *testing.B) {
 	b.Helper()
-	view := h.taken("c1")
-	_, err := h.decide.Do(b.Context(), func() ([]any, error) {
-		if view.State() < 1 {
+	projection := h.taken("c1")
+	_, err := h.runner.Do(b.Context(), func() ([]any, error) {
+		if projection.State() < 1 {
 			b.Error("nobody is there")
 		}
 		return decide.Events(StudentSubscribedToCourse{"s1", "c2"}), nil
-	}, view)
+	}, projection)
 	if err != nil {
 		b.Fatal(err)
 	}

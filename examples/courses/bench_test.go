@@ -128,7 +128,7 @@ func BenchmarkOneSide(b *testing.B) {
 	}
 }
 
-// BenchmarkCached compares decisions on a course with 10 students and on one with 10,000, with cached views, in turns. Each decision
+// BenchmarkCached compares decisions on a course with 10 students and on one with 10,000, with cached projections, in turns. Each decision
 // subscribes one more student.
 func BenchmarkCached(b *testing.B) {
 	for _, cached := range []bool{true, false} {
@@ -154,10 +154,10 @@ func BenchmarkHot(b *testing.B) {
 			b.SetParallelism(64 / 2) // of GOMAXPROCS=2
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					student, view := strconv.FormatInt(next.Add(1), 10), taken("c1")
+					student, projection := strconv.FormatInt(next.Add(1), 10), taken("c1")
 					_, err := d.Do(b.Context(), func() ([]any, error) {
 						return decide.Events(StudentSubscribedToCourse{student, "c1"}), nil
-					}, view)
+					}, projection)
 					if err != nil {
 						b.Error(err)
 					}

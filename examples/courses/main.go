@@ -46,51 +46,51 @@ var events = decide.NewCodec(
 	decide.Type[StudentSubscribedToCourse]("StudentSubscribedToCourse"),
 )
 
-// What the rules look at: each view answers one question, from the events that it handles and the tags that it is about.
+// What the rules look at: each projection answers one question, from the events that it handles and the tags that it is about.
 
-func courseExists(course string) *decide.View[bool] {
-	return decide.NewView(false,
+func courseExists(course string) *decide.Projection[bool] {
+	return decide.NewProjection(false,
 		decide.On(func(_ bool, _ CourseDefined) bool { return true }),
 	).Tagged("course", course)
 }
 
-func courseCapacity(course string) *decide.View[int] {
-	return decide.NewView(0,
+func courseCapacity(course string) *decide.Projection[int] {
+	return decide.NewProjection(0,
 		decide.On(func(_ int, e CourseDefined) int { return e.Capacity }),
 		decide.On(func(_ int, e CourseCapacityChanged) int { return e.NewCapacity }),
 	).Tagged("course", course)
 }
 
-func seatsTaken(course string) *decide.View[int] {
-	return decide.NewView(0,
+func seatsTaken(course string) *decide.Projection[int] {
+	return decide.NewProjection(0,
 		decide.On(func(taken int, _ StudentSubscribedToCourse) int { return taken + 1 }),
 	).Tagged("course", course)
 }
 
-func coursesOf(student string) *decide.View[int] {
-	return decide.NewView(0,
+func coursesOf(student string) *decide.Projection[int] {
+	return decide.NewProjection(0,
 		decide.On(func(courses int, _ StudentSubscribedToCourse) int { return courses + 1 }),
 	).Tagged("student", student)
 }
 
-func alreadySubscribed(student, course string) *decide.View[bool] {
-	return decide.NewView(false,
+func alreadySubscribed(student, course string) *decide.Projection[bool] {
+	return decide.NewProjection(false,
 		decide.On(func(_ bool, _ StudentSubscribedToCourse) bool { return true }),
 	).Tagged("student", student).Tagged("course", course)
 }
 
-// What can be done: each command looks at some views and says what happens then, or why it must not. What it looked at is its
+// What can be done: each command looks at some projections and says what happens then, or why it must not. What it looked at is its
 // boundary: if anything in there is recorded before its own events are, it is asked again.
 
 const maxCourses = 5
 
-type courses struct{ decide *decide.Decider }
+type courses struct{ runner *decide.Runner }
 
 func open(store dcb.Store) courses { return courses{decide.New(store, events, nil)} }
 
 func (c courses) define(ctx context.Context, course string, capacity int) error {
 	exists := courseExists(course)
-	_, err := c.decide.Do(ctx, func() ([]any, error) {
+	_, err := c.runner.Do(ctx, func() ([]any, error) {
 		if exists.State() {
 			return nil, refused("Course with id %q already exists", course)
 		}
@@ -101,7 +101,7 @@ func (c courses) define(ctx context.Context, course string, capacity int) error 
 
 func (c courses) changeCapacity(ctx context.Context, course string, capacity int) error {
 	exists, current := courseExists(course), courseCapacity(course)
-	_, err := c.decide.Do(ctx, func() ([]any, error) {
+	_, err := c.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case !exists.State():
 			return nil, refused("Course %q does not exist", course)
@@ -116,7 +116,7 @@ func (c courses) changeCapacity(ctx context.Context, course string, capacity int
 func (c courses) subscribe(ctx context.Context, student, course string) error {
 	exists, capacity, taken := courseExists(course), courseCapacity(course), seatsTaken(course)
 	already, mine := alreadySubscribed(student, course), coursesOf(student)
-	_, err := c.decide.Do(ctx, func() ([]any, error) {
+	_, err := c.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case !exists.State():
 			return nil, refused("Course %q does not exist", course)

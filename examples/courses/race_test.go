@@ -11,8 +11,8 @@ import (
 	"github.com/dcbstore/dcb/internal/kinds"
 )
 
-// onEveryRace runs race on every kind of store in two ways. Callers of one process share a decider, which lets them queue up. Callers of
-// different processes share nothing but the store: each has a decider of its own, on one of two handles if the store can be opened twice.
+// onEveryRace runs race on every kind of store in two ways. Callers of one process share a runner, which lets them queue up. Callers of
+// different processes share nothing but the store: each has a runner of its own, on one of two handles if the store can be opened twice.
 func onEveryRace(t *testing.T, race func(t *testing.T, store dcb.Store, caller func(i int) courses)) {
 	t.Helper()
 	t.Parallel()

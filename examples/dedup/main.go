@@ -30,22 +30,22 @@ var events = decide.NewCodec(
 	decide.Type[OrderPlaced]("OrderPlaced"),
 )
 
-func tokenUsed(token string) *decide.View[bool] {
-	return decide.NewView(false,
+func tokenUsed(token string) *decide.Projection[bool] {
+	return decide.NewProjection(false,
 		decide.On(func(_ bool, _ OrderPlaced) bool { return true }),
 	).Tagged("idempotency", token)
 }
 
 const errResubmission = refusal("Re-submission")
 
-type orders struct{ decide *decide.Decider }
+type orders struct{ runner *decide.Runner }
 
 func open(store dcb.Store) orders { return orders{decide.New(store, events, nil)} }
 
 // place refuses a token that was used.
 func (o orders) place(ctx context.Context, order, token string) error {
 	used := tokenUsed(token)
-	_, err := o.decide.Do(ctx, func() ([]any, error) {
+	_, err := o.runner.Do(ctx, func() ([]any, error) {
 		if used.State() {
 			return nil, errResubmission
 		}
@@ -57,9 +57,9 @@ func (o orders) place(ctx context.Context, order, token string) error {
 // placeOnce answers a key that was used with the position of what was recorded for it: to whoever sent the form twice, both times
 // it worked.
 func (o orders) placeOnce(ctx context.Context, order, key string) (dcb.Position, error) {
-	return o.decide.Do(ctx, func() ([]any, error) {
+	return o.runner.Do(ctx, func() ([]any, error) {
 		return decide.Events(OrderPlaced{Order: order}), nil
-	}, decide.Once(key))
+	}, decide.IdempotencyKey(key))
 }
 
 // refusal is the answer of a rule, to be shown to whoever asked.

@@ -9,12 +9,12 @@ import (
 )
 
 // Decided is the same application as [App], written with package decide. Compare [Decided.JoinCourse] with [App.JoinCourse]: what was a query, a
-// loop over events, a switch over their types and a loop over attempts is now five views and the rule. The events are the
+// loop over events, a switch over their types and a loop over attempts is now five projections and the rule. The events are the
 // same, so both can work on one store at the same time.
 type Decided struct {
 	lists  *App // what is only looked at is read as before
 	newID  func() string
-	decide *decide.Decider
+	runner *decide.Runner
 }
 
 var _ Enrolment = (*Decided)(nil)
@@ -22,7 +22,7 @@ var _ Enrolment = (*Decided)(nil)
 // NewDecided returns the application on store. Options may be nil.
 func NewDecided(store dcb.Store, opts *Options) *Decided {
 	app := New(store, opts)
-	return &Decided{lists: app, newID: app.newID, decide: decide.New(store, events, &decide.Options{Attempts: app.attempts})}
+	return &Decided{lists: app, newID: app.newID, runner: decide.New(store, events, &decide.Options{Attempts: app.attempts})}
 }
 
 // The IDs are the tags themselves here, so methods give them, and the data holds what else there is to say.
@@ -57,21 +57,21 @@ var events = decide.NewCodec(
 // limit is how many courses a student may join, or how many places a course has; it is nil as long as nobody registered them.
 type limit *int
 
-func limitOf(student StudentID) *decide.View[limit] {
-	return decide.NewView(limit(nil),
+func limitOf(student StudentID) *decide.Projection[limit] {
+	return decide.NewProjection(limit(nil),
 		decide.On(func(_ limit, e studentRegistered) limit { return &e.MaxCourses }),
 	).WithTags(string(student))
 }
 
-func placesOf(course CourseID) *decide.View[limit] {
-	return decide.NewView(limit(nil),
+func placesOf(course CourseID) *decide.Projection[limit] {
+	return decide.NewProjection(limit(nil),
 		decide.On(func(_ limit, e courseRegistered) limit { return &e.Places }),
 	).WithTags(string(course))
 }
 
 // joins counts who joined what: with one tag, the courses of a student or the students of a course.
-func joins(tags ...string) *decide.View[int] {
-	return decide.NewView(0,
+func joins(tags ...string) *decide.Projection[int] {
+	return decide.NewProjection(0,
 		decide.On(func(n int, _ studentJoinedCourse) int { return n + 1 }),
 	).WithTags(tags...)
 }
@@ -88,8 +88,8 @@ func (d *Decided) RegisterCourse(ctx context.Context, name string, places int) (
 	return id, register(ctx, d, courseRegistered{id, course{name, places}}, placesOf(id))
 }
 
-func register(ctx context.Context, d *Decided, registered interface{ Tags() []string }, before *decide.View[limit]) error {
-	_, err := d.decide.Do(ctx, func() ([]any, error) {
+func register(ctx context.Context, d *Decided, registered interface{ Tags() []string }, before *decide.Projection[limit]) error {
+	_, err := d.runner.Do(ctx, func() ([]any, error) {
 		if before.State() != nil {
 			return nil, fmt.Errorf("%w: %s", ErrAlreadyRegistered, registered.Tags()[0])
 		}
@@ -102,7 +102,7 @@ func register(ctx context.Context, d *Decided, registered interface{ Tags() []st
 func (d *Decided) JoinCourse(ctx context.Context, student StudentID, course CourseID) error {
 	limit, places := limitOf(student), placesOf(course)
 	courses, taken, already := joins(string(student)), joins(string(course)), joins(string(student), string(course))
-	_, err := d.decide.Do(ctx, func() ([]any, error) {
+	_, err := d.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case already.State() > 0:
 			return nil, ErrAlreadyJoined

@@ -16,10 +16,10 @@ type StudentJoined struct {
 }
 
 func main() {
-	decider := decide.New(memstore.New(nil), decide.NewCodec(decide.Type[StudentJoined]("StudentJoined")), nil)
+	runner := decide.New(memstore.New(nil), decide.NewCodec(decide.Type[StudentJoined]("StudentJoined")), nil)
 	for _, student := range []string{"ann", "bob", "cid"} {
-		taken := decide.NewView(0, decide.On(func(n int, _ StudentJoined) int { return n + 1 })).Tagged("course", "go")
-		_, err := decider.Do(context.Background(), func() ([]any, error) {
+		taken := decide.NewProjection(0, decide.On(func(n int, _ StudentJoined) int { return n + 1 })).Tagged("course", "go")
+		_, err := runner.Do(context.Background(), func() ([]any, error) {
 			if taken.State() == 2 {
 				return nil, fmt.Errorf("the course is full")
 			}

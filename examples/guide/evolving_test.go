@@ -53,7 +53,7 @@ func TestWhoJoinedBeforeThereWereCountriesIsAtHome(t *testing.T) {
 	t.Parallel()
 	s := decidetest.New(t, evolved, nil)
 	s.GivenRecorded(dcb.Event{Type: "MemberJoined", Tags: []string{"member:ann"}, Data: []byte(`{"member":"ann","city":"Delft"}`)})
-	country := decide.NewView("", decide.On(func(_ string, e MemberJoined) string { return e.Country })).Tagged("member", "ann")
+	country := decide.NewProjection("", decide.On(func(_ string, e MemberJoined) string { return e.Country })).Tagged("member", "ann")
 	if _, err := decide.New(s.Store, evolved, nil).Read(t.Context(), country); err != nil || country.State() != "NL" {
 		t.Errorf("%q, %v", country.State(), err)
 	}
@@ -134,23 +134,23 @@ type AddressGiven struct {
 func Example_shredding() {
 	ctx, keys := context.Background(), Keys{}
 	codec := decide.NewCodec(decide.Type[AddressGiven]("AddressGiven"))
-	decider := decide.New(memstore.New(nil), codec, nil)
+	runner := decide.New(memstore.New(nil), codec, nil)
 
 	sealed, err := keys.Seal("m1", "Oude Delft 1") // and not in a function of Do, which may run several times
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	_, err = decider.Record(ctx, AddressGiven{"m1", sealed})
+	_, err = runner.Record(ctx, AddressGiven{"m1", sealed})
 	fmt.Println(err)
 
-	address := decide.NewView([]byte(nil),
+	address := decide.NewProjection([]byte(nil),
 		decide.On(func(_ []byte, e AddressGiven) []byte { return e.Address }),
 	).Tagged("member", "m1")
-	_, err = decider.Read(ctx, address)
+	_, err = runner.Read(ctx, address)
 	fmt.Println(err)
 
-	fmt.Println(keys.Open("m1", address.State())) // address is a view of AddressGiven
+	fmt.Println(keys.Open("m1", address.State())) // address is a projection of AddressGiven
 	keys.Forget("m1")                             // the event stays, and nobody can read it any more
 	fmt.Println(keys.Open("m1", address.State()))
 

@@ -32,8 +32,8 @@ var events = decide.NewCodec(
 )
 
 // holder is who has the book, "" if it is on its shelf.
-func holder(book string) *decide.View[string] {
-	return decide.NewView("nobody knows the book",
+func holder(book string) *decide.Projection[string] {
+	return decide.NewProjection("nobody knows the book",
 		decide.On(func(_ string, _ BookBought) string { return "" }),
 		decide.On(func(_ string, e BookLent) string { return e.Member }),
 		decide.On(func(_ string, _ BookReturned) string { return "" }),
@@ -41,8 +41,8 @@ func holder(book string) *decide.View[string] {
 }
 
 // books is how many books a member has.
-func books(member string) *decide.View[int] {
-	return decide.NewView(0,
+func books(member string) *decide.Projection[int] {
+	return decide.NewProjection(0,
 		decide.On(func(n int, _ BookLent) int { return n + 1 }),
 		decide.On(func(n int, _ BookReturned) int { return n - 1 }),
 	).Tagged("member", member)
@@ -53,18 +53,18 @@ var (
 	ErrTooManyBooks = errors.New("the member has three books already")
 )
 
-type Library struct{ decide *decide.Decider }
+type Library struct{ runner *decide.Runner }
 
 func Open(store dcb.Store) *Library { return &Library{decide.New(store, events, nil)} }
 
 func (l *Library) Buy(ctx context.Context, book, title string) error {
-	_, err := l.decide.Record(ctx, BookBought{book, title})
+	_, err := l.runner.Record(ctx, BookBought{book, title})
 	return err
 }
 
 func (l *Library) Lend(ctx context.Context, book, member string) error {
 	holder, books := holder(book), books(member)
-	_, err := l.decide.Do(ctx, func() ([]any, error) {
+	_, err := l.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case holder.State() != "":
 			return nil, ErrNotOnShelf
@@ -88,13 +88,13 @@ func Example_library() {
 	// the book is not on its shelf
 }
 
-// A view that the function looks at and Do does not get stays at its initial state.
-func Example_forgottenView() {
+// A projection that the function looks at and Do does not get stays at its initial state.
+func Example_forgottenProjection() {
 	ctx, store := context.Background(), memstore.New(nil)
-	decider := decide.New(store, events, nil)
+	runner := decide.New(store, events, nil)
 	for _, book := range []string{"b1", "b2", "b3", "b4"} {
 		holder, books := holder(book), books("ann")
-		_, err := decider.Do(ctx, func() ([]any, error) {
+		_, err := runner.Do(ctx, func() ([]any, error) {
 			if books.State() == 3 {
 				return nil, ErrTooManyBooks
 			}

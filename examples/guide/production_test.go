@@ -30,7 +30,7 @@ func Example_open() {
 // LendOnce is Lend with a key that the sender of the command drew.
 func (l *Library) LendOnce(ctx context.Context, key, book, member string) (dcb.Position, error) {
 	holder, books := holder(book), books(member)
-	return l.decide.Do(ctx, func() ([]any, error) {
+	return l.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case holder.State() != "":
 			return nil, ErrNotOnShelf
@@ -38,15 +38,15 @@ func (l *Library) LendOnce(ctx context.Context, key, book, member string) (dcb.P
 			return nil, ErrTooManyBooks
 		}
 		return decide.Events(BookLent{book, member}), nil
-	}, holder, books, decide.Once(key))
+	}, holder, books, decide.IdempotencyKey(key))
 }
 
 // LentBy returns the loan that the command with a key recorded.
 func (l *Library) LentBy(ctx context.Context, key string) (BookLent, error) {
-	lent := decide.NewView(BookLent{},
+	lent := decide.NewProjection(BookLent{},
 		decide.On(func(_, e BookLent) BookLent { return e }),
 	).Tagged("command", key)
-	_, err := l.decide.Read(ctx, lent)
+	_, err := l.runner.Read(ctx, lent)
 	return lent.State(), err
 }
 
@@ -77,19 +77,19 @@ func requestOf(ctx context.Context) string {
 
 func Example_metadata() {
 	store := memstore.New(nil)
-	decider := decide.New(store, events, &decide.Options{
+	runner := decide.New(store, events, &decide.Options{
 		Metadata: func(ctx context.Context) map[string]string {
 			return map[string]string{"correlation": requestOf(ctx)} // as your server put it there
 		},
 	})
 	ctx := context.WithValue(context.Background(), requestKey{}, "r-17")
-	_, err := decider.Record(ctx, BookBought{"b1", "Emma"})
+	_, err := runner.Record(ctx, BookBought{"b1", "Emma"})
 	fmt.Println(err)
 
-	bought := decide.NewView("",
+	bought := decide.NewProjection("",
 		decide.OnRecorded(func(_ string, _ BookBought, r decide.Recorded) string { return r.Metadata("correlation") }),
 	).Tagged("book", "b1")
-	_, err = decider.Read(ctx, bought)
+	_, err = runner.Read(ctx, bought)
 	fmt.Println(bought.State(), err)
 
 	recorded, err := store.Read(ctx, dcb.All(), dcb.ReadOptions{}) // as a follower sees it
@@ -236,8 +236,8 @@ func TestAShelfOutlivesAnOutage(t *testing.T) {
 
 // Desk lends books of one library, and keeps what it knows of the books that are asked for most.
 type Desk struct {
-	decide *decide.Decider
-	holder func(book string) *decide.View[string]
+	runner *decide.Runner
+	holder func(book string) *decide.Projection[string]
 }
 
 func NewDesk(store dcb.Store) *Desk {
@@ -246,7 +246,7 @@ func NewDesk(store dcb.Store) *Desk {
 
 func (d *Desk) Where(ctx context.Context, book string) (string, error) {
 	holder := d.holder(book)
-	_, err := d.decide.Read(ctx, holder)
+	_, err := d.runner.Read(ctx, holder)
 	return holder.State(), err
 }
 
@@ -264,16 +264,16 @@ func Example_cached() {
 
 func Example_screen() {
 	ctx, store := context.Background(), memstore.New(nil)
-	library, decider := Open(store), decide.New(store, events, nil)
+	library, runner := Open(store), decide.New(store, events, nil)
 	fmt.Println(library.Buy(ctx, "b1", "Emma"))
 
 	holder, books := holder("b1"), books("ann")
-	_, err := decider.Read(ctx, holder, books)
+	_, err := runner.Read(ctx, holder, books)
 	fmt.Printf("held by %q; ann has %d books; %v\n", holder.State(), books.State(), err) // on a screen, for minutes
 
 	fmt.Println(library.Lend(ctx, "b1", "bob")) // by somebody else meanwhile
 
-	_, err = decider.Append(ctx, decide.Events(BookLent{"b1", "ann"}), holder, books)
+	_, err = runner.Append(ctx, decide.Events(BookLent{"b1", "ann"}), holder, books)
 	fmt.Println(errors.Is(err, dcb.ErrConflict)) // what the screen shows is out of date: Read again, and ask again
 	// Output:
 	// <nil>

@@ -45,15 +45,15 @@ type hold struct {
 	since  time.Time
 }
 
-func holdOf(book string) *decide.View[hold] {
-	return decide.NewView(hold{},
+func holdOf(book string) *decide.Projection[hold] {
+	return decide.NewProjection(hold{},
 		decide.OnRecorded(func(_ hold, e BookHeld, r decide.Recorded) hold { return hold{e.Member, r.At} }),
 	).Tagged("book", book)
 }
 
 // Holds has a clock: time.Now, except in tests.
 type Holds struct {
-	decide *decide.Decider
+	runner *decide.Runner
 	now    func() time.Time
 }
 
@@ -63,7 +63,7 @@ func OpenHolds(store dcb.Store, now func() time.Time) *Holds {
 
 func (h *Holds) Hold(ctx context.Context, book, member string) error {
 	hold := holdOf(book)
-	_, err := h.decide.Do(ctx, func() ([]any, error) {
+	_, err := h.runner.Do(ctx, func() ([]any, error) {
 		last := hold.State()
 		if last.member != "" && last.member != member && h.now().Sub(last.since) < 24*time.Hour {
 			return nil, ErrHeld

@@ -31,19 +31,19 @@ var events = decide.NewCodec(
 
 // nextNumber is about no invoice in particular, so it has no tags: its boundary is every invoice. Of all of them only the last
 // matters, so only that is read.
-func nextNumber() *decide.View[int] {
-	return decide.NewView(1,
+func nextNumber() *decide.Projection[int] {
+	return decide.NewProjection(1,
 		decide.On(func(_ int, e InvoiceCreated) int { return e.Number + 1 }),
-	).OnlyLast()
+	).OnlyLastEvent()
 }
 
-type invoices struct{ decide *decide.Decider }
+type invoices struct{ runner *decide.Runner }
 
 func open(store dcb.Store) invoices { return invoices{decide.New(store, events, nil)} }
 
 func (i invoices) create(ctx context.Context, data json.RawMessage) (number int, err error) {
 	next := nextNumber()
-	_, err = i.decide.Do(ctx, func() ([]any, error) {
+	_, err = i.runner.Do(ctx, func() ([]any, error) {
 		number = next.State()
 		return decide.Events(InvoiceCreated{number, data}), nil
 	}, next)

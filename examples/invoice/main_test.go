@@ -118,13 +118,13 @@ func TestInvoicesMadeAtOnceHaveNoGap(t *testing.T) {
 		decidetest.CheckGapless(t, 25, 8, next)
 
 		// What the callers were told is one thing, what is recorded another.
-		numbers := decide.NewView(0, decide.On(func(last int, e InvoiceCreated) int {
+		numbers := decide.NewProjection(0, decide.On(func(last int, e InvoiceCreated) int {
 			if e.Number != last+1 {
 				t.Errorf("invoice %d comes after %d", e.Number, last)
 			}
 			return e.Number
 		}))
-		if _, err := i.decide.Read(t.Context(), numbers); err != nil || numbers.State() != 32 {
+		if _, err := i.runner.Read(t.Context(), numbers); err != nil || numbers.State() != 32 {
 			t.Errorf("the last invoice is %d, %v; want 32", numbers.State(), err)
 		}
 	})

@@ -56,8 +56,8 @@ type signUp struct {
 }
 
 // signUpOf has two tags, so it looks at the events that have both: a code is worth nothing at another address.
-func signUpOf(email, otp string) *decide.View[signUp] {
-	return decide.NewView(signUp{},
+func signUpOf(email, otp string) *decide.Projection[signUp] {
+	return decide.NewProjection(signUp{},
 		decide.OnRecorded(func(_ signUp, e SignUpInitiated, r decide.Recorded) signUp {
 			return signUp{pending: true, name: e.Name, at: r.At}
 		}),
@@ -69,7 +69,7 @@ func signUpOf(email, otp string) *decide.View[signUp] {
 }
 
 type signUps struct {
-	decide *decide.Decider
+	runner *decide.Runner
 	now    func() time.Time
 }
 
@@ -79,13 +79,13 @@ func open(store dcb.Store, now func() time.Time) signUps {
 
 // initiate depends on nothing that happened, so it just records.
 func (s signUps) initiate(ctx context.Context, email, otp, name string) error {
-	_, err := s.decide.Record(ctx, SignUpInitiated{email, otp, name})
+	_, err := s.runner.Record(ctx, SignUpInitiated{email, otp, name})
 	return err
 }
 
 func (s signUps) confirm(ctx context.Context, email, otp string) error {
 	signUp := signUpOf(email, otp)
-	_, err := s.decide.Do(ctx, func() ([]any, error) {
+	_, err := s.runner.Do(ctx, func() ([]any, error) {
 		switch state := signUp.State(); {
 		case !state.pending:
 			return nil, errPending

@@ -88,8 +88,8 @@ func (p prices) valid(price int, now time.Time) bool {
 	return false
 }
 
-func pricesOf(product string) *decide.View[prices] {
-	return decide.NewView(prices(nil),
+func pricesOf(product string) *decide.Projection[prices] {
+	return decide.NewProjection(prices(nil),
 		decide.OnRecorded(func(p prices, e ProductDefined, r decide.Recorded) prices { return append(p, quote{e.Price, r.At}) }),
 		decide.OnRecorded(func(p prices, e ProductPriceChanged, r decide.Recorded) prices {
 			return append(p, quote{e.NewPrice, r.At})
@@ -98,7 +98,7 @@ func pricesOf(product string) *decide.View[prices] {
 }
 
 type shop struct {
-	decide *decide.Decider
+	runner *decide.Runner
 	now    func() time.Time
 }
 
@@ -108,7 +108,7 @@ func open(store dcb.Store, now func() time.Time) shop {
 
 func (s shop) order(ctx context.Context, product string, price int) error {
 	prices := pricesOf(product)
-	_, err := s.decide.Do(ctx, func() ([]any, error) {
+	_, err := s.runner.Do(ctx, func() ([]any, error) {
 		if !prices.State().valid(price, s.now()) {
 			return nil, fmt.Errorf("invalid price for product %q", product)
 		}
@@ -117,20 +117,20 @@ func (s shop) order(ctx context.Context, product string, price int) error {
 	return err
 }
 
-// orderAll has a boundary that is only known when the order is there: as many views as it has items.
+// orderAll has a boundary that is only known when the order is there: as many projections as it has items.
 func (s shop) orderAll(ctx context.Context, items ...Item) error {
-	var prices []*decide.View[prices]
+	var prices []*decide.Projection[prices]
 	for _, item := range items {
 		prices = append(prices, pricesOf(item.Product))
 	}
-	_, err := s.decide.Do(ctx, func() ([]any, error) {
+	_, err := s.runner.Do(ctx, func() ([]any, error) {
 		for i, item := range items {
 			if !prices[i].State().valid(item.Price, s.now()) {
 				return nil, fmt.Errorf("invalid price for product %q", item.Product)
 			}
 		}
 		return decide.Events(ProductsOrdered{items}), nil
-	}, decide.Views(prices...)...)
+	}, decide.Projections(prices...)...)
 	return err
 }
 
@@ -155,7 +155,7 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 		}
 	}
 	record := func(event any) error {
-		_, err := s.decide.Record(ctx, event)
+		_, err := s.runner.Record(ctx, event)
 		return err
 	}
 	tea, cup := "tea-"+uuid.NewString()[:8], "cup-"+uuid.NewString()[:8]

@@ -97,7 +97,7 @@ func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
 	}
 }
 
-// An order of many products has as many views, and one boundary.
+// An order of many products has as many projections, and one boundary.
 func TestAnOrderLooksAtAllItsProducts(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
@@ -120,7 +120,7 @@ func TestOrdersOfTheSameProductNeverConflict(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		s := open(counting, time.Now)
-		if _, err := s.decide.Record(t.Context(), ProductDefined{"p1", 5}); err != nil {
+		if _, err := s.runner.Record(t.Context(), ProductDefined{"p1", 5}); err != nil {
 			t.Fatal(err)
 		}
 		// An order looks at prices, and changes none.

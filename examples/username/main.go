@@ -27,7 +27,7 @@ import (
 // username is a name in the spelling of whoever chose it. "Ann" and "ann" are the same to everybody else.
 type username string
 
-// TagValue is what the tag says instead of the name, on events and views alike. Tags show in logs and queries, and a name is personal:
+// TagValue is what the tag says instead of the name, on events and projections alike. Tags show in logs and queries, and a name is personal:
 // its hash is enough to find it.
 func (u username) TagValue() string {
 	sum := sha256.Sum256([]byte(strings.ToLower(string(u))))
@@ -71,8 +71,8 @@ func (c claim) holds(now time.Time, retention time.Duration) bool {
 	return c.claimed || retention > 0 && !c.released.IsZero() && now.Sub(c.released) <= retention
 }
 
-func claimOf(name username) *decide.View[claim] {
-	return decide.NewView(claim{},
+func claimOf(name username) *decide.Projection[claim] {
+	return decide.NewProjection(claim{},
 		decide.On(func(_ claim, _ AccountRegistered) claim { return claim{claimed: true} }),
 		decide.OnRecorded(func(_ claim, _ AccountClosed, r decide.Recorded) claim { return claim{released: r.At} }),
 		decide.OnRecorded(func(_ claim, e UsernameChanged, r decide.Recorded) claim {
@@ -85,7 +85,7 @@ func claimOf(name username) *decide.View[claim] {
 }
 
 type accounts struct {
-	decide    *decide.Decider
+	runner    *decide.Runner
 	now       func() time.Time
 	retention time.Duration
 }
@@ -96,7 +96,7 @@ func open(store dcb.Store, now func() time.Time) accounts {
 
 func (a accounts) register(ctx context.Context, name username) error {
 	claim := claimOf(name)
-	_, err := a.decide.Do(ctx, func() ([]any, error) {
+	_, err := a.runner.Do(ctx, func() ([]any, error) {
 		if claim.State().holds(a.now(), a.retention) {
 			return nil, claimed(name)
 		}
@@ -107,7 +107,7 @@ func (a accounts) register(ctx context.Context, name username) error {
 
 func (a accounts) close(ctx context.Context, name username) error {
 	claim := claimOf(name)
-	_, err := a.decide.Do(ctx, func() ([]any, error) {
+	_, err := a.runner.Do(ctx, func() ([]any, error) {
 		if !claim.State().claimed {
 			return nil, nil // there is nothing to close, and nothing happens
 		}
@@ -119,7 +119,7 @@ func (a accounts) close(ctx context.Context, name username) error {
 // rename looks at two names at once: neither the account may have gone, nor the new name be taken, until the event is recorded.
 func (a accounts) rename(ctx context.Context, from, to username) error {
 	old, next := claimOf(from), claimOf(to)
-	_, err := a.decide.Do(ctx, func() ([]any, error) {
+	_, err := a.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case !old.State().claimed:
 			return nil, refusal(fmt.Sprintf("Nobody is called %q", from))

@@ -14,35 +14,35 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// AnyView is a view of any state, or what [Once] returns: something that a decision looks at. Only this package has them.
-type AnyView interface {
+// AnyProjection is a projection of any state, or what [IdempotencyKey] returns: something that a decision looks at. Only this package has them.
+type AnyProjection interface {
 	common() *part
-	// command returns what Once returned, nil for a view.
-	command() *once
+	// command returns what IdempotencyKey returned, nil for a projection.
+	command() *idempotencyKey
 	// bind looks up the types that are handled, and sets the item.
 	bind(c *Codec) error
 	fold(in *incoming) error
 	// restore, publish and forget are about what Cached keeps; forget reports whether it could.
-	restore(d *Decider)
+	restore(d *Runner)
 	publish()
 	forget() bool
 }
 
-// part is what all kinds of views have in common.
+// part is what all kinds of projections have in common.
 type part struct {
-	err     error         // of the program: what is wrong with how the view was made
-	item    dcb.QueryItem // its types are there once there is a decider; its tags are sorted
+	err     error         // of the program: what is wrong with how the projection was made
+	item    dcb.QueryItem // its types are there once there is a runner; its tags are sorted
 	fewTags [2]string     // room for tags
-	decider *Decider      // that uses it; nil as long as none did
+	runner  *Runner       // that uses it; nil as long as none did
 
 	// Every event up to seen that item selects is folded in, and none after it.
-	seen     dcb.Position
-	inUse    atomic.Bool // by a decision
-	onlyLast bool
-	read     bool // to the end, the last time
-	cached   bool // a view that Cached made
-	anyTags  bool // also such as no event that it handles has
-	folding  bool // while a handler runs
+	seen          dcb.Position
+	inUse         atomic.Bool // by a decision
+	onlyLastEvent bool
+	read          bool // to the end, the last time
+	cached        bool // a projection that Cached made
+	anyTags       bool // also such as no event that it handles has
+	folding       bool // while a handler runs
 }
 
 func (p *part) fail(err error) {
@@ -51,13 +51,13 @@ func (p *part) fail(err error) {
 	}
 }
 
-// change reports whether the view may still be changed; otherwise that is its error.
+// change reports whether the projection may still be changed; otherwise that is its error.
 func (p *part) change() bool {
 	switch {
-	case p.decider != nil:
-		p.fail(errors.New("a view is changed after it was used; what it looks at is fixed then"))
+	case p.runner != nil:
+		p.fail(errors.New("a projection is changed after it was used; what it looks at is fixed then"))
 	case p.cached:
-		p.fail(errors.New("a view that Cached made is changed; change what it is made of, for all of its kind"))
+		p.fail(errors.New("a projection that Cached made is changed; change what it is made of, for all of its kind"))
 	default:
 		return true
 	}
@@ -79,12 +79,12 @@ func (p *part) tag(tag string) {
 	}
 }
 
-// View answers one question that a rule asks, as a state that is folded from events: those of the types that it has handlers for, and
+// Projection answers one question that a rule asks, as a state that is folded from events: those of the types that it has handlers for, and
 // with all of the tags that it was given. Without tags it is about all events of those types.
 //
-// A view belongs to one goroutine: make one for each decision; they are cheap. One that is used again is brought
-// to the head by reading what came since, and [Cached] keeps views for all goroutines.
-type View[S any] struct {
+// A projection belongs to one goroutine: make one for each decision; they are cheap. One that is used again is brought
+// to the head by reading what came since, and [Cached] keeps projections for all goroutines.
+type Projection[S any] struct {
 	part
 	state       S
 	initial     S
@@ -96,11 +96,11 @@ type View[S any] struct {
 	folded      bool // something, since it was restored or published
 }
 
-// NewView returns a view that begins with the initial state. That becomes the view's own: a map or slice is made anew for each view. There
-// is at most one handler for a type of event. What is wrong with a view, such as a type that the codec does not know, an empty tag, or no
+// NewProjection returns a projection that begins with the initial state. That becomes the projection's own: a map or slice is made anew for each projection. There
+// is at most one handler for a type of event. What is wrong with a projection, such as a type that the codec does not know, an empty tag, or no
 // handlers at all, is the error of the decision that it is used in.
-func NewView[S any](initial S, handlers ...Handler[S]) *View[S] {
-	v := &View[S]{state: initial, initial: initial}
+func NewProjection[S any](initial S, handlers ...Handler[S]) *Projection[S] {
+	v := &Projection[S]{state: initial, initial: initial}
 	switch len(handlers) {
 	case 1:
 		v.fewHandlers[0] = handlers[0]
@@ -114,26 +114,26 @@ func NewView[S any](initial S, handlers ...Handler[S]) *View[S] {
 	return v
 }
 
-// Tagged narrows the view to events with the tag KEY:VALUE, and returns it. The value is a string, an integer, a UUID, anything whose
+// Tagged narrows the projection to events with the tag KEY:VALUE, and returns it. The value is a string, an integer, a UUID, anything whose
 // underlying type is one of the first two, or a [TagValuer], and no pointer; it must not be empty. Called again it narrows further:
-// an event must have all of the tags. The types that the view handles must have tags with that key: a mistyped one would select nothing, and
+// an event must have all of the tags. The types that the projection handles must have tags with that key: a mistyped one would select nothing, and
 // guard nothing.
-func (v *View[S]) Tagged(key string, value any) *View[S] {
+func (v *Projection[S]) Tagged(key string, value any) *Projection[S] {
 	tag, err := makeTag(key, value)
 	if err != nil {
-		v.fail(fmt.Errorf("tag of a view: %w", err))
+		v.fail(fmt.Errorf("tag of a projection: %w", err))
 		return v
 	}
 	v.tag(tag)
 	return v
 }
 
-// WithTags is [View.Tagged] for tags that are complete already, such as those of a Tags method. They are taken as they are, also if the types
-// of the view's events do not have them: older events may.
-func (v *View[S]) WithTags(tags ...string) *View[S] {
+// WithTags is [Projection.Tagged] for tags that are complete already, such as those of a Tags method. They are taken as they are, also if the types
+// of the projection's events do not have them: older events may.
+func (v *Projection[S]) WithTags(tags ...string) *Projection[S] {
 	for _, tag := range tags {
 		if err := checkTag(tag); err != nil {
-			v.fail(fmt.Errorf("tag of a view: %w", err))
+			v.fail(fmt.Errorf("tag of a projection: %w", err))
 			return v
 		}
 		v.tag(tag)
@@ -142,32 +142,32 @@ func (v *View[S]) WithTags(tags ...string) *View[S] {
 	return v
 }
 
-// OnlyLast makes the newest event decide alone: its handler gets the initial state, and only that event is read. It is for what says
-// all by itself, like a number that counts on. The handler must not change what the initial state holds. It returns the view.
-func (v *View[S]) OnlyLast() *View[S] {
+// OnlyLastEvent makes the newest event decide alone: its handler gets the initial state, and only that event is read. It is for what says
+// all by itself, like a number that counts on. The handler must not change what the initial state holds. It returns the projection.
+func (v *Projection[S]) OnlyLastEvent() *Projection[S] {
 	if v.change() {
-		v.onlyLast = true
+		v.onlyLastEvent = true
 	}
 	return v
 }
 
-// SkipUnknown makes a view with a handler for any event ([OnAny]) pass over types that the codec does not know, which are an error otherwise. It
-// returns the view.
-func (v *View[S]) SkipUnknown() *View[S] {
+// SkipUnknown makes a projection with a handler for any event ([OnAny]) pass over types that the codec does not know, which are an error otherwise. It
+// returns the projection.
+func (v *Projection[S]) SkipUnknown() *Projection[S] {
 	if v.change() {
 		v.skipUnknown = true
 	}
 	return v
 }
 
-// State returns the state at the head that the view was last brought to; the initial state before. It is meant for the function of the
+// State returns the state at the head that the projection was last brought to; the initial state before. It is meant for the function of the
 // decision, which only looks at it: after a conflict, what came since is folded into the same state.
-func (v *View[S]) State() S { return v.state }
+func (v *Projection[S]) State() S { return v.state }
 
-// Views returns its arguments, of one type, as they are passed to [Decider.Do]: for decisions that look at as many things as come.
-func Views[S any](views ...*View[S]) []AnyView {
-	all := make([]AnyView, len(views))
-	for i, v := range views {
+// Projections returns its arguments, of one type, as they are passed to [Runner.Do]: for decisions that look at as many things as come.
+func Projections[S any](projections ...*Projection[S]) []AnyProjection {
+	all := make([]AnyProjection, len(projections))
+	for i, v := range projections {
 		all[i] = v
 	}
 	return all
@@ -191,7 +191,7 @@ func (r Recorded) Metadata(key string) string { return r.metadata[key] }
 // Handler folds events of one type into a state. [On], [OnRecorded] and [OnAny] make one.
 type Handler[S any] struct{ folder[S] }
 
-// folder is the function of a handler. Its kinds are no larger than a pointer, so that a view can be made without allocating for each handler.
+// folder is the function of a handler. Its kinds are no larger than a pointer, so that a projection can be made without allocating for each handler.
 type folder[S any] interface {
 	// handles returns the Go type of the events, nil for any.
 	handles() reflect.Type
@@ -220,7 +220,7 @@ func (f anyFolder[S]) fold(state S, in *incoming, event any) S {
 }
 
 // On makes a handler of a function that returns the state after an event. It must depend on nothing but its arguments, and may keep
-// and change what it is given: the state is the view's own, and an event that can be changed is decoded for each view.
+// and change what it is given: the state is the projection's own, and an event that can be changed is decoded for each projection.
 func On[S, E any](fn func(state S, event E) S) Handler[S] {
 	if fn == nil {
 		return Handler[S]{}
@@ -237,7 +237,7 @@ func OnRecorded[S, E any](fn func(state S, event E, recorded Recorded) S) Handle
 	return Handler[S]{recordedFolder[S, E]{fn}}
 }
 
-// OnAny is [On] for all types of events for which the view has no handler of its own. The view then looks at every event with its tags, of
+// OnAny is [On] for all types of events for which the projection has no handler of its own. The projection then looks at every event with its tags, of
 // whatever type: the event is a value of one of the codec's types.
 func OnAny[S any](fn func(state S, event any) S) Handler[S] {
 	if fn == nil {
@@ -246,29 +246,29 @@ func OnAny[S any](fn func(state S, event any) S) Handler[S] {
 	return Handler[S]{anyFolder[S]{fn}}
 }
 
-func (v *View[S]) command() *once { return nil }
+func (v *Projection[S]) command() *idempotencyKey { return nil }
 
-func (v *View[S]) common() *part {
+func (v *Projection[S]) common() *part {
 	if v == nil {
 		return nil
 	}
 	return &v.part
 }
 
-func (v *View[S]) bind(c *Codec) error {
+func (v *Projection[S]) bind(c *Codec) error {
 	if len(v.handlers) == 0 {
-		return errors.New("a view has no handlers; NewView makes one")
+		return errors.New("a projection has no handlers; NewProjection makes one")
 	}
 	var types []string
 	forAny := false
 	for i := range v.handlers {
 		if v.handlers[i].folder == nil {
-			return errors.New("one of a view's handlers has no function; On makes it of one")
+			return errors.New("one of a projection's handlers has no function; On makes it of one")
 		}
 		handles := v.handlers[i].handles()
 		for _, other := range v.handlers[:i] {
 			if other.handles() == handles {
-				return fmt.Errorf("a view has two handlers for %v", handles)
+				return fmt.Errorf("a projection has two handlers for %v", handles)
 			}
 		}
 		if handles == nil {
@@ -277,10 +277,10 @@ func (v *View[S]) bind(c *Codec) error {
 		}
 		typ := c.of(handles)
 		if typ == nil {
-			return fmt.Errorf("a view handles %v, which is not in the codec", handles)
+			return fmt.Errorf("a projection handles %v, which is not in the codec", handles)
 		}
 		if lacks := v.lacks(typ); lacks != "" {
-			return fmt.Errorf("a view is tagged %q, and handles %v, whose events have no tag with that key; Tagged takes a key that they have, WithTags any",
+			return fmt.Errorf("a projection is tagged %q, and handles %v, whose events have no tag with that key; Tagged takes a key that they have, WithTags any",
 				lacks, handles)
 		}
 		if i == 0 {
@@ -298,14 +298,14 @@ func (v *View[S]) bind(c *Codec) error {
 			return err
 		}
 	}
-	if forAny && v.skipUnknown && v.onlyLast {
-		return errors.New("a view cannot skip what it does not know and look only at the last; that may be what it does not know")
+	if forAny && v.skipUnknown && v.onlyLastEvent {
+		return errors.New("a projection cannot skip what it does not know and look only at the last; that may be what it does not know")
 	}
 	v.item.Types, v.item.Tags = slices.Clip(types), slices.Clip(v.item.Tags)
 	return nil
 }
 
-// lacks returns a tag of the view that no event of a type can have, "" if there is none.
+// lacks returns a tag of the projection that no event of a type can have, "" if there is none.
 func (p *part) lacks(typ *eventType) string {
 	if p.anyTags {
 		return ""
@@ -318,8 +318,8 @@ func (p *part) lacks(typ *eventType) string {
 	return ""
 }
 
-// someCanHave returns an error if no event of any of the types can have all of the view's tags.
-func (v *View[S]) someCanHave(types []*eventType) error {
+// someCanHave returns an error if no event of any of the types can have all of the projection's tags.
+func (v *Projection[S]) someCanHave(types []*eventType) error {
 	if v.skipUnknown {
 		return nil
 	}
@@ -329,10 +329,10 @@ func (v *View[S]) someCanHave(types []*eventType) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a view of any event is tagged %q, and no type in the codec has all of its tags; Tagged takes keys that one has, WithTags any", lacks)
+	return fmt.Errorf("a projection of any event is tagged %q, and no type in the codec has all of its tags; Tagged takes keys that one has, WithTags any", lacks)
 }
 
-func (v *View[S]) fold(in *incoming) error {
+func (v *Projection[S]) fold(in *incoming) error {
 	h := v.handler(in.typ)
 	if h == nil {
 		if in.typ != nil || v.skipUnknown {
@@ -345,7 +345,7 @@ func (v *View[S]) fold(in *incoming) error {
 		return err
 	}
 	state := v.state
-	if v.onlyLast {
+	if v.onlyLastEvent {
 		state = v.initial
 	}
 	v.folding = true // and so it stays if the handler panics
@@ -356,7 +356,7 @@ func (v *View[S]) fold(in *incoming) error {
 }
 
 // handler returns the handler for events of a type, nil if there is none. Any is not for types that the codec does not know.
-func (v *View[S]) handler(typ *eventType) *Handler[S] {
+func (v *Projection[S]) handler(typ *eventType) *Handler[S] {
 	if typ == nil {
 		return nil
 	}
@@ -375,7 +375,7 @@ func (v *View[S]) handler(typ *eventType) *Handler[S] {
 	return forAny
 }
 
-// incoming is an event that is being folded into views.
+// incoming is an event that is being folded into projections.
 type incoming struct {
 	codec  *Codec
 	event  *dcb.SequencedEvent
