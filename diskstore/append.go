@@ -13,66 +13,66 @@ import (
 )
 
 // call is an append on its way to the disk.
-type call struct {
+type appendRequest struct {
 	frame.Draft // the frame
 
 	keys    []term.Key // of each event: its type, its ID or 0, its tags
 	ends    []int      // where the keys of each event end
 	hasIDs  bool
-	search  search.Query // of the condition
-	walk    walk
+	query   search.Query // of the condition
+	finder  finder
 	segment *segment
-	place   uint32 // of the frame in the segment
+	offset  uint32 // of the frame in the segment
 	first   dcb.Position
 	// recordedAt is in microseconds since 1970.
 	recordedAt int64
 
 	// Of the store's mu, until the call is done.
-	done bool
-	lead bool // the caller is to write the next group
-	left bool // the caller is gone
-	err  error
-	wake chan struct{} // has room for one; told when done or lead was set
+	done      bool
+	isLeader  bool // the caller is to write the next group
+	abandoned bool // the caller is gone
+	err       error
+	wake      chan struct{} // has room for one; told when done or lead was set
 }
 
 // largeDraft is from which size on the memory of a frame is not kept for the next.
-const largeDraft = 1 << 20
+const maxPooledBytes = 1 << 20
 
-func (s *Store) newCall(events []dcb.Event, condition *dcb.AppendCondition) *call {
-	c, ok := s.calls.Get().(*call)
+func (s *Store) newRequest(events []dcb.Event, condition *dcb.AppendCondition) *appendRequest {
+	r, ok := s.requests.Get().(*appendRequest)
 	if !ok {
-		c = &call{wake: make(chan struct{}, 1)}
+		r = &appendRequest{wake: make(chan struct{}, 1)}
 	}
-	c.keys, c.ends, c.hasIDs = c.keys[:0], c.ends[:0], false
-	c.done, c.lead, c.left, c.err, c.segment = false, false, false, nil, nil
-	c.Encode(events)
+	r.keys, r.ends, r.hasIDs = r.keys[:0], r.ends[:0], false
+	r.done, r.isLeader, r.abandoned, r.err, r.segment = false, false, false, nil, nil
+	r.Encode(events)
 	for i := range events {
 		e := &events[i]
-		c.keys = append(c.keys, term.OfType(e.Type), 0)
+		r.keys = append(r.keys, term.OfType(e.Type), 0)
 		if e.ID != uuid.Nil {
-			c.hasIDs = true
-			c.keys[len(c.keys)-1] = term.OfID(e.ID)
+			r.hasIDs = true
+			r.keys[len(r.keys)-1] = term.OfID(e.ID)
 		}
 		for _, tag := range e.Tags {
-			c.keys = append(c.keys, term.OfTag(tag))
+			r.keys = append(r.keys, term.OfTag(tag))
 		}
-		c.ends = append(c.ends, len(c.keys))
+		r.ends = append(r.ends, len(r.keys))
 	}
 	if condition != nil {
-		c.search.Translate(condition.FailIfEventsMatch)
+		r.query.Translate(condition.FailIfEventsMatch)
 	}
-	return c
+	return r
 }
 
 // free gives the call back. Nobody may have it any more.
-func (s *Store) free(c *call) {
-	c.search.Of = nil
-	if cap(c.Bytes) <= largeDraft && c.walk.isSmall() {
-		s.calls.Put(c)
+func (s *Store) recycle(r *appendRequest) {
+	r.query.Of = nil
+	if cap(r.Bytes) <= maxPooledBytes && r.finder.isSmall() {
+		s.requests.Put(r)
 	}
 }
 
-func (c *call) last() dcb.Position { return c.first + dcb.Position(len(c.ends)) - 1 }
+func (r *appendRequest) last() dcb.Position { return r.first + dcb.Position(len(r.ends)) - 1 }
 
 // Append implements dcb.Store. If ctx ends while the append is being written its outcome is unknown to the caller.
 func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -82,25 +82,25 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	c := s.newCall(events, condition)
-	judged := dcb.Position(0) // nothing at or before it stands in the way
+	r := s.newRequest(events, condition)
+	checked := dcb.Position(0) // nothing at or before it stands in the way
 	for {
-		recorded, head, err := s.judge(ctx, c, events, condition, judged)
+		recorded, head, err := s.checkDurable(ctx, r, events, condition, checked)
 		if err != nil || recorded > 0 {
-			s.free(c)
+			s.recycle(r)
 			return recorded, err
 		}
-		judged = head
-		wait, err := s.decide(ctx, c, condition, judged)
+		checked = head
+		wait, err := s.admit(ctx, r, condition, checked)
 		if err != nil {
-			s.free(c)
+			s.recycle(r)
 			return 0, err
 		}
 		if wait == nil {
-			return s.await(ctx, c)
+			return s.await(ctx, r)
 		}
 		if err := wait(ctx); err != nil {
-			s.free(c)
+			s.recycle(r)
 			return 0, err
 		}
 	}
@@ -108,26 +108,26 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 
 // judge looks at what is durable, after judged: it returns the position of the last of events if they are recorded already, or the error that
 // stands in the way, and otherwise how far it looked.
-func (s *Store) judge(ctx context.Context, c *call, events []dcb.Event, condition *dcb.AppendCondition, judged dcb.Position) (recorded, head dcb.Position, err error) {
+func (s *Store) checkDurable(ctx context.Context, r *appendRequest, events []dcb.Event, condition *dcb.AppendCondition, checked dcb.Position) (recorded, head dcb.Position, err error) {
 	head, err = s.head.Load()
-	if err != nil || head <= judged || condition == nil && !c.hasIDs {
+	if err != nil || head <= checked || condition == nil && !r.hasIDs {
 		return 0, head, err
 	}
-	if !c.hasIDs && condition.After >= head {
+	if !r.hasIDs && condition.After >= head {
 		return 0, head, nil
 	}
-	err = s.reading(ctx, func(v *view) error {
-		if c.hasIDs {
-			if recorded, err = repeated(v, c, events, head); err != nil || recorded > 0 {
+	err = s.withSnapshot(ctx, func(snap *snapshot) error {
+		if r.hasIDs {
+			if recorded, err = findRepeat(snap, r, events, head); err != nil || recorded > 0 {
 				return err
 			}
 		}
 		if condition == nil {
 			return nil
 		}
-		b := bounds{after: max(condition.After, judged), last: head, backwards: true} // what is new is what conflicts
-		return c.walk.each(ctx, s, v, &c.search, b, func(e *dcb.SequencedEvent) error {
-			s.count.conflicts.Add(1)
+		b := bounds{after: max(condition.After, checked), last: head, backwards: true} // what is new is what conflicts
+		return r.finder.forEach(ctx, s, snap, &r.query, b, func(e *dcb.SequencedEvent) error {
+			s.counters.conflicts.Add(1)
 			return &dcb.ConflictError{Position: e.Position}
 		})
 	})
@@ -136,12 +136,12 @@ func (s *Store) judge(ctx context.Context, c *call, events []dcb.Event, conditio
 
 // repeated returns the position of the last of events if they are a repetition of what is recorded up to head, 0 if none of their IDs is
 // recorded, and dcb.ErrDuplicateID otherwise.
-func repeated(v *view, c *call, events []dcb.Event, head dcb.Position) (dcb.Position, error) {
+func findRepeat(snap *snapshot, r *appendRequest, events []dcb.Event, head dcb.Position) (dcb.Position, error) {
 	for i := range events {
 		if events[i].ID == uuid.Nil {
 			continue
 		}
-		position, err := c.walk.findID(v, events[i].ID, c.idKey(i), head)
+		position, err := r.finder.findID(snap, events[i].ID, r.idKey(i), head)
 		if err != nil {
 			return 0, err
 		}
@@ -150,7 +150,7 @@ func repeated(v *view, c *call, events []dcb.Event, head dcb.Position) (dcb.Posi
 		}
 		first, same := position-dcb.Position(i), false
 		if position > dcb.Position(i) {
-			if same, err = c.walk.same(v, events, first, head); err != nil {
+			if same, err = r.finder.isRecorded(snap, events, first, head); err != nil {
 				return 0, err
 			}
 		}
@@ -163,47 +163,47 @@ func repeated(v *view, c *call, events []dcb.Event, head dcb.Position) (dcb.Posi
 }
 
 // idKey returns the key of the ID of event i.
-func (c *call) idKey(i int) term.Key {
+func (r *appendRequest) idKey(i int) term.Key {
 	from := 0
 	if i > 0 {
-		from = c.ends[i-1]
+		from = r.ends[i-1]
 	}
-	return c.keys[from+1]
+	return r.keys[from+1]
 }
 
 // decide gives the call its positions and its place in the log, if nothing after judged stands in the way and there is room. Otherwise it returns what to wait
 // for before judging again.
-func (s *Store) decide(ctx context.Context, c *call, condition *dcb.AppendCondition, judged dcb.Position) (wait func(context.Context) error, err error) {
+func (s *Store) admit(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (wait func(context.Context) error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refusal(); err != nil {
+	if err := s.checkUsable(); err != nil {
 		return nil, err
 	}
-	if s.decided > judged {
-		var touched bool
-		err := guarded(func() (err error) {
-			touched, err = s.touched(ctx, c, condition, judged)
+	if s.admitted > checked {
+		var conflicting bool
+		err := catchFaults(func() (err error) {
+			conflicting, err = s.mayConflict(ctx, r, condition, checked)
 			return err
 		})
 		if damaged, ok := asDamaged(err); ok {
-			return func(ctx context.Context) error { return s.mend(ctx, damaged) }, nil
+			return func(ctx context.Context) error { return s.rebuildIndex(ctx, damaged) }, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if touched {
-			return s.untilRisen(judged), nil
+		if conflicting {
+			return s.waitForHead(checked), nil
 		}
 	}
-	if wait, err := s.room(int64(len(c.Bytes))); wait != nil || err != nil {
+	if wait, err := s.ensureSpace(int64(len(r.Bytes))); wait != nil || err != nil {
 		return wait, err
 	}
-	s.accept(c)
+	s.enqueue(r)
 	return nil, nil
 }
 
 // refusal returns why nothing can be appended, if that is so.
-func (s *Store) refusal() error {
+func (s *Store) checkUsable() error {
 	switch {
 	case s.closing:
 		return dcb.ErrClosed
@@ -215,27 +215,27 @@ func (s *Store) refusal() error {
 
 // touched reports whether what was decided after judged may stand in the way: an event that the condition selects, or one of the IDs. It looks at keys alone, in
 // memory, since what was decided may not be written yet; who is touched waits until it is, and judges it then.
-func (s *Store) touched(ctx context.Context, c *call, condition *dcb.AppendCondition, judged dcb.Position) (bool, error) {
-	v := s.view.Load()
-	if c.hasIDs {
-		for i := range c.ends {
-			if key := c.idKey(i); key != 0 {
-				if found, err := c.walk.hasTerm(v, key, judged, s.decided); found || err != nil {
+func (s *Store) mayConflict(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (bool, error) {
+	snap := s.snapshot.Load()
+	if r.hasIDs {
+		for i := range r.ends {
+			if key := r.idKey(i); key != 0 {
+				if found, err := r.finder.hasTerm(snap, key, checked, s.admitted); found || err != nil {
 					return found, err
 				}
 			}
 		}
 	}
-	if condition == nil || condition.After >= s.decided {
+	if condition == nil || condition.After >= s.admitted {
 		return false, nil
 	}
-	return c.walk.hasCandidate(ctx, v, &c.search, bounds{after: max(condition.After, judged), last: s.decided, backwards: true})
+	return r.finder.hasCandidate(ctx, snap, &r.query, bounds{after: max(condition.After, checked), last: s.admitted, backwards: true})
 }
 
 // untilRisen returns a wait for the head to be above judged, or for anything else to become known of it.
-func (s *Store) untilRisen(judged dcb.Position) func(context.Context) error {
+func (s *Store) waitForHead(checked dcb.Position) func(context.Context) error {
 	risen := s.head.Risen()
-	if head, err := s.head.Load(); err != nil || head > judged {
+	if head, err := s.head.Load(); err != nil || head > checked {
 		return func(context.Context) error { return err }
 	}
 	return func(ctx context.Context) error {
@@ -249,49 +249,49 @@ func (s *Store) untilRisen(judged dcb.Position) func(context.Context) error {
 }
 
 // accept gives the call its positions and its place, and puts it into the index beyond the head.
-func (s *Store) accept(c *call) {
-	if now := s.opts.Now().UnixMicro(); now > s.lastRecorded {
-		s.lastRecorded = now
+func (s *Store) enqueue(r *appendRequest) {
+	if now := s.opts.Now().UnixMicro(); now > s.lastRecordedAt {
+		s.lastRecordedAt = now
 	}
 	a := s.active
-	c.first, c.recordedAt = s.decided+1, s.lastRecorded
-	c.segment, c.place = a.segment, a.end
+	r.first, r.recordedAt = s.admitted+1, s.lastRecordedAt
+	r.segment, r.offset = a.segment, a.end
 	from := 0
-	for i, to := range c.ends {
-		a.tail.Add(c.place+c.Records[i], c.keys[from], c.keys[from+1], c.keys[from+2:to])
+	for i, to := range r.ends {
+		a.tail.Add(r.offset+r.Records[i], r.keys[from], r.keys[from+1], r.keys[from+2:to])
 		from = to
 	}
-	a.end += uint32(len(c.Bytes))
-	s.decided = c.last()
-	s.pending = append(s.pending, c)
-	s.prepareAhead()
-	if !s.leading {
-		s.leading = true
-		c.lead = true
+	a.end += uint32(len(r.Bytes))
+	s.admitted = r.last()
+	s.pending = append(s.pending, r)
+	s.preallocateAhead()
+	if !s.hasLeader {
+		s.hasLeader = true
+		r.isLeader = true
 	}
 }
 
 // await returns when the call is recorded, or is known not to be. The caller writes it himself if he is to lead.
-func (s *Store) await(ctx context.Context, c *call) (dcb.Position, error) {
+func (s *Store) await(ctx context.Context, r *appendRequest) (dcb.Position, error) {
 	for {
 		s.mu.Lock()
-		done, lead := c.done, c.lead
+		done, isLeader := r.done, r.isLeader
 		s.mu.Unlock()
 		switch {
 		case done:
-			last, err := c.last(), c.err
-			s.free(c)
+			last, err := r.last(), r.err
+			s.recycle(r)
 			if err != nil {
 				return 0, err
 			}
 			return last, nil
-		case lead:
-			s.lead()
+		case isLeader:
+			s.commitNext()
 		default:
 			select {
-			case <-c.wake:
+			case <-r.wake:
 			case <-ctx.Done():
-				if s.leave(c) {
+				if s.abandon(r) {
 					return 0, ctx.Err()
 				}
 			}

@@ -20,7 +20,7 @@ type BackupReport struct {
 	// Head is the last position in the backup.
 	Head dcb.Position
 	// Copied and Kept are the files that were copied, and those that were there from an earlier backup.
-	Copied, Kept int
+	Copied, Reused int
 	// CopiedBytes is the size of those that were copied.
 	CopiedBytes int64
 }
@@ -48,13 +48,13 @@ func (s *Store) Backup(ctx context.Context, to string, options *InspectOptions) 
 }
 
 func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.Position) (BackupReport, error) {
-	b := &backer{ctx: ctx, fs: opts.fs, opts: opts, from: dir, to: to, last: last}
+	b := &backupRun{ctx: ctx, fs: opts.fs, opts: opts, from: dir, to: to, last: last}
 	if last != endless {
-		b.answered = last
+		b.acknowledged = last
 	}
 	var found listing
-	var source chain
-	err := guarded(func() (err error) {
+	var source segmentChain
+	err := catchFaults(func() (err error) {
 		found, source, err = b.source()
 		return err
 	})
@@ -73,36 +73,36 @@ func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.P
 	}
 	lock, err := b.fs.Lock(filepath.Join(to, lockName))
 	if errors.Is(err, vfs.ErrLocked) {
-		return b.report, inUse(to)
+		return b.report, lockedError(to)
 	}
 	if err != nil {
 		return b.report, fmt.Errorf("diskstore: back up to %s: %w", to, err)
 	}
 	defer lock.Close()
-	err = guarded(func() error {
-		if err := b.copy(source, there); err != nil {
+	err = catchFaults(func() error {
+		if err := b.copyLog(source, there); err != nil {
 			return err
 		}
-		return b.indexes(found, source)
+		return b.copyIndexes(found, source)
 	})
 	return b.report, err
 }
 
-type backer struct {
-	ctx      context.Context //nolint:containedctx // of the one call that this is the state of
-	fs       vfs.FS
-	opts     InspectOptions
-	from, to string
-	last     dcb.Position // of what is copied
-	answered dcb.Position // what an append was answered for, as far as is known
-	held     []byte       // the frames in the last segment that the directory has, without a mark at their end
-	report   BackupReport
-	done     int64
-	total    int64
+type backupRun struct {
+	ctx          context.Context //nolint:containedctx // of the one call that this is the state of
+	fs           vfs.FS
+	opts         InspectOptions
+	from, to     string
+	last         dcb.Position // of what is copied
+	acknowledged dcb.Position // what an append was answered for, as far as is known
+	previous     []byte       // the frames in the last segment that the directory has, without a mark at their end
+	report       BackupReport
+	done         int64
+	total        int64
 }
 
 // source returns what there is to copy. What is wrong with it is looked at again: a store that is open may have begun a segment between two looks.
-func (b *backer) source() (found listing, source chain, err error) {
+func (b *backupRun) source() (found listing, source segmentChain, err error) {
 	for range 2 {
 		if found, err = listStore(b.fs, b.from); err != nil {
 			return found, source, err
@@ -115,15 +115,15 @@ func (b *backer) source() (found listing, source chain, err error) {
 }
 
 // copy copies what is missing of the log, the oldest first, so that what is there is a log at every moment.
-func (b *backer) copy(source chain, there listing) error {
-	kept, err := b.kept(source, there)
+func (b *backupRun) copyLog(source segmentChain, there listing) error {
+	kept, err := b.reusable(source, there)
 	if err != nil {
 		return err
 	}
 	for _, g := range source.segments[kept:] {
 		b.total += g.size.Load()
 	}
-	b.report.Kept = kept
+	b.report.Reused = kept
 	for i, g := range source.segments[kept:] {
 		if g.first-1 > b.last {
 			break
@@ -132,7 +132,7 @@ func (b *backer) copy(source chain, there listing) error {
 		if kept+i == len(source.segments)-1 {
 			end = 0
 		}
-		if err := b.segment(g, source.headers[kept+i], end); err != nil {
+		if err := b.copySegment(g, source.headers[kept+i], end); err != nil {
 			return err
 		}
 	}
@@ -140,7 +140,7 @@ func (b *backer) copy(source chain, there listing) error {
 }
 
 // kept returns how many segments of the source the directory has already, as they are.
-func (b *backer) kept(source chain, there listing) (int, error) {
+func (b *backupRun) reusable(source segmentChain, there listing) (int, error) {
 	if len(there.segments) == 0 {
 		return 0, nil
 	}
@@ -154,150 +154,150 @@ func (b *backer) kept(source chain, there listing) (int, error) {
 	// The last one was not finished when it was copied.
 	for i := range old.segments {
 		if i >= len(source.segments) || old.headers[i] != source.headers[i] {
-			return 0, b.holdsOther(old.segments[i].first)
+			return 0, b.otherEventsError(old.segments[i].first)
 		}
 	}
 	last := len(old.segments) - 1
-	return last, b.hold(old.segments[last], old.headers[last])
+	return last, b.readPrevious(old.segments[last], old.headers[last])
 }
 
-func (b *backer) holdsOther(from dcb.Position) error {
+func (b *backupRun) otherEventsError(from dcb.Position) error {
 	return fmt.Errorf("diskstore: back up to %s: it holds what %s does not, from position %d on; name another directory", b.to, b.from, from)
 }
 
 // firstOther returns the position of the first event that the directory has otherwise than copied has it.
-func (b *backer) firstOther(copied []byte, header frame.Segment) dcb.Position {
+func (b *backupRun) firstDifference(copied []byte, header frame.Segment) dcb.Position {
 	same := 0
-	for same < min(len(copied), len(b.held)) && copied[same] == b.held[same] {
+	for same < min(len(copied), len(b.previous)) && copied[same] == b.previous[same] {
 		same++
 	}
-	all := newFrames(header)
-	for all.read(b.held[:same], nothing) == nil {
+	state := newSegmentState(header)
+	for state.readRecord(b.previous[:same], checkOnly) == nil {
 		continue
 	}
-	return all.next
+	return state.next
 }
 
 // hold reads what the directory has of its last segment, which is to be a beginning of what takes its place.
-func (b *backer) hold(g *segment, header frame.Segment) error {
-	content, err := b.reader(func(int64, int64) {}).read(g.path)
+func (b *backupRun) readPrevious(g *segment, header frame.Segment) error {
+	content, err := b.fileReader(func(int64, int64) {}).readFile(g.path)
 	if err != nil {
 		return err
 	}
-	all, end := newFrames(header), uint32(frame.SegmentBytes)
+	state, end := newSegmentState(header), uint32(frame.SegmentBytes)
 	for err == nil {
-		if err = all.read(content, nothing); err == nil && !all.marked {
-			end = all.end
+		if err = state.readRecord(content, checkOnly); err == nil && !state.clean {
+			end = state.end
 		}
 	}
-	b.held = content[:end]
-	b.last = max(b.last, all.next-1) // a backup that was begun later may have been there earlier
+	b.previous = content[:end]
+	b.last = max(b.last, state.next-1) // a backup that was begun later may have been there earlier
 	return nil
 }
 
 // reader returns what reads files.
-func (b *backer) reader(progress func(done, total int64)) *verifier {
+func (b *backupRun) fileReader(progress func(done, total int64)) *verifier {
 	v := &verifier{ctx: b.ctx, fs: b.fs, opts: b.opts}
 	v.opts.Progress = progress
 	return v
 }
 
 // segment copies the frames of a segment, up to end, or if that is 0 all that there are.
-func (b *backer) segment(g *segment, header frame.Segment, end uint32) error {
+func (b *backupRun) copySegment(g *segment, header frame.Segment, end uint32) error {
 	var content []byte
-	var all frames
+	var state segmentState
 	var err error
 	if end == 0 {
-		content, all, err = b.unfinished(g, header)
+		content, state, err = b.readActive(g, header)
 	} else {
-		content, all, err = b.sealed(g, header, end)
+		content, state, err = b.readSealed(g, header, end)
 	}
 	if err != nil {
 		return err
 	}
-	copied := bytes.Clone(content[:all.end])
-	if !bytes.HasPrefix(copied, b.held) {
-		return b.holdsOther(b.firstOther(copied, header))
+	copied := bytes.Clone(content[:state.end])
+	if !bytes.HasPrefix(copied, b.previous) {
+		return b.otherEventsError(b.firstDifference(copied, header))
 	}
-	b.held = nil
-	if !all.marked && (end == 0 || all.end < end) {
-		copied = append(copied, frame.Mark(all.salt, all.next, all.recordedAt)...)
+	b.previous = nil
+	if !state.clean && (end == 0 || state.end < end) {
+		copied = append(copied, frame.Mark(state.salt, state.next, state.recordedAt)...)
 	}
-	err = writeAside(b.fs, filepath.Join(b.to, base(g.path)), func(file vfs.File) error { return writeAll(file, copied) })
+	err = writeAtomically(b.fs, filepath.Join(b.to, base(g.path)), func(file vfs.File) error { return writeAndSync(file, copied) })
 	if err != nil {
 		return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 	}
 	b.done += int64(len(content))
-	b.report.Head = all.next - 1
+	b.report.Head = state.next - 1
 	b.report.Copied++
 	b.report.CopiedBytes += int64(len(copied))
 	return nil
 }
 
 // read returns the content of a segment.
-func (b *backer) read(g *segment) ([]byte, error) {
-	return b.reader(func(done, _ int64) { b.opts.Progress(b.done+done, max(b.total, b.done+done)) }).read(g.path)
+func (b *backupRun) readFile(g *segment) ([]byte, error) {
+	return b.fileReader(func(done, _ int64) { b.opts.Progress(b.done+done, max(b.total, b.done+done)) }).readFile(g.path)
 }
 
 // frames reads the frames of a segment, up to end and to the last position that is copied. The error says why there are no more before that.
-func (b *backer) frames(content []byte, header frame.Segment, end uint32) (frames, error) {
-	all := newFrames(header)
-	for all.end < end {
-		before := all
-		if err := all.read(content, nothing); err != nil {
-			return all, err
+func (b *backupRun) readRecords(content []byte, header frame.Segment, end uint32) (segmentState, error) {
+	state := newSegmentState(header)
+	for state.end < end {
+		before := state
+		if err := state.readRecord(content, checkOnly); err != nil {
+			return state, err
 		}
-		if all.next-1 > b.last {
+		if state.next-1 > b.last {
 			return before, nil
 		}
 	}
-	return all, nil
+	return state, nil
 }
 
 // sealed reads a segment that the next one vouches for. If the log has gone on meanwhile, its end may lie beyond the last position that is copied.
-func (b *backer) sealed(g *segment, header frame.Segment, end uint32) ([]byte, frames, error) {
-	content, err := b.read(g)
+func (b *backupRun) readSealed(g *segment, header frame.Segment, end uint32) ([]byte, segmentState, error) {
+	content, err := b.readFile(g)
 	if err != nil {
-		return nil, frames{}, err
+		return nil, segmentState{}, err
 	}
-	all, err := b.frames(content, header, end)
-	if err == nil && all.end != end && all.next-1 == b.last {
-		return content, all, nil
+	state, err := b.readRecords(content, header, end)
+	if err == nil && state.end != end && state.next-1 == b.last {
+		return content, state, nil
 	}
-	if err == nil && (all.end != end || all.sum != g.sum) {
-		err = errOtherFrames
+	if err == nil && (state.end != end || state.sum != g.sum) {
+		err = errOtherRecords
 	}
 	if err != nil {
-		return nil, all, &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+		return nil, state, &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
 	}
-	return content, all, nil
+	return content, state, nil
 }
 
 // unfinished reads the segment that is appended to. What is behind its last whole frame may just be being written, and is looked at again before it is damage.
-func (b *backer) unfinished(g *segment, header frame.Segment) ([]byte, frames, error) {
+func (b *backupRun) readActive(g *segment, header frame.Segment) ([]byte, segmentState, error) {
 	for stopped := uint32(0); ; {
-		content, err := b.read(g)
+		content, err := b.readFile(g)
 		if err == nil {
 			err = syncFile(b.fs, g.path) // what was read and is not durable yet would otherwise be in the backup, and after a crash not in the store
 		}
 		if err != nil {
-			return nil, frames{}, err
+			return nil, segmentState{}, err
 		}
-		all, err := b.frames(content, header, math.MaxUint32)
+		state, err := b.readRecords(content, header, math.MaxUint32)
 		if err == nil {
-			return content, all, nil
+			return content, state, nil
 		}
-		broken := damaged(g, content, all, err)
-		if broken == nil && all.next-1 < b.answered {
+		broken := checkLogEnd(g, content, state, err)
+		if broken == nil && state.next-1 < b.acknowledged {
 			broken = &CorruptError{
-				File: g.path, Offset: int64(all.end), Position: all.next,
-				Problem: fmt.Errorf("%w, although an append was answered for up to position %d", err, b.answered), Advice: restore,
+				File: g.path, Offset: int64(state.end), Position: state.next,
+				Problem: fmt.Errorf("%w, although an append was answered for up to position %d", err, b.acknowledged), Advice: adviceRestore,
 			}
 		}
-		if broken == nil || all.end == stopped {
-			return content, all, broken
+		if broken == nil || state.end == stopped {
+			return content, state, broken
 		}
-		stopped = all.end
+		stopped = state.end
 	}
 }
 
@@ -319,9 +319,9 @@ func syncFile(files vfs.FS, path string) error {
 	return nil
 }
 
-func nothing(uint32, *dcb.SequencedEvent) error { return nil }
+func checkOnly(uint32, *dcb.SequencedEvent) error { return nil }
 
-func writeAll(file vfs.File, content []byte) error {
+func writeAndSync(file vfs.File, content []byte) error {
 	if _, err := file.WriteAt(content, 0); err != nil {
 		return err
 	}
@@ -329,7 +329,7 @@ func writeAll(file vfs.File, content []byte) error {
 }
 
 // indexes copies the index files of what was copied, and removes those that the store has not any more.
-func (b *backer) indexes(found listing, source chain) error {
+func (b *backupRun) copyIndexes(found listing, source segmentChain) error {
 	there, err := list(b.fs, b.to)
 	if err != nil {
 		return err
@@ -343,14 +343,14 @@ func (b *backer) indexes(found listing, source chain) error {
 	}
 	for _, name := range there.indexes {
 		if wanted[name] {
-			b.report.Kept++
+			b.report.Reused++
 			delete(wanted, name)
 		} else if err := b.fs.Remove(filepath.Join(b.to, name)); err != nil {
 			return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 		}
 	}
 	for name := range wanted {
-		if err := b.index(name); err != nil {
+		if err := b.copyIndex(name); err != nil {
 			return err
 		}
 	}
@@ -358,7 +358,7 @@ func (b *backer) indexes(found listing, source chain) error {
 }
 
 // index copies an index file. One that is damaged, or was merged meanwhile, is left out: the backup makes its own when it is opened.
-func (b *backer) index(name string) error {
+func (b *backupRun) copyIndex(name string) error {
 	path := filepath.Join(b.from, name)
 	x, err := indexfile.Open(b.fs, path)
 	if err == nil {
@@ -371,14 +371,14 @@ func (b *backer) index(name string) error {
 	if err != nil {
 		return err
 	}
-	content, err := b.reader(func(int64, int64) {}).read(path)
+	content, err := b.fileReader(func(int64, int64) {}).readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	err = writeAside(b.fs, filepath.Join(b.to, name), func(file vfs.File) error { return writeAll(file, content) })
+	err = writeAtomically(b.fs, filepath.Join(b.to, name), func(file vfs.File) error { return writeAndSync(file, content) })
 	if err != nil {
 		return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 	}

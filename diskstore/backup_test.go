@@ -43,7 +43,7 @@ func TestABackupIsTheStore(t *testing.T) {
 	t.Parallel()
 	files := holding(t, 200)
 	report := backup(t, files, "copy")
-	if report.Head != 200 || report.Kept != 0 || report.Copied < 10 {
+	if report.Head != 200 || report.Reused != 0 || report.Copied < 10 {
 		t.Errorf("the report is %+v", report)
 	}
 	if damage := verify(t, files, "copy"); len(damage.Problems) > 0 || damage.Unindexed > 0 || damage.Events != 200 {
@@ -67,7 +67,7 @@ func TestASecondBackupCopiesWhatIsNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		report := backup(t, files, "copy")
-		if report.Head != dcb.Position(201+i) || report.Kept < 8 || report.Copied > 8 || report.CopiedBytes > first.CopiedBytes/2 {
+		if report.Head != dcb.Position(201+i) || report.Reused < 8 || report.Copied > 8 || report.CopiedBytes > first.CopiedBytes/2 {
 			t.Fatalf("after %d events more the report is %+v", i+1, report)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // active is the segment that is appended to.
-type active struct {
+type activeSegment struct {
 	segment *segment
 	header  frame.Segment // of which Before, End and Sum become known when it is written
 	file    vfs.File
@@ -23,85 +23,85 @@ type active struct {
 }
 
 // written is what the leader knows of the log. It belongs to whoever leads.
-type written struct {
-	active  *active // where the last frame was written
-	frames          // those that are written: the last is durable
-	buffer  []byte
-	group   []*call
-	durable dcb.Position
+type logState struct {
+	active       *activeSegment // where the last frame was written
+	segmentState                // those that are written: the last is durable
+	buffer       []byte
+	group        []*appendRequest
+	durable      dcb.Position
 }
 
 // maxGroupBytes bounds what is written at once, so that the first of many need not wait for all.
 const maxGroupBytes = 8 << 20
 
 // lead writes the next group of those who wait, answers them, and hands the lead to the first who came meanwhile. The caller was told to.
-func (s *Store) lead() {
-	group := s.gather()
+func (s *Store) commitNext() {
+	group := s.coalesce()
 	last := group[len(group)-1]
-	size := int64(last.place-group[0].place) + int64(len(last.Bytes))
+	size := int64(last.offset-group[0].offset) + int64(len(last.Bytes))
 
 	began := time.Now()
 	before := s.log
-	err := s.write(group)
+	err := s.writeGroup(group)
 
 	s.mu.Lock()
 	if err == nil && s.failed != nil {
 		err = &syncError{s.failed}
 	}
 	if err != nil {
-		s.fail(group, err)
+		s.failGroup(group, err)
 	} else {
 		s.head.Raise(last.last())
-		s.count.committed(group, time.Since(began))
+		s.counters.observeGroup(group, time.Since(began))
 		if s.log.active != before.active {
-			s.actives = s.actives[1:]
-			s.seal(before.active, before.frames)
+			s.openSegments = s.openSegments[1:]
+			s.enqueueSeal(before.active, before.segmentState)
 		}
 	}
-	for _, c := range group {
-		s.answer(c, c.err)
+	for _, r := range group {
+		s.answer(r, r.err)
 	}
-	s.groupBytes += (size - s.groupBytes) / 8
-	s.expected = len(group) + len(s.pending)
+	s.averageGroupBytes += (size - s.averageGroupBytes) / 8
+	s.expectedRequests = len(group) + len(s.pending)
 	s.handOver()
 	s.mu.Unlock()
 }
 
 // patience is how often, and for how long, the leader lets others run in vain before he takes those who wait.
 const (
-	patience     = 32
-	patienceTime = 50 * time.Microsecond
+	maxIdleYields = 32
+	maxIdleTime   = 50 * time.Microsecond
 )
 
 // gather takes the next group. Whoever has just been answered often appends again at once. Those callers are let go first, for as long as they keep coming, so that
 // they are in this group; otherwise each would wait for the sync of this one and then for that of the next. There is no timer in it, and who is alone is not
 // delayed.
-func (s *Store) gather() []*call {
+func (s *Store) coalesce() []*appendRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	began := time.Now()
-	for vain := 0; len(s.pending) < s.expected && vain < patience && time.Since(began) < patienceTime; vain++ {
+	for idle := 0; len(s.pending) < s.expectedRequests && idle < maxIdleYields && time.Since(began) < maxIdleTime; idle++ {
 		waiting := len(s.pending)
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
 		if len(s.pending) > waiting {
-			vain, began = 0, time.Now()
+			idle, began = 0, time.Now()
 		}
 	}
-	return s.nextGroup()
+	return s.takeGroup()
 }
 
 // nextGroup takes those who wait for the same segment, as many as are written at once.
-func (s *Store) nextGroup() []*call {
+func (s *Store) takeGroup() []*appendRequest {
 	group, size := s.log.group[:0], 0
-	for _, c := range s.pending {
-		c.lead = false
-		if c.segment != s.pending[0].segment || len(group) > 0 && size+len(c.Bytes) > maxGroupBytes {
+	for _, r := range s.pending {
+		r.isLeader = false
+		if r.segment != s.pending[0].segment || len(group) > 0 && size+len(r.Bytes) > maxGroupBytes {
 			break
 		}
-		size += len(c.Bytes)
-		group = append(group, c)
+		size += len(r.Bytes)
+		group = append(group, r)
 	}
 	n := copy(s.pending, s.pending[len(group):])
 	clear(s.pending[n:])
@@ -111,14 +111,14 @@ func (s *Store) nextGroup() []*call {
 }
 
 // answer wakes the caller of c, if he is still there.
-func (s *Store) answer(c *call, err error) {
-	c.err, c.done = err, true
-	c.tell()
+func (s *Store) answer(r *appendRequest, err error) {
+	r.err, r.done = err, true
+	r.notify()
 }
 
-func (c *call) tell() {
+func (r *appendRequest) notify() {
 	select {
-	case c.wake <- struct{}{}:
+	case r.wake <- struct{}{}:
 	default:
 	}
 }
@@ -126,57 +126,57 @@ func (c *call) tell() {
 // handOver lets the first of those who wait lead, if there are any.
 func (s *Store) handOver() {
 	if len(s.pending) == 0 {
-		s.leading = false
+		s.hasLeader = false
 		s.idle.Broadcast()
 		return
 	}
-	for _, c := range s.pending {
-		if !c.left {
-			c.lead = true
-			c.tell()
+	for _, r := range s.pending {
+		if !r.abandoned {
+			r.isLeader = true
+			r.notify()
 			return
 		}
 	}
-	go s.lead() // all of them are gone, and what they sent is recorded all the same
+	go s.commitNext() // all of them are gone, and what they sent is recorded all the same
 }
 
 // leave lets the caller of c go before it is done. It reports false if it is done after all.
-func (s *Store) leave(c *call) bool {
+func (s *Store) abandon(r *appendRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.done {
+	if r.done {
 		return false
 	}
-	c.left = true
-	if c.lead {
-		c.lead = false
-		go s.lead()
+	r.abandoned = true
+	if r.isLeader {
+		r.isLeader = false
+		go s.commitNext()
 	}
 	return true
 }
 
 // write writes the frames of a group to the log and makes them durable. On an error the log is as it was, but for what may be in the file behind its end.
-func (s *Store) write(group []*call) error {
+func (s *Store) writeGroup(group []*appendRequest) error {
 	l := &s.log
-	a, place := l.active, group[0].place
-	next := l.frames
+	a, offset := l.active, group[0].offset
+	next := l.segmentState
 	b := l.buffer[:0]
 	if group[0].segment != a.segment {
 		var err error
 		if a, next, err = s.nextSegment(); err != nil {
 			return err
 		}
-		b, place = append(b, a.header.Encode()...), 0
+		b, offset = append(b, a.header.Encode()...), 0
 	}
-	for _, c := range group {
-		crc := c.Seal(next.salt, c.first, c.recordedAt, uint32(c.first-1-l.durable))
+	for _, r := range group {
+		crc := r.Seal(next.salt, r.first, r.recordedAt, uint32(r.first-1-l.durable))
 		next.sum = frame.Sum(next.sum, crc)
-		if len(group) > 1 || place == 0 {
-			b = append(b, c.Bytes...)
+		if len(group) > 1 || offset == 0 {
+			b = append(b, r.Bytes...)
 		}
 	}
 	last := group[len(group)-1]
-	next.next, next.end, next.recordedAt, next.marked = last.last()+1, last.place+uint32(len(last.Bytes)), last.recordedAt, false
+	next.next, next.end, next.recordedAt, next.clean = last.last()+1, last.offset+uint32(len(last.Bytes)), last.recordedAt, false
 	all := b
 	if len(b) == 0 {
 		all = last.Bytes // alone: it need not be copied
@@ -184,16 +184,16 @@ func (s *Store) write(group []*call) error {
 	if cap(b) <= maxGroupBytes {
 		l.buffer = b
 	}
-	if _, err := a.file.WriteAt(all, int64(place)); err != nil {
+	if _, err := a.file.WriteAt(all, int64(offset)); err != nil {
 		return fmt.Errorf("write to %s: %w", base(a.segment.path), err)
 	}
-	if s.opts.Durability == Sync || place == 0 { // what a segment begins with proves that the one before it is whole
-		if err := s.sync(a.file); err != nil {
+	if s.opts.Durability == Sync || offset == 0 { // what a segment begins with proves that the one before it is whole
+		if err := s.syncLog(a.file); err != nil {
 			return &syncError{fmt.Errorf("sync %s: %w", base(a.segment.path), err)}
 		}
 		l.durable = last.last()
 	}
-	l.active, l.frames = a, next
+	l.active, l.segmentState = a, next
 	return nil
 }
 
@@ -202,51 +202,51 @@ type syncError struct{ error }
 
 func (e *syncError) Unwrap() error { return e.error }
 
-func (s *Store) sync(file vfs.File) error {
+func (s *Store) syncLog(file vfs.File) error {
 	began := time.Now()
 	err := file.Sync()
-	s.count.synced(time.Since(began))
+	s.counters.observeSync(time.Since(began))
 	return err
 }
 
 // nextSegment returns the segment after the one that was written to, whose header vouches for that, and what its first frame comes after.
-func (s *Store) nextSegment() (*active, frames, error) {
+func (s *Store) nextSegment() (*activeSegment, segmentState, error) {
 	l := &s.log
 	if l.durable < l.next-1 { // with NoSync
-		if err := s.sync(l.active.file); err != nil {
-			return nil, frames{}, &syncError{fmt.Errorf("sync %s: %w", base(l.active.segment.path), err)}
+		if err := s.syncLog(l.active.file); err != nil {
+			return nil, segmentState{}, &syncError{fmt.Errorf("sync %s: %w", base(l.active.segment.path), err)}
 		}
 		l.durable = l.next - 1
 	}
 	s.mu.Lock()
-	a := s.actives[1]
+	a := s.openSegments[1]
 	s.mu.Unlock()
 	a.header.Before, a.header.End, a.header.Sum, a.header.After = l.active.segment.first, l.end, l.sum, l.recordedAt
-	return a, newFrames(a.header), nil
+	return a, newSegmentState(a.header), nil
 }
 
 // fail deals with a write or sync that failed: nobody who waits can be recorded any more, since he was decided after those. What was not synced
 // can be undone, and the store goes on; after a failed sync nobody knows what is on the disk, and it does not.
-func (s *Store) fail(group []*call, err error) {
+func (s *Store) failGroup(group []*appendRequest, err error) {
 	var synced *syncError
 	unknown := errors.As(err, &synced)
 	if !unknown {
-		if undone := s.undo(group); undone != nil {
+		if undone := s.undoGroup(group); undone != nil {
 			unknown, err = true, errors.Join(err, undone)
 		}
 	}
 	if unknown {
 		s.poison(err)
 	}
-	for _, c := range group {
-		c.err = unavailable(unknown, "append: %w", err)
+	for _, r := range group {
+		r.err = unavailable(unknown, "append: %w", err)
 	}
-	for _, c := range s.pending {
-		s.answer(c, unavailable(false, "append: one before it failed: %w", err))
+	for _, r := range s.pending {
+		s.answer(r, unavailable(false, "append: one before it failed: %w", err))
 	}
 	clear(s.pending)
 	s.pending = s.pending[:0]
-	s.decided = s.log.next - 1
+	s.admitted = s.log.next - 1
 	s.head.Nudge()
 }
 
@@ -257,26 +257,26 @@ func (s *Store) poison(err error) {
 }
 
 // undo takes back what the write of a group may have left, and everything that was decided since: the log ends where it ended before.
-func (s *Store) undo(group []*call) error {
+func (s *Store) undoGroup(group []*appendRequest) error {
 	l := &s.log
 	a := l.active
-	for _, later := range s.actives[1:] {
+	for _, later := range s.openSegments[1:] {
 		_ = later.file.Close() // what was written to it does not count
 		if err := s.fs.Remove(later.segment.path); err != nil {
 			return err
 		}
 	}
-	if len(s.actives) > 1 {
+	if len(s.openSegments) > 1 {
 		if err := s.fs.SyncDir(s.dir); err != nil {
 			return err
 		}
 	}
 	if group[0].segment == a.segment {
 		size := 0
-		for _, c := range group {
-			size += len(c.Bytes)
+		for _, r := range group {
+			size += len(r.Bytes)
 		}
-		if err := zero(a.file, int64(l.end), int64(size)); err != nil {
+		if err := writeZeros(a.file, int64(l.end), int64(size)); err != nil {
 			return err
 		}
 		if err := a.file.Sync(); err != nil {
@@ -284,29 +284,29 @@ func (s *Store) undo(group []*call) error {
 		}
 	}
 	var index *tail.Index
-	err := guarded(func() (err error) {
-		index, err = s.indexOf(a.segment, a.header, l.end)
+	err := catchFaults(func() (err error) {
+		index, err = s.indexSegment(a.segment, a.header, l.end)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	a.tail, a.end = index, l.end
-	s.actives = s.actives[:1]
+	s.openSegments = s.openSegments[:1]
 	s.active = a
 
-	v := s.view.Load()
-	segments, parts := v.segments, v.parts
+	snap := s.snapshot.Load()
+	segments, ranges := snap.segments, snap.ranges
 	for segments[len(segments)-1] != a.segment {
-		segments, parts = segments[:len(segments)-1], parts[:len(parts)-1]
+		segments, ranges = segments[:len(segments)-1], ranges[:len(ranges)-1]
 	}
-	parts = append(slices.Clone(parts[:len(parts)-1]), part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
-	s.publish(segments, parts)
+	ranges = append(slices.Clone(ranges[:len(ranges)-1]), indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	s.publish(segments, ranges)
 	return nil
 }
 
 // zero writes zeros.
-func zero(file vfs.File, from, size int64) error {
+func writeZeros(file vfs.File, from, size int64) error {
 	_, err := file.WriteAt(make([]byte, size), from)
 	return err
 }

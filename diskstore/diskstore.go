@@ -101,37 +101,37 @@ func (o *Options) complete() (Options, error) {
 // an append that is recorded or waits in pending, in this order. Lock order: maintaining, mu; nobody waits for a disk while he holds mu, but where the log
 // goes on in a new file, and where a write has failed.
 type Store struct {
-	fs    vfs.FS
-	dir   string
-	opts  Options
-	id    [16]byte // of the store, in all its files
-	lock  io.Closer
-	head  head.Watch
-	count metrics
+	fs       vfs.FS
+	dir      string
+	opts     Options
+	storeID  [16]byte // of the store, in all its files
+	lock     io.Closer
+	head     head.Watch
+	counters counters
 
-	calls sync.Pool // of the package it cannot be: where a test has its own time, a channel belongs to that test
+	requests sync.Pool // of the package it cannot be: where a test has its own time, a channel belongs to that test
 
-	view  atomic.Pointer[view] // nil when the store is closed
-	views sync.WaitGroup       // the views that somebody holds
+	snapshot  atomic.Pointer[snapshot] // nil when the store is closed
+	snapshots sync.WaitGroup           // the views that somebody holds
 
-	mu           sync.Mutex // guards what follows, and replacing the view
-	actives      []*active  // from the segment that was last written to, to active
-	active       *active    // what is appended to
-	decided      dcb.Position
-	lastRecorded int64   // microseconds since 1970
-	pending      []*call // decided, in the order of their positions, and not being written
-	expected     int     // how many may be waiting when the next group is taken: those who do, and those who were just answered
-	groupBytes   int64   // how large a group was lately
-	leading      bool    // somebody is writing, or was told to
-	idle         sync.Cond
-	closing      bool
-	failed       error // why nothing can be appended any more
-	preparing    *preparation
-	full         bool // the last preparation failed
-	spare        *spare
-	chunk        int64 // how much room is prepared next
+	mu                  sync.Mutex       // guards what follows, and replacing the view
+	openSegments        []*activeSegment // from the segment that was last written to, to active
+	active              *activeSegment   // what is appended to
+	admitted            dcb.Position
+	lastRecordedAt      int64            // microseconds since 1970
+	pending             []*appendRequest // decided, in the order of their positions, and not being written
+	expectedRequests    int              // how many may be waiting when the next group is taken: those who do, and those who were just answered
+	averageGroupBytes   int64            // how large a group was lately
+	hasLeader           bool             // somebody is writing, or was told to
+	idle                sync.Cond
+	closing             bool
+	failed              error // why nothing can be appended any more
+	preallocating       *preallocation
+	preallocationFailed bool // the last preparation failed
+	spare               *spareSegment
+	nextChunk           int64 // how much room is prepared next
 
-	log    written // of whoever is leading
+	log    logState // of whoever is leading
 	sealer sealer
 }
 
@@ -162,23 +162,23 @@ func (s *Store) Close() error {
 		return fmt.Errorf("diskstore: close: %w", dcb.ErrClosed)
 	}
 	s.closing = true
-	for s.leading {
+	for s.hasLeader {
 		s.idle.Wait()
 	}
-	preparing := s.preparing
+	preallocating := s.preallocating
 	s.mu.Unlock()
 	s.head.Close()
 	s.sealer.stop()
-	if preparing != nil {
-		<-preparing.done
+	if preallocating != nil {
+		<-preallocating.done
 	}
-	err := s.finish()
+	err := s.closeLog()
 	s.mu.Lock()
-	v := s.view.Swap(nil)
+	snap := s.snapshot.Swap(nil)
 	s.mu.Unlock()
-	segments := v.segments
-	v.release()
-	s.views.Wait() // for those who are reading
+	segments := snap.segments
+	snap.release()
+	s.snapshots.Wait() // for those who are reading
 	for _, g := range segments {
 		g.unmap()
 	}
@@ -189,4 +189,4 @@ func (s *Store) Close() error {
 	return nil
 }
 
-func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *Store) filePath(name string) string { return filepath.Join(s.dir, name) }

@@ -24,14 +24,14 @@ func open(t testing.TB, dir string, opts *diskstore.Options) *diskstore.Store {
 func TestStoreKeepsTheContract(t *testing.T) {
 	dcbtest.Suite{
 		Open:    func(t testing.TB) dcb.Store { return open(t, t.TempDir(), nil) },
-		Timeout: patience,
+		Timeout: hangTimeout,
 	}.Run(t)
 }
 
 func TestStoreOfSmallSegmentsKeepsTheContract(t *testing.T) {
 	dcbtest.Suite{
 		Open:    func(t testing.TB) dcb.Store { return open(t, dir, small(vfs.NewMem())) },
-		Timeout: patience,
+		Timeout: hangTimeout,
 	}.Run(t)
 }
 

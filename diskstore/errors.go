@@ -51,7 +51,7 @@ func (e *CorruptError) Is(target error) bool { return target == dcb.ErrCorrupt }
 // Unwrap returns what is wrong.
 func (e *CorruptError) Unwrap() error { return e.Problem }
 
-const restore = "restore the directory from a backup; dcbstore verify tells what else is damaged"
+const adviceRestore = "restore the directory from a backup; dcbstore verify tells what else is damaged"
 
 // unavailable returns the error of an append that could not be carried out now.
 func unavailable(unknown bool, format string, args ...any) error {
@@ -59,7 +59,7 @@ func unavailable(unknown bool, format string, args ...any) error {
 }
 
 // classified returns the error of a read as the contract has it: what is nothing else is something that the system cannot do now.
-func classified(err error) error {
+func readError(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) && !errors.Is(err, dcb.ErrCorrupt) {
 		return unavailable(false, "read: %w", err)
@@ -68,13 +68,13 @@ func classified(err error) error {
 }
 
 // inUse returns the error of opening a directory that is open.
-func inUse(dir string) error {
+func lockedError(dir string) error {
 	return &dcb.UnavailableError{Cause: fmt.Errorf("%w: another process, or another store of this one, has %s open; only one may", ErrLocked, dir)}
 }
 
 // guarded calls f, which reads mapped files. Where the disk cannot be read, or somebody has made a file shorter, that is a fault at an address,
 // of which it makes an error.
-func guarded(f func() error) (err error) {
+func catchFaults(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {

@@ -28,5 +28,5 @@ func (s *Store) Failed() bool {
 func (s *Store) Decided() dcb.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.decided
+	return s.admitted
 }

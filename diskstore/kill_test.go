@@ -199,7 +199,7 @@ func (m *mourner) kill(ctx context.Context, round, answers int, after time.Durat
 	}
 	var begun sync.Once
 	var killed atomic.Bool
-	timer := time.AfterFunc(patience, func() { _ = victim.Process.Kill() })
+	timer := time.AfterFunc(hangTimeout, func() { _ = victim.Process.Kill() })
 	defer timer.Stop()
 	lines := bufio.NewScanner(out)
 	for before := len(m.acked); lines.Scan(); {

@@ -255,7 +255,7 @@ func TestAStoreThatIsClosedUnderLoadLeavesNothingBehind(t *testing.T) {
 // goroutinesReturnTo expects that there are soon no more goroutines than before.
 func goroutinesReturnTo(t *testing.T, before int) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(hangTimeout); time.Now().Before(end); {
 		if runtime.NumGoroutine() <= before {
 			return
 		}

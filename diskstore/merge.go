@@ -15,14 +15,14 @@ import (
 // never overlap, the merged file is the others one behind the other, term by term.
 const (
 	mergeWidth = 4
-	mergeMost  = 16 // neighbours at once
+	maxMerged  = 16 // neighbours at once
 )
 
 // rank is the logarithm of how many segments a file covers.
 func rank(f *indexFile) int { return (bits.Len32(f.Meta().Segments) - 1) / 2 }
 
 // merge merges as long as there is something to merge.
-func (s *Store) merge() error {
+func (s *Store) mergeAll() error {
 	for {
 		merged, err := s.mergeOnce()
 		if !merged || err != nil {
@@ -32,94 +32,94 @@ func (s *Store) merge() error {
 }
 
 func (s *Store) mergeOnce() (merged bool, err error) {
-	s.sealer.maintaining.Lock()
-	defer s.sealer.maintaining.Unlock()
-	v, err := s.hold()
+	s.sealer.indexMu.Lock()
+	defer s.sealer.indexMu.Unlock()
+	snap, err := s.acquire()
 	if err != nil {
 		return false, err
 	}
-	defer v.release()
-	run := mergeable(v.parts)
+	defer snap.release()
+	run := mergeable(snap.ranges)
 	if len(run) == 0 {
 		return false, nil
 	}
 	var sources []indexfile.Source
-	for _, p := range run {
-		sources = append(sources, p.file)
+	for _, r := range run {
+		sources = append(sources, r.file)
 	}
 	var segments []*segment
-	for _, g := range v.segments {
+	for _, g := range snap.segments {
 		if g.first >= run[0].first && g.first <= run[len(run)-1].last {
 			segments = append(segments, g)
 		}
 	}
-	ctx, done := s.sealer.interruptible()
+	ctx, done := s.sealer.startMerge()
 	if done == nil {
 		return false, nil
 	}
 	defer done()
 	var file *indexFile
-	err = guarded(func() error {
+	err = catchFaults(func() error {
 		file, err = s.writeIndex(ctx, segments, sources...)
 		return err
 	})
 	if errors.Is(err, indexfile.ErrBroken) || errors.Is(err, dcb.ErrCorrupt) {
-		mended, failed := s.mendAny(run)
-		if mended == 0 {
+		rebuilt, failed := s.rebuildDamaged(run)
+		if rebuilt == 0 {
 			return false, errors.Join(err, failed) // so that it is not tried for ever
 		}
 		return failed == nil, failed
 	}
-	if ctx.Err() != nil && s.sealer.ending.Err() == nil {
+	if ctx.Err() != nil && s.sealer.ctx.Err() == nil {
 		return false, nil // somebody has something to mend, and then it is begun again
 	}
 	if err != nil {
 		return false, err
 	}
-	s.count.merges.Add(1)
+	s.counters.merges.Add(1)
 	s.mu.Lock()
-	s.replace(file)
+	s.installIndexes(file)
 	s.mu.Unlock()
-	for _, p := range run {
+	for _, r := range run {
 		// Where it cannot be removed while somebody looks at it, that is done at the next opening.
-		_ = s.fs.Remove(p.file.path)
+		_ = s.fs.Remove(r.file.path)
 	}
 	return true, nil
 }
 
 // interruptible returns the context of a merge, and what to call at its end; nothing, if somebody has something to mend first.
-func (l *sealer) interruptible() (ctx context.Context, done func()) {
+func (l *sealer) startMerge() (ctx context.Context, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mending > 0 {
+	if l.rebuilds > 0 {
 		return nil, nil
 	}
-	ctx, interrupt := context.WithCancel(l.ending)
-	l.interrupt = interrupt
+	ctx, interrupt := context.WithCancel(l.ctx)
+	l.cancelMerge = interrupt
 	return ctx, func() {
 		l.mu.Lock()
-		l.interrupt = nil
+		l.cancelMerge = nil
 		l.mu.Unlock()
 		interrupt()
 	}
 }
 
 // mergeable returns neighbours that are to become one file, if there are any.
-func mergeable(parts []part) []part {
-	for from := 0; from < len(parts); {
-		if parts[from].file == nil {
+func mergeable(ranges []indexRange) []indexRange {
+	for from := 0; from < len(ranges); {
+		if ranges[from].file == nil {
 			from++
 			continue
 		}
 		to, events := from, uint64(0)
-		for to < len(parts) && to-from < mergeMost && parts[to].file != nil && rank(parts[to].file) == rank(parts[from].file) {
-			if events += uint64(parts[to].file.Meta().Count); events > math.MaxUint32 {
+		for to < len(ranges) && to-from < maxMerged && ranges[to].file != nil && rank(ranges[to].file) == rank(ranges[from].file) {
+			if events += uint64(ranges[to].file.Meta().Count); events > math.MaxUint32 {
 				break
 			}
 			to++
 		}
 		if to-from >= mergeWidth {
-			return parts[from:to]
+			return ranges[from:to]
 		}
 		from = max(to, from+1)
 	}

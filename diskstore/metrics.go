@@ -33,7 +33,7 @@ type Histogram struct {
 type Sizes [16]int64
 
 // metrics are counted where they happen.
-type metrics struct {
+type counters struct {
 	appends, events, conflicts, groups, syncs, reads, eventsRead, lookups, merges, rebuilds atomic.Int64
 
 	groupTime, syncTime histogram
@@ -58,31 +58,31 @@ func (h *histogram) load() (loaded Histogram) {
 	return loaded
 }
 
-func (m *metrics) committed(group []*call, took time.Duration) {
-	m.groups.Add(1)
-	m.groupTime.observe(took)
-	m.groupSizes[min(bits.Len(uint(len(group)-1)), len(m.groupSizes)-1)].Add(1)
-	m.appends.Add(int64(len(group)))
-	m.events.Add(int64(group[len(group)-1].last() - group[0].first + 1))
+func (c *counters) observeGroup(group []*appendRequest, took time.Duration) {
+	c.groups.Add(1)
+	c.groupTime.observe(took)
+	c.groupSizes[min(bits.Len(uint(len(group)-1)), len(c.groupSizes)-1)].Add(1)
+	c.appends.Add(int64(len(group)))
+	c.events.Add(int64(group[len(group)-1].last() - group[0].first + 1))
 }
 
-func (m *metrics) synced(took time.Duration) {
-	m.syncs.Add(1)
-	m.syncTime.observe(took)
+func (c *counters) observeSync(took time.Duration) {
+	c.syncs.Add(1)
+	c.syncTime.observe(took)
 }
 
 // Metrics returns what the store has done since it was opened. It may be called at any time, also when the store is closed.
 func (s *Store) Metrics() Metrics {
-	m := &s.count
+	c := &s.counters
 	var sizes Sizes
 	for i := range sizes {
-		sizes[i] = m.groupSizes[i].Load()
+		sizes[i] = c.groupSizes[i].Load()
 	}
 	return Metrics{
-		Appends: m.appends.Load(), Events: m.events.Load(), Conflicts: m.conflicts.Load(),
-		Groups: m.groups.Load(), GroupTime: m.groupTime.load(), GroupSizes: sizes,
-		Syncs: m.syncs.Load(), SyncTime: m.syncTime.load(),
-		Reads: m.reads.Load(), EventsRead: m.eventsRead.Load(), Lookups: m.lookups.Load(),
-		Merges: m.merges.Load(), Rebuilds: m.rebuilds.Load(),
+		Appends: c.appends.Load(), Events: c.events.Load(), Conflicts: c.conflicts.Load(),
+		Groups: c.groups.Load(), GroupTime: c.groupTime.load(), GroupSizes: sizes,
+		Syncs: c.syncs.Load(), SyncTime: c.syncTime.load(),
+		Reads: c.reads.Load(), EventsRead: c.eventsRead.Load(), Lookups: c.lookups.Load(),
+		Merges: c.merges.Load(), Rebuilds: c.rebuilds.Load(),
 	}
 }

@@ -24,68 +24,68 @@ type bounds struct {
 }
 
 // errEnough ends a walk that found what it wanted.
-var errEnough = errors.New("enough")
+var errPageFull = errors.New("enough")
 
 // walk goes through the events that a query selects. It may be used again.
-type walk struct {
+type finder struct {
 	search search.Search
 	event  dcb.SequencedEvent // a view of the one that was found last
 	list   postings.Cursor
 }
 
 // isSmall reports whether the walk takes so little memory that it is kept for the next.
-func (w *walk) isSmall() bool { return w.search.Size() < 256 && cap(w.event.Tags) <= dcb.MaxTags }
+func (f *finder) isSmall() bool { return f.search.Size() < 256 && cap(f.event.Tags) <= dcb.MaxTags }
 
 // each calls found with every event within the bounds that the query selects, each once and in order, until it returns an error, which each returns. The event
 // is a view, valid until found returns.
-func (w *walk) each(ctx context.Context, s *Store, v *view, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
+func (f *finder) forEach(ctx context.Context, s *Store, snap *snapshot, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
 	if b.after >= b.last {
 		return nil
 	}
 	lookups := int64(0)
-	defer func() { s.count.lookups.Add(lookups) }()
-	for n := range v.parts {
-		p := &v.parts[n]
+	defer func() { s.counters.lookups.Add(lookups) }()
+	for n := range snap.ranges {
+		r := &snap.ranges[n]
 		if b.backwards {
-			p = &v.parts[len(v.parts)-1-n]
+			r = &snap.ranges[len(snap.ranges)-1-n]
 		}
-		from, to := max(b.after+1, p.first), min(b.last, p.last)
+		from, to := max(b.after+1, r.first), min(b.last, r.last)
 		if from > to {
 			continue
 		}
 		lookups++
-		w.search.Start(ctx, p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, false)
-		if err := w.part(ctx, v, p, q, found); err != nil {
-			return p.explain(err)
+		f.search.Start(ctx, r.index, q, uint32(from-r.first), uint32(to-r.first), b.backwards, false)
+		if err := f.searchRange(ctx, snap, r, q, found); err != nil {
+			return r.attribute(err)
 		}
 	}
 	return nil
 }
 
 // part calls found with what the search of one part finds.
-func (w *walk) part(ctx context.Context, v *view, p *part, q *search.Query, found func(e *dcb.SequencedEvent) error) error {
-	var at cursor
+func (f *finder) searchRange(ctx context.Context, snap *snapshot, r *indexRange, q *search.Query, found func(e *dcb.SequencedEvent) error) error {
+	var cursor segmentCursor
 	seen := dcb.Position(0)
 	for {
-		c, ok, err := w.search.Next(ctx)
+		candidate, ok, err := f.search.Next(ctx)
 		if err != nil || !ok {
 			return err
 		}
-		position := p.first + dcb.Position(c.Offset)
+		position := r.first + dcb.Position(candidate.Offset)
 		if position == seen {
 			continue
 		}
-		place, _, err := p.index.Event(c.Offset)
+		offset, _, err := r.index.Event(candidate.Offset)
 		if err != nil {
 			return err
 		}
-		if err := w.view(v, &at, place, position); err != nil {
+		if err := f.decode(snap, &cursor, offset, position); err != nil {
 			return err
 		}
-		if !q.Of[c.Item].Matches(w.event.Event) {
+		if !q.Of[candidate.Item].Matches(f.event.Event) {
 			continue // another term has the same key
 		}
-		if err := found(&w.event); err != nil {
+		if err := found(&f.event); err != nil {
 			return err
 		}
 		seen = position
@@ -93,82 +93,82 @@ func (w *walk) part(ctx context.Context, v *view, p *part, q *search.Query, foun
 }
 
 // cursor is a segment that events are viewed in.
-type cursor struct {
+type segmentCursor struct {
 	segment *segment
 	next    dcb.Position // the first that is not in it
 	content []byte
 }
 
 // view sets w.event to the event at a position, whose record is at that place in its segment.
-func (w *walk) view(v *view, at *cursor, place uint32, position dcb.Position) error {
-	if at.segment == nil || position < at.segment.first || position >= at.next {
-		at.segment, at.next = v.segmentOf(position)
-		at.content = nil
+func (f *finder) decode(snap *snapshot, cursor *segmentCursor, offset uint32, position dcb.Position) error {
+	if cursor.segment == nil || position < cursor.segment.first || position >= cursor.next {
+		cursor.segment, cursor.next = snap.segmentOf(position)
+		cursor.content = nil
 	}
-	if int64(len(at.content)) < at.segment.size.Load() { // at first, and when the file has grown
+	if int64(len(cursor.content)) < cursor.segment.size.Load() { // at first, and when the file has grown
 		var err error
-		if at.content, err = at.segment.content(); err != nil {
+		if cursor.content, err = cursor.segment.content(); err != nil {
 			return err
 		}
 	}
-	if err := frame.CheckedView(at.segment.salt, at.content, place, position, &w.event); err != nil {
-		return &CorruptError{File: at.segment.path, Offset: int64(place), Position: position, Problem: err, Advice: restore}
+	if err := frame.CheckedView(cursor.segment.salt, cursor.content, offset, position, &f.event); err != nil {
+		return &CorruptError{File: cursor.segment.path, Offset: int64(offset), Position: position, Problem: err, Advice: adviceRestore}
 	}
 	return nil
 }
 
 // at sets w.event to the event at a position.
-func (w *walk) at(v *view, position dcb.Position) error {
-	p := v.partOf(position)
-	place, _, err := p.index.Event(uint32(position - p.first))
+func (f *finder) load(snap *snapshot, position dcb.Position) error {
+	r := snap.rangeOf(position)
+	offset, _, err := r.index.Event(uint32(position - r.first))
 	if err != nil {
-		return p.explain(err)
+		return r.attribute(err)
 	}
-	return w.view(v, new(cursor), place, position)
+	return f.decode(snap, new(segmentCursor), offset, position)
 }
 
 // findID returns the position of the event with that ID, up to last, or 0.
-func (w *walk) findID(v *view, id uuid.UUID, key term.Key, last dcb.Position) (dcb.Position, error) {
-	for i := range v.parts {
-		p := &v.parts[len(v.parts)-1-i]
-		if p.first > last {
+func (f *finder) findID(snap *snapshot, id uuid.UUID, key term.Key, last dcb.Position) (dcb.Position, error) {
+	for i := range snap.ranges {
+		r := &snap.ranges[len(snap.ranges)-1-i]
+		if r.first > last {
 			continue
 		}
-		list, err := p.index.List(key)
+		list, err := r.index.List(key)
 		if err != nil {
-			return 0, p.explain(err)
+			return 0, r.attribute(err)
 		}
 		if list.Len() == 0 {
 			continue
 		}
-		w.list.Reset(list, 0, uint32(min(last, p.last)-p.first), false)
-		for offset, ok := w.list.Current(); ok; offset, ok = w.list.Current() {
-			if err := w.at(v, p.first+dcb.Position(offset)); err != nil {
+		f.list.Reset(list, 0, uint32(min(last, r.last)-r.first), false)
+		for ordinal, ok := f.list.Current(); ok; ordinal, ok = f.list.Current() {
+			if err := f.load(snap, r.first+dcb.Position(ordinal)); err != nil {
 				return 0, err
 			}
-			if w.event.ID == id {
-				return w.event.Position, nil
+			if f.event.ID == id {
+				return f.event.Position, nil
 			}
-			w.list.Next() // another ID has the same key
+			f.list.Next() // another ID has the same key
 		}
-		if err := w.list.Err(); err != nil {
-			return 0, p.explain(err)
+		if err := f.list.Err(); err != nil {
+			return 0, r.attribute(err)
 		}
 	}
 	return 0, nil
 }
 
 // same reports whether exactly events, each with an ID, are recorded from first on, up to last.
-func (w *walk) same(v *view, events []dcb.Event, first, last dcb.Position) (bool, error) {
+func (f *finder) isRecorded(snap *snapshot, events []dcb.Event, first, last dcb.Position) (bool, error) {
 	for i := range events {
 		position := first + dcb.Position(i)
 		if position > last || events[i].ID == uuid.Nil {
 			return false, nil
 		}
-		if err := w.at(v, position); err != nil {
+		if err := f.load(snap, position); err != nil {
 			return false, err
 		}
-		if !w.event.Same(events[i]) {
+		if !f.event.Same(events[i]) {
 			return false, nil
 		}
 	}
@@ -176,81 +176,81 @@ func (w *walk) same(v *view, events []dcb.Event, first, last dcb.Position) (bool
 }
 
 // hasTerm reports whether an event after after and up to last has a term, as far as keys tell.
-func (w *walk) hasTerm(v *view, key term.Key, after, last dcb.Position) (bool, error) {
+func (f *finder) hasTerm(snap *snapshot, key term.Key, after, last dcb.Position) (bool, error) {
 	if after >= last {
 		return false, nil
 	}
-	for i := range v.parts {
-		p := &v.parts[len(v.parts)-1-i]
-		from, to := max(after+1, p.first), min(last, p.last)
+	for i := range snap.ranges {
+		r := &snap.ranges[len(snap.ranges)-1-i]
+		from, to := max(after+1, r.first), min(last, r.last)
 		if from > to {
 			continue
 		}
-		list, err := p.index.List(key)
+		list, err := r.index.List(key)
 		if err != nil {
-			return false, p.explain(err)
+			return false, r.attribute(err)
 		}
-		w.list.Reset(list, uint32(from-p.first), uint32(to-p.first), true)
-		if _, ok := w.list.Current(); ok {
+		f.list.Reset(list, uint32(from-r.first), uint32(to-r.first), true)
+		if _, ok := f.list.Current(); ok {
 			return true, nil
 		}
-		if err := w.list.Err(); err != nil {
-			return false, p.explain(err)
+		if err := f.list.Err(); err != nil {
+			return false, r.attribute(err)
 		}
 	}
 	return false, nil
 }
 
 // hasCandidate reports whether the query selects an event within the bounds, as far as keys tell.
-func (w *walk) hasCandidate(ctx context.Context, v *view, q *search.Query, b bounds) (bool, error) {
+func (f *finder) hasCandidate(ctx context.Context, snap *snapshot, q *search.Query, b bounds) (bool, error) {
 	if b.after >= b.last {
 		return false, nil
 	}
-	for i := range v.parts {
-		p := &v.parts[len(v.parts)-1-i]
-		from, to := max(b.after+1, p.first), min(b.last, p.last)
+	for i := range snap.ranges {
+		r := &snap.ranges[len(snap.ranges)-1-i]
+		from, to := max(b.after+1, r.first), min(b.last, r.last)
 		if from > to {
 			continue
 		}
-		w.search.Start(ctx, p.index, q, uint32(from-p.first), uint32(to-p.first), b.backwards, true)
-		if _, ok, err := w.search.Next(ctx); ok || err != nil {
-			return ok, p.explain(err)
+		f.search.Start(ctx, r.index, q, uint32(from-r.first), uint32(to-r.first), b.backwards, true)
+		if _, ok, err := f.search.Next(ctx); ok || err != nil {
+			return ok, r.attribute(err)
 		}
 	}
 	return false, nil
 }
 
 // reading calls f with a view. If f finds an index file damaged, that is made again from the log, and f is called again.
-func (s *Store) reading(ctx context.Context, f func(v *view) error) error {
+func (s *Store) withSnapshot(ctx context.Context, read func(snap *snapshot) error) error {
 	for {
-		v, err := s.hold()
+		snap, err := s.acquire()
 		if err != nil {
 			return err
 		}
-		err = guarded(func() error { return f(v) })
-		v.release()
+		err = catchFaults(func() error { return read(snap) })
+		snap.release()
 		damaged, ok := asDamaged(err)
 		if !ok {
-			return classified(err)
+			return readError(err)
 		}
-		if err := s.mend(ctx, damaged); err != nil {
+		if err := s.rebuildIndex(ctx, damaged); err != nil {
 			return err
 		}
 	}
 }
 
 // reader is what a read needs, and what may be used again.
-type reader struct {
-	walk  walk
-	query search.Query
+type pageReader struct {
+	finder finder
+	query  search.Query
 }
 
-var readers = sync.Pool{New: func() any { return new(reader) }}
+var pageReaders = sync.Pool{New: func() any { return new(pageReader) }}
 
-func (r *reader) free() {
+func (r *pageReader) recycle() {
 	r.query.Of = nil
-	if r.walk.isSmall() {
-		readers.Put(r)
+	if r.finder.isSmall() {
+		pageReaders.Put(r)
 	}
 }
 
@@ -276,33 +276,33 @@ func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions,
 	if opts.Before > 0 {
 		b.last = min(head, opts.Before-1)
 	}
-	s.count.reads.Add(1)
+	s.counters.reads.Add(1)
 	if b.after >= b.last {
 		return dcb.ReadResult{Head: head}, false, nil
 	}
-	r := readers.Get().(*reader)
-	defer r.free()
+	r := pageReaders.Get().(*pageReader)
+	defer r.recycle()
 	r.query.Translate(q)
-	err = s.reading(ctx, func(v *view) error {
+	err = s.withSnapshot(ctx, func(snap *snapshot) error {
 		result = dcb.ReadResult{Head: head}
-		return r.page(ctx, s, v, b, opts, bytes, &result)
+		return r.collect(ctx, s, snap, b, opts, bytes, &result)
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil && !errors.Is(err, errPageFull) {
 		return dcb.ReadResult{}, false, err
 	}
-	s.count.eventsRead.Add(int64(len(result.Events)))
+	s.counters.eventsRead.Add(int64(len(result.Events)))
 	return result, err != nil, nil
 }
 
 // page adds what it finds to result, until that is all, or as much as was asked for, and there is more: errEnough.
-func (r *reader) page(ctx context.Context, s *Store, v *view, b bounds, opts dcb.ReadOptions, bytes int, result *dcb.ReadResult) error {
-	return r.walk.each(ctx, s, v, &r.query, b, func(e *dcb.SequencedEvent) error {
+func (r *pageReader) collect(ctx context.Context, s *Store, snap *snapshot, b bounds, opts dcb.ReadOptions, bytes int, result *dcb.ReadResult) error {
+	return r.finder.forEach(ctx, s, snap, &r.query, b, func(e *dcb.SequencedEvent) error {
 		read := len(result.Events)
 		if bytes <= 0 && read > 0 || opts.Limit > 0 && read == opts.Limit {
 			if !opts.Backwards {
 				result.Head = result.Events[read-1].Position
 			}
-			return errEnough
+			return errPageFull
 		}
 		if read%1024 == 1023 {
 			if err := ctx.Err(); err != nil {
@@ -310,9 +310,9 @@ func (r *reader) page(ctx context.Context, s *Store, v *view, b bounds, opts dcb
 			}
 		}
 		if read == cap(result.Events) {
-			result.Events = slices.Grow(result.Events, r.walk.room(opts.Limit-read, read))
+			result.Events = slices.Grow(result.Events, r.finder.growth(opts.Limit-read, read))
 		}
-		event, size := keep(e)
+		event, size := cloneEvent(e)
 		result.Events = append(result.Events, event)
 		bytes -= size
 		return nil
@@ -320,40 +320,40 @@ func (r *reader) page(ctx context.Context, s *Store, v *view, b bounds, opts dcb
 }
 
 // mostRoom bounds for how many events room is made before they are found.
-const mostRoom = 1024
+const maxGrowth = 1024
 
 // room returns for how many events more to make room, if there are found so many already, and at most limit are wanted unless that is not positive.
-func (w *walk) room(limit, found int) int {
-	room := min(w.search.AtMost()+1, max(found, mostRoom)) // the one that is at hand has been counted
+func (f *finder) growth(limit, found int) int {
+	growth := min(f.search.AtMost()+1, max(found, maxGrowth)) // the one that is at hand has been counted
 	if limit > 0 {
-		room = min(room, limit)
+		growth = min(growth, limit)
 	}
-	return max(room, 1)
+	return max(growth, 1)
 }
 
 // keep returns a copy of an event that is a view, and its bytes. Its text and its data are one piece of memory, which no other event shares.
-func keep(e *dcb.SequencedEvent) (kept dcb.SequencedEvent, size int) {
+func cloneEvent(e *dcb.SequencedEvent) (clone dcb.SequencedEvent, size int) {
 	size = len(e.Type) + len(e.Data)
 	for _, tag := range e.Tags {
 		size += len(tag)
 	}
-	kept = *e
-	room := append(make([]byte, 0, size), e.Data...)
-	kept.Data = slices.Clip(room)
-	kept.Type, room = keepText(room, e.Type)
-	kept.Tags = nil
+	clone = *e
+	buffer := append(make([]byte, 0, size), e.Data...)
+	clone.Data = slices.Clip(buffer)
+	clone.Type, buffer = appendText(buffer, e.Type)
+	clone.Tags = nil
 	if len(e.Tags) > 0 {
-		kept.Tags = make([]string, len(e.Tags))
+		clone.Tags = make([]string, len(e.Tags))
 	}
 	for i, tag := range e.Tags {
-		kept.Tags[i], room = keepText(room, tag)
+		clone.Tags[i], buffer = appendText(buffer, tag)
 	}
-	return kept, size
+	return clone, size
 }
 
 // keepText puts text behind what is in room, which has the capacity for it and is never written again there.
-func keepText(room []byte, text string) (kept string, rest []byte) {
-	from := len(room)
-	room = append(room, text...)
-	return unsafe.String(unsafe.SliceData(room[from:]), len(text)), room
+func appendText(buffer []byte, text string) (copied string, rest []byte) {
+	from := len(buffer)
+	buffer = append(buffer, text...)
+	return unsafe.String(unsafe.SliceData(buffer[from:]), len(text)), buffer
 }

@@ -35,7 +35,7 @@ func Open(dir string, options *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: opts.fs, dir: dir, opts: opts, chunk: min(firstChunk, int64(opts.SegmentBytes))}
+	s := &Store{fs: opts.fs, dir: dir, opts: opts, nextChunk: min(initialChunk, int64(opts.SegmentBytes))}
 	s.idle.L = &s.mu
 	s.sealer.init()
 	if err := s.fs.MakeDir(dir); err != nil {
@@ -45,21 +45,21 @@ func Open(dir string, options *Options) (*Store, error) {
 	if _, err := list(s.fs, dir); err != nil {
 		return nil, err
 	}
-	if s.lock, err = s.fs.Lock(s.path(lockName)); err != nil {
+	if s.lock, err = s.fs.Lock(s.filePath(lockName)); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
-			return nil, inUse(dir)
+			return nil, lockedError(dir)
 		}
 		return nil, fmt.Errorf("diskstore: lock %s: %w", dir, err)
 	}
-	if err := guarded(s.recover); err != nil {
+	if err := catchFaults(s.recover); err != nil {
 		s.sealer.stop()
-		for _, a := range s.actives {
+		for _, a := range s.openSegments {
 			_ = a.file.Close()
 		}
 		_ = s.lock.Close()
 		return nil, err
 	}
-	s.maintain()
+	s.startMaintenance()
 	return s, nil
 }
 
@@ -70,7 +70,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	if len(found.segments) == 0 {
-		if err := s.begin(); err != nil {
+		if err := s.createLog(); err != nil {
 			return fmt.Errorf("diskstore: make a new store in %s: %w", s.dir, err)
 		}
 		if found, err = list(s.fs, s.dir); err != nil {
@@ -81,67 +81,67 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	if err := chain.isWhole(found.indexes); err != nil {
+	if err := chain.checkComplete(found.indexes); err != nil {
 		return err
 	}
-	var parts []part
+	var ranges []indexRange
 	opened := false
 	defer func() {
 		if opened {
 			return
 		}
-		for _, p := range parts {
-			if p.file != nil {
-				_ = p.file.Close()
+		for _, r := range ranges {
+			if r.file != nil {
+				_ = r.file.Close()
 			}
 		}
 		for _, g := range chain.segments {
 			g.unmap()
 		}
 	}()
-	s.id = chain.headers[0].StoreID
+	s.storeID = chain.headers[0].StoreID
 	last := len(chain.segments) - 1
-	a := &active{segment: chain.segments[last], header: chain.headers[last], tail: tail.New()}
+	a := &activeSegment{segment: chain.segments[last], header: chain.headers[last], tail: tail.New()}
 	if a.file, err = s.fs.OpenWrite(a.segment.path); err != nil {
 		return fmt.Errorf("diskstore: open %s: %w", base(a.segment.path), err)
 	}
-	s.actives, s.active = []*active{a}, a
+	s.openSegments, s.active = []*activeSegment{a}, a
 	// All is judged before anything is changed.
-	read, err := s.readActive(a)
+	recovered, err := s.readActive(a)
 	if err != nil {
 		return err
 	}
-	if parts, err = s.openIndexes(found, chain); err != nil {
+	if ranges, err = s.openIndexes(found, chain); err != nil {
 		return err
 	}
-	if err := s.clear(found, chain); err != nil {
+	if err := s.removeUnfinished(found, chain); err != nil {
 		return err
 	}
-	all, err := s.settle(a, read)
+	state, err := s.makeDurable(a, recovered)
 	if err != nil {
 		return err
 	}
-	a.end = all.end
-	s.log = written{active: a, frames: all, durable: all.next - 1}
-	s.decided, s.lastRecorded = all.next-1, all.recordedAt
-	if err := s.makeIndexes(found, chain, parts); err != nil {
+	a.end = state.end
+	s.log = logState{active: a, segmentState: state, durable: state.next - 1}
+	s.admitted, s.lastRecordedAt = state.next-1, state.recordedAt
+	if err := s.buildMissingIndexes(found, chain, ranges); err != nil {
 		return err
 	}
-	parts = append(parts, part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
-	s.publish(chain.segments, parts)
-	s.head.Raise(s.decided)
+	ranges = append(ranges, indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	s.publish(chain.segments, ranges)
+	s.head.Raise(s.admitted)
 	opened = true
 	return nil
 }
 
 // clear removes what was not finished and what was never used.
-func (s *Store) clear(found listing, c chain) error {
+func (s *Store) removeUnfinished(found listing, c segmentChain) error {
 	for _, name := range append(found.unfinished, c.unused...) {
-		if err := s.fs.Remove(s.path(name)); err != nil {
+		if err := s.fs.Remove(s.filePath(name)); err != nil {
 			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
 		}
 	}
-	if err := s.trim(found, c); err != nil {
+	if err := s.trimSealed(found, c); err != nil {
 		return err
 	}
 	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
@@ -152,7 +152,7 @@ func (s *Store) clear(found listing, c chain) error {
 }
 
 // trim gives back the room that was prepared at the end of segments whose index was not made in time, which is when that is done otherwise.
-func (s *Store) trim(found listing, c chain) error {
+func (s *Store) trimSealed(found listing, c segmentChain) error {
 	for i, g := range c.segments[:len(c.segments)-1] {
 		if found.segments[i].Size <= int64(g.end) {
 			continue
@@ -169,12 +169,12 @@ func (s *Store) trim(found listing, c chain) error {
 }
 
 // begin makes the first segment of a new store.
-func (s *Store) begin() error {
+func (s *Store) createLog() error {
 	header := frame.Segment{First: 1}
 	if _, err := rand.Read(header.StoreID[:]); err != nil {
 		return err
 	}
-	return writeAside(s.fs, s.path(segmentName(1)), func(file vfs.File) error {
+	return writeAtomically(s.fs, s.filePath(segmentName(1)), func(file vfs.File) error {
 		if _, err := file.WriteAt(header.Encode(), 0); err != nil {
 			return err
 		}
@@ -183,61 +183,61 @@ func (s *Store) begin() error {
 }
 
 // recovered is what the segment holds that was appended to.
-type recovered struct {
-	content []byte
-	all     frames
-	known   uint32 // up to where it is known to be durable
+type recoveredSegment struct {
+	content    []byte
+	state      segmentState
+	durableEnd uint32 // up to where it is known to be durable
 }
 
 // readActive reads the segment that was appended to into its index, up to the last whole frame.
-func (s *Store) readActive(a *active) (recovered, error) {
+func (s *Store) readActive(a *activeSegment) (recoveredSegment, error) {
 	content, err := a.segment.content()
 	if err != nil {
-		return recovered{}, err
+		return recoveredSegment{}, err
 	}
-	all := newFrames(a.header)
-	add := addTo(a.tail)
-	var known proven
+	state := newSegmentState(a.header)
+	add := indexer(a.tail)
+	var durable durablePrefix
 	for err == nil {
-		if err = all.read(content, add); err == nil {
-			known.add(all)
+		if err = state.readRecord(content, add); err == nil {
+			durable.add(state)
 		}
 	}
-	return recovered{content, all, known.end}, damaged(a.segment, content, all, err)
+	return recoveredSegment{content, state, durable.end}, checkLogEnd(a.segment, content, state, err)
 }
 
 // settle sees to it that what was read of the segment is durable and nothing is behind it.
-func (s *Store) settle(a *active, r recovered) (frames, error) {
-	content, all := r.content, r.all
-	rest := bytes.TrimRight(content[all.end:], "\x00")
+func (s *Store) makeDurable(a *activeSegment, r recoveredSegment) (segmentState, error) {
+	content, state := r.content, r.state
+	rest := bytes.TrimRight(content[state.end:], "\x00")
 	if len(rest) > 0 {
 		s.opts.Log.Info("dropped what a crash had left unfinished; no append was answered for it",
-			"file", a.segment.path, "offset", all.end, "bytes", len(rest), "position", all.next)
-		if err := zero(a.file, int64(all.end), int64(len(rest))); err != nil {
-			return all, fmt.Errorf("diskstore: drop what was not finished in %s: %w", base(a.segment.path), err)
+			"file", a.segment.path, "offset", state.end, "bytes", len(rest), "position", state.next)
+		if err := writeZeros(a.file, int64(state.end), int64(len(rest))); err != nil {
+			return state, fmt.Errorf("diskstore: drop what was not finished in %s: %w", base(a.segment.path), err)
 		}
 	}
-	if err := rewrite(a.file, content[r.known:all.end], int64(r.known)); err != nil {
-		return all, fmt.Errorf("diskstore: write what may not be durable in %s again: %w", base(a.segment.path), err)
+	if err := rewrite(a.file, content[r.durableEnd:state.end], int64(r.durableEnd)); err != nil {
+		return state, fmt.Errorf("diskstore: write what may not be durable in %s again: %w", base(a.segment.path), err)
 	}
-	if all.marked && len(rest) == 0 {
-		return all, nil
+	if state.clean && len(rest) == 0 {
+		return state, nil
 	}
-	return all, s.vouch(a, &all)
+	return state, s.writeMarker(a, &state)
 }
 
 // proven is how much of a segment is known to be durable, from what its frames say.
-type proven struct {
-	end  uint32   // behind the last frame that is
-	rest []frames // behind each frame that may not be
+type durablePrefix struct {
+	end     uint32         // behind the last frame that is
+	pending []segmentState // behind each frame that may not be
 }
 
 // add adds the next frame, which all ends with.
-func (p *proven) add(all frames) {
-	for len(p.rest) > 0 && p.rest[0].next <= all.durable+1 {
-		p.end, p.rest = p.rest[0].end, p.rest[1:]
+func (p *durablePrefix) add(state segmentState) {
+	for len(p.pending) > 0 && p.pending[0].next <= state.durable+1 {
+		p.end, p.pending = p.pending[0].end, p.pending[1:]
 	}
-	p.rest = append(p.rest, all)
+	p.pending = append(p.pending, state)
 }
 
 // rewrite writes again what is in a file at a place, and syncs it. That it could be read there does not mean that it is on the disk, not even if a sync succeeds:
@@ -253,17 +253,17 @@ func rewrite(file vfs.File, content []byte, at int64) error {
 }
 
 // damaged returns what is wrong if reading ended with err where it should not have: if what is behind the last whole frame was once durable.
-func damaged(g *segment, content []byte, all frames, err error) error {
-	corrupt := &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+func checkLogEnd(g *segment, content []byte, state segmentState, err error) error {
+	corrupt := &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
 	if !errors.Is(err, frame.ErrEnd) && !errors.Is(err, frame.ErrBroken) {
 		return err
 	}
-	rest := content[all.end:]
-	if _, whole := frame.Read(all.salt, rest); whole == nil {
+	rest := content[state.end:]
+	if _, whole := frame.Read(state.salt, rest); whole == nil {
 		return corrupt // its checksum is right, so that it was written like this
 	}
-	if at, found := frame.FindProof(all.salt, rest, all.next); found {
-		corrupt.Problem = fmt.Errorf("%w, although what is written at offset %d says that it was durable", err, int64(all.end)+int64(at))
+	if at, found := frame.FindProof(state.salt, rest, state.next); found {
+		corrupt.Problem = fmt.Errorf("%w, although what is written at offset %d says that it was durable", err, int64(state.end)+int64(at))
 		return corrupt
 	}
 	return nil
@@ -271,11 +271,11 @@ func damaged(g *segment, content []byte, all frames, err error) error {
 
 // vouch makes durable what is in the active segment, and writes a mark behind it that says so: whatever is found to be wrong with it later is damage. On
 // a full disk there may be no room for a mark; then it is as after a crash.
-func (s *Store) vouch(a *active, all *frames) error {
-	mark := frame.Mark(all.salt, all.next, all.recordedAt)
+func (s *Store) writeMarker(a *activeSegment, state *segmentState) error {
+	marker := frame.Mark(state.salt, state.next, state.recordedAt)
 	err := a.file.Sync()
 	if err == nil {
-		_, err = a.file.WriteAt(mark, int64(all.end))
+		_, err = a.file.WriteAt(marker, int64(state.end))
 	}
 	if vfs.IsFull(err) {
 		s.opts.Log.Warn("the disk is too full to write that the log ends here", "file", a.segment.path)
@@ -287,23 +287,23 @@ func (s *Store) vouch(a *active, all *frames) error {
 	if err != nil {
 		return fmt.Errorf("diskstore: make %s durable: %w", base(a.segment.path), err)
 	}
-	a.segment.size.Store(max(a.segment.size.Load(), int64(all.end)+int64(len(mark))))
-	all.sum = frame.Sum(all.sum, binary.LittleEndian.Uint32(mark[4:]))
-	all.end += uint32(len(mark))
-	all.marked = true
+	a.segment.size.Store(max(a.segment.size.Load(), int64(state.end)+int64(len(marker))))
+	state.sum = frame.Sum(state.sum, binary.LittleEndian.Uint32(marker[4:]))
+	state.end += uint32(len(marker))
+	state.clean = true
 	return nil
 }
 
 // finish leaves the directory as it is to be when the store is closed. Nobody appends any more.
-func (s *Store) finish() error {
+func (s *Store) closeLog() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
 	l := &s.log
 	a := l.active
 	if s.failed == nil {
-		if !l.marked {
-			err = s.vouch(a, &l.frames)
+		if !l.clean {
+			err = s.writeMarker(a, &l.segmentState)
 		}
 		if err == nil && int64(l.end) < a.segment.size.Load() {
 			a.segment.size.Store(int64(l.end))
@@ -311,26 +311,26 @@ func (s *Store) finish() error {
 			err = a.file.Sync()
 		}
 	}
-	for _, a := range s.actives {
+	for _, a := range s.openSegments {
 		err = errors.Join(err, a.file.Close())
 	}
 	s.sealer.mu.Lock()
-	for _, a := range s.sealer.waiting {
+	for _, a := range s.sealer.unsealed {
 		if a.file != nil {
 			err = errors.Join(err, a.file.Close())
 		}
 	}
 	s.sealer.mu.Unlock()
 	if s.spare != nil {
-		err = errors.Join(err, s.spare.file.Close(), s.fs.Remove(s.path(spareName)))
+		err = errors.Join(err, s.spare.file.Close(), s.fs.Remove(s.filePath(spareName)))
 	}
 	return err
 }
 
 // writeAside makes a file that is there as a whole, durable and under its name, or not at all. Write writes it and syncs it.
-func writeAside(files vfs.FS, path string, write func(file vfs.File) error) error {
+func writeAtomically(files vfs.FS, path string, write func(file vfs.File) error) error {
 	tmp := path + tmpSuffix
-	file, err := createAnew(files, tmp)
+	file, err := createReplacing(files, tmp)
 	if err != nil {
 		return err
 	}
@@ -346,7 +346,7 @@ func writeAside(files vfs.FS, path string, write func(file vfs.File) error) erro
 }
 
 // readHeader returns what a segment says of itself.
-func readHeader(files vfs.FS, path string) (frame.Segment, error) {
+func readSegmentHeader(files vfs.FS, path string) (frame.Segment, error) {
 	file, err := files.Open(path)
 	if err != nil {
 		return frame.Segment{}, err

@@ -48,7 +48,7 @@ func TestAStoreThatIsClosedAndOpenedKeepsTheContract(t *testing.T) {
 					}
 					return reopenable{open(t, r.dir, r.opts), r.dir, r.opts}
 				},
-				Timeout: patience,
+				Timeout: hangTimeout,
 			}.Run(t)
 		})
 	}
@@ -185,7 +185,7 @@ func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
 			dir := t.TempDir()
 			for range 3 {
 				s := open(t, dir, small(files))
-				history, err := dcbtest.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, Patience: patience}.Run(t.Context())
+				history, err := dcbtest.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, Patience: hangTimeout}.Run(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -293,7 +293,7 @@ func TestHistoriesAreRightWhateverFails(t *testing.T) {
 				failed.Add(1)
 				return errInjected
 			})
-			history, err := dcbtest.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true, Patience: patience}.Run(t.Context())
+			history, err := dcbtest.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true, Patience: hangTimeout}.Run(t.Context())
 			mem.Inject(nil)
 			if err != nil {
 				t.Fatal(err)

@@ -65,9 +65,9 @@ type segment struct {
 	end uint32 // where the frames end
 	sum uint32 // of the content, as package frame says
 
-	mapped  atomic.Pointer[[]byte]
-	mapping sync.Mutex    // guards maps, and the making of another
-	maps    []vfs.Mapping // the last one is mapped; those before may still be looked at
+	mapped   atomic.Pointer[[]byte]
+	mapMu    sync.Mutex    // guards maps, and the making of another
+	mappings []vfs.Mapping // the last one is mapped; those before may still be looked at
 }
 
 func newSegment(fs vfs.FS, dir string, first dcb.Position, size int64) *segment {
@@ -82,8 +82,8 @@ func (g *segment) content() ([]byte, error) {
 	if b := g.mapped.Load(); b != nil && int64(len(*b)) >= size {
 		return *b, nil
 	}
-	g.mapping.Lock()
-	defer g.mapping.Unlock()
+	g.mapMu.Lock()
+	defer g.mapMu.Unlock()
 	if b := g.mapped.Load(); b != nil && int64(len(*b)) >= size {
 		return *b, nil
 	}
@@ -99,63 +99,63 @@ func (g *segment) content() ([]byte, error) {
 	b := m.Bytes()
 	if size := min(size, g.size.Load()); int64(len(b)) < size { // it may have grown meanwhile, or been sealed
 		_ = m.Close() // of what was only read
-		return nil, &CorruptError{File: g.path, Offset: int64(len(b)), Problem: fmt.Errorf("it has had %d bytes before", size), Advice: restore}
+		return nil, &CorruptError{File: g.path, Offset: int64(len(b)), Problem: fmt.Errorf("it has had %d bytes before", size), Advice: adviceRestore}
 	}
-	g.maps = append(g.maps, m)
+	g.mappings = append(g.mappings, m)
 	g.mapped.Store(&b)
 	return b, nil
 }
 
 // unmap gives the memory back. Nobody may look at it any more.
 func (g *segment) unmap() {
-	g.mapping.Lock()
-	defer g.mapping.Unlock()
-	for _, m := range g.maps {
+	g.mapMu.Lock()
+	defer g.mapMu.Unlock()
+	for _, m := range g.mappings {
 		_ = m.Close() // of what was only read
 	}
-	g.maps = nil
+	g.mappings = nil
 	g.mapped.Store(nil)
 }
 
 // frames are those of a segment that were read one after the other.
-type frames struct {
+type segmentState struct {
 	salt       frame.Salt
 	next       dcb.Position // that a further event would have
 	end        uint32       // where a further frame would begin
 	sum        uint32       // of the content
 	recordedAt int64        // of the last frame, microseconds since 1970
-	marked     bool         // the last frame is a mark, or there is none
+	clean      bool         // the last frame is a mark, or there is none
 	durable    dcb.Position // was when the last frame was written, as that says
 }
 
 // newFrames returns what is known before the first frame.
-func newFrames(header frame.Segment) frames {
-	return frames{salt: header.Salt(), next: header.First, end: frame.SegmentBytes, recordedAt: header.After, marked: true}
+func newSegmentState(header frame.Segment) segmentState {
+	return segmentState{salt: header.Salt(), next: header.First, end: frame.SegmentBytes, recordedAt: header.After, clean: true}
 }
 
 // read reads the next frame of b, and the events in it, each of which is passed to each with the place of its record. The error is frame.ErrEnd, frame.ErrBroken, or
 // what each returned.
-func (f *frames) read(b []byte, each func(place uint32, e *dcb.SequencedEvent) error) error {
-	content := b[f.end:]
-	h, err := frame.Read(f.salt, content)
+func (s *segmentState) readRecord(b []byte, each func(offset uint32, e *dcb.SequencedEvent) error) error {
+	content := b[s.end:]
+	h, err := frame.Read(s.salt, content)
 	if err != nil {
 		return err
 	}
-	if h.First != f.next {
+	if h.First != s.next {
 		return fmt.Errorf("%w: a frame whose first position is %d", frame.ErrBroken, h.First)
 	}
-	if h.RecordedAt < f.recordedAt {
+	if h.RecordedAt < s.recordedAt {
 		return fmt.Errorf("%w: a frame that was recorded before the one before it", frame.ErrBroken)
 	}
 	if each != nil {
-		at := f.end
-		err := frame.Check(f.salt, content[:h.Bytes], h, func(place uint32, e *dcb.SequencedEvent) error { return each(at+place, e) })
+		at := s.end
+		err := frame.Check(s.salt, content[:h.Bytes], h, func(offset uint32, e *dcb.SequencedEvent) error { return each(at+offset, e) })
 		if err != nil {
 			return err
 		}
 	}
-	f.next, f.end, f.recordedAt = h.Next(), f.end+h.Bytes, h.RecordedAt
-	f.sum = frame.Sum(f.sum, h.CRC)
-	f.marked, f.durable = h.Count == 0, h.Durable()
+	s.next, s.end, s.recordedAt = h.Next(), s.end+h.Bytes, h.RecordedAt
+	s.sum = frame.Sum(s.sum, h.CRC)
+	s.clean, s.durable = h.Count == 0, h.Durable()
 	return nil
 }

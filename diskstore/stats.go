@@ -48,33 +48,33 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	for _, info := range found.segments {
 		stats.LogBytes += info.Size
 	}
-	if stats.IndexBytes, err = s.sizeOf(found.indexes); err != nil {
+	if stats.IndexBytes, err = s.totalSize(found.indexes); err != nil {
 		return stats, err
 	}
-	err = s.reading(ctx, func(v *view) error { return v.blame(ctx, s.countTerms(ctx, v, head, &stats)) })
+	err = s.withSnapshot(ctx, func(snap *snapshot) error { return snap.findDamaged(ctx, s.countTerms(ctx, snap, head, &stats)) })
 	return stats, err
 }
 
 // blame finds the file that is damaged, if that is what err says of one of many.
-func (v *view) blame(ctx context.Context, err error) error {
+func (s *snapshot) findDamaged(ctx context.Context, err error) error {
 	if !errors.Is(err, indexfile.ErrBroken) {
 		return err
 	}
-	for i := range v.parts {
-		p := &v.parts[i]
-		if p.file == nil {
+	for i := range s.ranges {
+		r := &s.ranges[i]
+		if r.file == nil {
 			continue
 		}
-		if broken := p.file.Verify(ctx); broken != nil {
-			return p.explain(broken)
+		if broken := r.file.Verify(ctx); broken != nil {
+			return r.attribute(broken)
 		}
 	}
 	return err
 }
 
-func (s *Store) sizeOf(names []string) (bytes int64, err error) {
+func (s *Store) totalSize(names []string) (bytes int64, err error) {
 	for _, name := range names {
-		file, err := s.fs.Open(s.path(name))
+		file, err := s.fs.Open(s.filePath(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // merged meanwhile
 		}
@@ -91,19 +91,19 @@ func (s *Store) sizeOf(names []string) (bytes int64, err error) {
 	return bytes, nil
 }
 
-func (s *Store) countTerms(ctx context.Context, v *view, head dcb.Position, stats *Stats) error {
-	v, err := s.upTo(v, head)
+func (s *Store) countTerms(ctx context.Context, snap *snapshot, head dcb.Position, stats *Stats) error {
+	snap, err := s.snapshotUpTo(snap, head)
 	if err != nil {
 		return err
 	}
 	var sources []indexfile.Source
 	stats.Events = 0
-	for _, p := range v.parts {
-		stats.Events = uint64(p.last)
-		if p.file != nil {
-			sources = append(sources, p.file)
+	for _, r := range snap.ranges {
+		stats.Events = uint64(r.last)
+		if r.file != nil {
+			sources = append(sources, r.file)
 		} else {
-			sources = append(sources, p.tail)
+			sources = append(sources, r.tail)
 		}
 	}
 	if stats.Tags, err = indexfile.CountTerms(ctx, term.Tag, nil, sources...); err != nil {
@@ -117,9 +117,9 @@ func (s *Store) countTerms(ctx context.Context, v *view, head dcb.Position, stat
 		return err
 	}
 	stats.Types = nil
-	var w walk
+	var f finder
 	for key, count := range counts {
-		name, err := w.typeName(v, key)
+		name, err := f.typeName(snap, key)
 		if err != nil {
 			return err
 		}
@@ -133,72 +133,72 @@ func (s *Store) countTerms(ctx context.Context, v *view, head dcb.Position, stat
 
 // upTo returns a view of what v has up to the head, which was loaded before. Indexes in memory are made for it: those of v are added to while they are looked at, and hold what
 // is decided and not durable yet. What is in an index file is durable, and part of it even if it was not when the head was loaded.
-func (s *Store) upTo(v *view, head dcb.Position) (*view, error) {
-	for _, p := range v.parts {
-		if p.file != nil {
-			head = max(head, p.last)
+func (s *Store) snapshotUpTo(snap *snapshot, head dcb.Position) (*snapshot, error) {
+	for _, r := range snap.ranges {
+		if r.file != nil {
+			head = max(head, r.last)
 		}
 	}
-	bounded := &view{segments: v.segments}
-	for _, p := range v.parts {
-		if p.first > head {
+	bounded := &snapshot{segments: snap.segments}
+	for _, r := range snap.ranges {
+		if r.first > head {
 			break
 		}
-		if p.file == nil {
-			p.last = min(p.last, head)
-			g, _ := v.segmentOf(p.first)
-			index, err := s.indexUpTo(g, p.last)
+		if r.file == nil {
+			r.last = min(r.last, head)
+			g, _ := snap.segmentOf(r.first)
+			index, err := s.indexUpTo(g, r.last)
 			if err != nil {
 				return nil, err
 			}
-			p.index, p.tail = index, index
+			r.index, r.tail = index, index
 		}
-		bounded.parts = append(bounded.parts, p)
+		bounded.ranges = append(bounded.ranges, r)
 	}
 	return bounded, nil
 }
 
 // indexUpTo makes an index in memory of what a segment holds up to a position, which is durable and in it.
 func (s *Store) indexUpTo(g *segment, last dcb.Position) (*tail.Index, error) {
-	header, err := readHeader(s.fs, g.path)
+	header, err := readSegmentHeader(s.fs, g.path)
 	if err != nil {
-		return nil, &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: restore}
+		return nil, &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: adviceRestore}
 	}
 	content, err := g.content()
 	if err != nil {
 		return nil, err
 	}
-	index, all := tail.New(), newFrames(header)
-	add := addTo(index)
-	for all.next <= last {
-		if err := all.read(content, add); err != nil {
-			return nil, &CorruptError{File: g.path, Offset: int64(all.end), Position: all.next, Problem: err, Advice: restore}
+	index, state := tail.New(), newSegmentState(header)
+	add := indexer(index)
+	for state.next <= last {
+		if err := state.readRecord(content, add); err != nil {
+			return nil, &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
 		}
 	}
 	return index, nil
 }
 
 // typeName returns the type that has a key. All parts of the view have an end.
-func (w *walk) typeName(v *view, key term.Key) (string, error) {
-	for i := range v.parts {
-		p := &v.parts[i]
-		list, err := p.index.List(key)
+func (f *finder) typeName(snap *snapshot, key term.Key) (string, error) {
+	for i := range snap.ranges {
+		r := &snap.ranges[i]
+		list, err := r.index.List(key)
 		if err != nil {
-			return "", p.explain(err)
+			return "", r.attribute(err)
 		}
 		var c postings.Cursor
-		c.Reset(list, 0, uint32(p.last-p.first), false)
-		offset, ok := c.Current()
+		c.Reset(list, 0, uint32(r.last-r.first), false)
+		ordinal, ok := c.Current()
 		if err := c.Err(); err != nil {
-			return "", p.explain(err)
+			return "", r.attribute(err)
 		}
 		if !ok {
 			continue
 		}
-		if err := w.at(v, p.first+dcb.Position(offset)); err != nil {
+		if err := f.load(snap, r.first+dcb.Position(ordinal)); err != nil {
 			return "", err
 		}
-		return string([]byte(w.event.Type)), nil
+		return string([]byte(f.event.Type)), nil
 	}
 	return "", fmt.Errorf("diskstore: no event has the type with key %#x: %w", uint64(key), dcb.ErrCorrupt)
 }

@@ -91,7 +91,7 @@ func Verify(ctx context.Context, dir string, options *InspectOptions) (Report, e
 func verify(ctx context.Context, opts InspectOptions, dir string, found listing, inUse bool) (Report, error) {
 	v := &verifier{ctx: ctx, fs: opts.fs, dir: dir, opts: opts}
 	v.report.InUse = inUse
-	err := guarded(func() error { return v.verify(found) })
+	err := catchFaults(func() error { return v.verify(found) })
 	for _, x := range v.indexes {
 		_ = x.Close()
 	}
@@ -149,31 +149,31 @@ type checkedIndex struct {
 	*indexfile.Index
 	path     string
 	postings uint64 // that the log has
-	wrong    bool   // it was said already
+	failed   bool   // it was said already
 	covered  uint32 // events of the log that were compared
 	sum      uint32
 }
 
-func (v *verifier) problem(err error) { v.report.Problems = append(v.report.Problems, err) }
+func (v *verifier) addProblem(err error) { v.report.Problems = append(v.report.Problems, err) }
 
 func (v *verifier) verify(found listing) error {
 	for _, info := range found.segments {
 		v.total += info.Size
 	}
-	used, err := v.used(found.segments)
+	used, err := v.usedSegments(found.segments)
 	if err != nil {
 		return err
 	}
 	last := used[len(used)-1]
-	if beyond := lastIndexed(found.indexes); !v.report.InUse && beyond >= firstOf(last) {
-		v.problem(missingAfter(filepath.Join(v.dir, last.Name), beyond))
+	if beyond := lastIndexed(found.indexes); !v.report.InUse && beyond >= firstPosition(last) {
+		v.addProblem(missingSegmentError(filepath.Join(v.dir, last.Name), beyond))
 	}
 	if err := v.openIndexes(found.indexes); err != nil {
 		return err
 	}
-	w := segmentWalk{next: 1}
+	w := verifyState{next: 1}
 	for i, info := range used {
-		if err := v.segment(&w, used[i:], filepath.Join(v.dir, info.Name)); err != nil {
+		if err := v.verifySegment(&w, used[i:], filepath.Join(v.dir, info.Name)); err != nil {
 			return err
 		}
 	}
@@ -185,14 +185,14 @@ func (v *verifier) verify(found listing) error {
 }
 
 // used returns the segments without those at the end that nothing was written to yet, which are no damage: the next opening removes them.
-func (v *verifier) used(segments []vfs.Info) ([]vfs.Info, error) {
-	first, err := readHeader(v.fs, filepath.Join(v.dir, segments[0].Name))
+func (v *verifier) usedSegments(segments []vfs.Info) ([]vfs.Info, error) {
+	first, err := readSegmentHeader(v.fs, filepath.Join(v.dir, segments[0].Name))
 	if err != nil {
 		return segments, nil //nolint:nilerr // it is told when it is its turn
 	}
 	n := len(segments)
 	for ; n > 1; n-- {
-		_, err := readHeader(v.fs, filepath.Join(v.dir, segments[n-1].Name))
+		_, err := readSegmentHeader(v.fs, filepath.Join(v.dir, segments[n-1].Name))
 		isGone := v.report.InUse && errors.Is(err, fs.ErrNotExist)
 		if !errors.Is(err, frame.ErrBroken) && !isGone {
 			break
@@ -200,7 +200,7 @@ func (v *verifier) used(segments []vfs.Info) ([]vfs.Info, error) {
 	}
 	used, unused := segments[:n], segments[n:]
 	if !v.report.InUse {
-		err := neverUsed(v.fs, v.dir, unused, first.Salt())
+		err := checkNeverUsed(v.fs, v.dir, unused, first.Salt())
 		if errors.Is(err, dcb.ErrCorrupt) {
 			return segments, nil // it is told when it is its turn
 		}
@@ -209,7 +209,7 @@ func (v *verifier) used(segments []vfs.Info) ([]vfs.Info, error) {
 		}
 	}
 	for _, info := range unused {
-		if err := v.unused(filepath.Join(v.dir, info.Name)); err != nil {
+		if err := v.countUnused(filepath.Join(v.dir, info.Name)); err != nil {
 			return nil, err
 		}
 	}
@@ -217,8 +217,8 @@ func (v *verifier) used(segments []vfs.Info) ([]vfs.Info, error) {
 }
 
 // unused counts a segment that nothing was written to, or nothing that counts.
-func (v *verifier) unused(path string) error {
-	b, err := v.read(path)
+func (v *verifier) countUnused(path string) error {
+	b, err := v.readFile(path)
 	if v.report.InUse && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -247,9 +247,9 @@ func (v *verifier) openIndexes(names []string) error {
 		switch {
 		case err == nil || errors.Is(err, fs.ErrNotExist): // a store that is open has merged it meanwhile
 		case errors.Is(err, indexfile.ErrBroken) || errors.Is(err, indexfile.ErrVersion):
-			v.problem(fmt.Errorf("diskstore: index file %s: %w; it is made again when it is used", path, err))
+			v.addProblem(fmt.Errorf("diskstore: index file %s: %w; it is made again when it is used", path, err))
 			if len(v.indexes) > 0 && v.indexes[len(v.indexes)-1].path == path {
-				v.indexes[len(v.indexes)-1].wrong = true
+				v.indexes[len(v.indexes)-1].failed = true
 			}
 		default:
 			return err
@@ -259,20 +259,20 @@ func (v *verifier) openIndexes(names []string) error {
 }
 
 // segmentWalk is what is known before a segment is read.
-type segmentWalk struct {
-	next     dcb.Position // the first position of the next segment
-	storeID  [16]byte
-	recorded int64 // when the last event was
+type verifyState struct {
+	next       dcb.Position // the first position of the next segment
+	storeID    [16]byte
+	recordedAt int64 // when the last event was
 }
 
 // segment checks the first of the segments that are left.
-func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
+func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) error {
 	first, _ := parseSegmentName(left[0].Name)
 	isLast := len(left) == 1
 	corrupt := func(position dcb.Position, format string, args ...any) {
-		v.problem(&CorruptError{File: path, Position: position, Problem: fmt.Errorf(format, args...), Advice: restore})
+		v.addProblem(&CorruptError{File: path, Position: position, Problem: fmt.Errorf(format, args...), Advice: adviceRestore})
 	}
-	b, err := v.read(path)
+	b, err := v.readFile(path)
 	if err != nil {
 		return err
 	}
@@ -296,62 +296,62 @@ func (v *verifier) segment(w *segmentWalk, left []vfs.Info, path string) error {
 		corrupt(first, "it belongs to another store")
 	}
 	w.storeID = header.StoreID
-	all, index, err := v.frames(b, header)
+	state, index, err := v.readRecords(b, header)
 	if isLast {
-		v.end(path, b, all, err)
+		v.verifyEnd(path, b, state, err)
 	} else {
-		v.sealed(filepath.Join(v.dir, left[1].Name), path, b, all, err)
+		v.verifySealed(filepath.Join(v.dir, left[1].Name), path, b, state, err)
 	}
-	w.next, w.recorded = all.next, all.recordedAt
-	return v.compare(first, all, index, isLast)
+	w.next, w.recordedAt = state.next, state.recordedAt
+	return v.compareIndexes(first, state, index, isLast)
 }
 
 // frames reads all frames of a segment into an index of their events. The error says why there are no more.
-func (v *verifier) frames(b []byte, header frame.Segment) (frames, *tail.Index, error) {
-	all, index := newFrames(header), tail.New()
-	add := addTo(index)
+func (v *verifier) readRecords(b []byte, header frame.Segment) (segmentState, *tail.Index, error) {
+	state, index := newSegmentState(header), tail.New()
+	add := indexer(index)
 	for {
-		if err := all.read(b, add); err != nil {
-			return all, index, err
+		if err := state.readRecord(b, add); err != nil {
+			return state, index, err
 		}
 	}
 }
 
 // sealed checks that the frames of a segment are those that the next one vouches for.
-func (v *verifier) sealed(nextPath, path string, b []byte, all frames, ended error) {
-	next, err := readHeader(v.fs, nextPath)
+func (v *verifier) verifySealed(nextPath, path string, b []byte, state segmentState, ended error) {
+	next, err := readSegmentHeader(v.fs, nextPath)
 	if err != nil {
 		return // that is told when it is its turn
 	}
 	switch {
-	case all.end < next.End:
-		v.problem(&CorruptError{File: path, Offset: int64(all.end), Position: all.next, Problem: ended, Advice: restore})
-	case all.end != next.End || all.sum != next.Sum || all.next != next.First:
-		v.problem(&CorruptError{
-			File: path, Offset: int64(next.End), Position: all.next,
-			Problem: errOtherFrames, Advice: restore,
+	case state.end < next.End:
+		v.addProblem(&CorruptError{File: path, Offset: int64(state.end), Position: state.next, Problem: ended, Advice: adviceRestore})
+	case state.end != next.End || state.sum != next.Sum || state.next != next.First:
+		v.addProblem(&CorruptError{
+			File: path, Offset: int64(next.End), Position: state.next,
+			Problem: errOtherRecords, Advice: adviceRestore,
 		})
-	case len(bytes.TrimRight(b[all.end:], "\x00")) > 0 && !v.report.InUse:
-		v.problem(&CorruptError{File: path, Offset: int64(all.end), Position: all.next, Problem: errors.New("there is something behind its last frame, where nothing was ever written")})
+	case len(bytes.TrimRight(b[state.end:], "\x00")) > 0 && !v.report.InUse:
+		v.addProblem(&CorruptError{File: path, Offset: int64(state.end), Position: state.next, Problem: errors.New("there is something behind its last frame, where nothing was ever written")})
 	}
 }
 
-var errOtherFrames = errors.New("its frames are not those that were there when the next segment was begun")
+var errOtherRecords = errors.New("its frames are not those that were there when the next segment was begun")
 
 // end checks what is behind the last frame of the log.
-func (v *verifier) end(path string, b []byte, all frames, ended error) {
+func (v *verifier) verifyEnd(path string, b []byte, state segmentState, ended error) {
 	if v.report.InUse {
 		return
 	}
-	if err := damaged(&segment{path: path}, b, all, ended); err != nil {
-		v.problem(err)
+	if err := checkLogEnd(&segment{path: path}, b, state, ended); err != nil {
+		v.addProblem(err)
 		return
 	}
-	v.report.Unfinished += int64(len(bytes.TrimRight(b[all.end:], "\x00")))
+	v.report.Unfinished += int64(len(bytes.TrimRight(b[state.end:], "\x00")))
 }
 
 // read returns the content of a segment, in a buffer that the next call uses again.
-func (v *verifier) read(path string) ([]byte, error) {
+func (v *verifier) readFile(path string) ([]byte, error) {
 	file, err := v.fs.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("diskstore: %w", err)

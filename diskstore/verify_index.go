@@ -13,7 +13,7 @@ import (
 )
 
 // compare compares the index files that cover a segment with an index that was made of its frames.
-func (v *verifier) compare(first dcb.Position, all frames, index *tail.Index, isLast bool) error {
+func (v *verifier) compareIndexes(first dcb.Position, state segmentState, index *tail.Index, isLast bool) error {
 	indexed := false
 	for _, x := range v.indexes {
 		meta := x.Meta()
@@ -21,18 +21,18 @@ func (v *verifier) compare(first dcb.Position, all frames, index *tail.Index, is
 			continue
 		}
 		indexed = true
-		if x.wrong {
+		if x.failed {
 			continue
 		}
 		x.covered += index.Added()
-		x.sum = frame.Sum(x.sum, all.sum)
+		x.sum = frame.Sum(x.sum, state.sum)
 		err := x.compare(index, uint32(first-meta.First))
 		switch {
 		case errors.Is(err, errDiffers):
-			x.wrong = true
-			v.problem(fmt.Errorf("diskstore: index file %s: %w; remove it, and it is made again when the store is opened", x.path, err))
+			x.failed = true
+			v.addProblem(fmt.Errorf("diskstore: index file %s: %w; remove it, and it is made again when the store is opened", x.path, err))
 		case errors.Is(err, indexfile.ErrBroken):
-			x.wrong = true // it was told
+			x.failed = true // it was told
 		case err != nil:
 			return err
 		}
@@ -50,8 +50,8 @@ func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 	if uint64(base)+uint64(index.Added()) > uint64(x.Count()) {
 		return fmt.Errorf("%w: it has too few events", errDiffers)
 	}
-	for offset := range index.Added() {
-		place, typeID, err := x.Event(base + offset)
+	for ordinal := range index.Added() {
+		offset, typeID, err := x.Event(base + ordinal)
 		if err != nil {
 			return err
 		}
@@ -59,9 +59,9 @@ func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 		if err != nil {
 			return err
 		}
-		wantPlace, wantType, _ := index.Event(offset)
-		if wantKey, _ := index.TypeKey(wantType); place != wantPlace || key != wantKey {
-			return fmt.Errorf("%w about the event at position %d", errDiffers, x.Meta().First+dcb.Position(base+offset))
+		wantOffset, wantType, _ := index.Event(ordinal)
+		if wantKey, _ := index.TypeKey(wantType); offset != wantOffset || key != wantKey {
+			return fmt.Errorf("%w about the event at position %d", errDiffers, x.Meta().First+dcb.Position(base+ordinal))
 		}
 	}
 	for kind := range term.Kinds {
@@ -74,7 +74,7 @@ func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 			if err != nil {
 				return err
 			}
-			if err := sameOffsets(list, t.List, base, index.Added()); err != nil {
+			if err := comparePostings(list, t.List, base, index.Added()); err != nil {
 				return err
 			}
 			x.postings += uint64(t.List.Len())
@@ -84,7 +84,7 @@ func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 }
 
 // sameOffsets compares a list of the file, from base on, with one of the log.
-func sameOffsets(of, log postings.List, base, count uint32) error {
+func comparePostings(of, log postings.List, base, count uint32) error {
 	var got, want postings.Cursor
 	got.Reset(of, base, base+count-1, false)
 	want.Reset(log, 0, count-1, false)
@@ -108,11 +108,11 @@ func sameOffsets(of, log postings.List, base, count uint32) error {
 // finishIndex checks that the file has nothing that the log has not.
 func (v *verifier) finishIndex(x *checkedIndex, next dcb.Position) {
 	meta := x.Meta()
-	if x.wrong {
+	if x.failed {
 		return
 	}
 	differs := func(format string, args ...any) {
-		v.problem(fmt.Errorf("diskstore: index file %s: %w: %s; remove it, and it is made again when the store is opened", x.path, errDiffers, fmt.Sprintf(format, args...)))
+		v.addProblem(fmt.Errorf("diskstore: index file %s: %w: %s; remove it, and it is made again when the store is opened", x.path, errDiffers, fmt.Sprintf(format, args...)))
 	}
 	if meta.First+dcb.Position(meta.Count) > next {
 		differs("it goes beyond the end of the log, position %d", next-1)

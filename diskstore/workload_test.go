@@ -54,7 +54,7 @@ func number(t testing.TB, variable string, byDefault int) int {
 }
 
 // patience is after what time something counts as hung. It is long because the machine may be busy with other things, and a seed takes a minute on some.
-const patience = 15 * time.Minute
+const hangTimeout = 15 * time.Minute
 
 // inTime calls f, and ends the process with the stacks of all goroutines if it does not return.
 func inTime(t testing.TB, what string, f func()) {
@@ -66,7 +66,7 @@ func inTime(t testing.TB, what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(hangTimeout):
 		stacks := make([]byte, 1<<22)
 		panic(fmt.Sprintf("%s: %s hangs\n%s", t.Name(), what, stacks[:runtime.Stack(stacks, true)]))
 	}

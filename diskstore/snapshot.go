@@ -15,15 +15,15 @@ import (
 
 // view is what readers look at: all segments, and the indexes that together cover every position. It is never changed, only replaced, but for
 // what is added to the tail beyond the head. Whoever looks at one holds it, so that no file in it is unmapped meanwhile.
-type view struct {
-	refs     atomic.Int64
-	segments []*segment // ascending
-	parts    []part     // ascending, one behind the other
-	gone     func()     // called when nobody holds the view any more
+type snapshot struct {
+	refs      atomic.Int64
+	segments  []*segment   // ascending
+	ranges    []indexRange // ascending, one behind the other
+	onRelease func()       // called when nobody holds the view any more
 }
 
 // part is the index of a run of positions.
-type part struct {
+type indexRange struct {
 	first, last dcb.Position // last is endless for the segment that is appended to
 	index       search.Index
 	file        *indexFile  // nil if the index is in memory
@@ -45,86 +45,86 @@ func (f *indexFile) release() {
 	}
 }
 
-func (f *indexFile) part() part {
+func (f *indexFile) indexRange() indexRange {
 	meta := f.Meta()
-	return part{first: meta.First, last: meta.First + dcb.Position(meta.Count) - 1, index: f, file: f}
+	return indexRange{first: meta.First, last: meta.First + dcb.Position(meta.Count) - 1, index: f, file: f}
 }
 
 // publish replaces the view. The caller holds mu, and gives its own hold of files that it has opened to the view.
-func (s *Store) publish(segments []*segment, parts []part) {
-	v := &view{segments: segments, parts: parts, gone: s.views.Done}
-	v.refs.Store(1)
-	s.views.Add(1)
-	for _, p := range parts {
-		if p.file != nil {
-			p.file.refs.Add(1)
+func (s *Store) publish(segments []*segment, ranges []indexRange) {
+	snap := &snapshot{segments: segments, ranges: ranges, onRelease: s.snapshots.Done}
+	snap.refs.Store(1)
+	s.snapshots.Add(1)
+	for _, r := range ranges {
+		if r.file != nil {
+			r.file.refs.Add(1)
 		}
 	}
-	if old := s.view.Swap(v); old != nil {
+	if old := s.snapshot.Swap(snap); old != nil {
 		old.release()
 	}
 }
 
 // hold returns the view, to be released, or dcb.ErrClosed.
-func (s *Store) hold() (*view, error) {
+func (s *Store) acquire() (*snapshot, error) {
 	for {
-		v := s.view.Load()
-		if v == nil {
+		snap := s.snapshot.Load()
+		if snap == nil {
 			return nil, dcb.ErrClosed
 		}
-		for refs := v.refs.Load(); refs > 0; refs = v.refs.Load() {
-			if v.refs.CompareAndSwap(refs, refs+1) {
-				return v, nil
+		for refs := snap.refs.Load(); refs > 0; refs = snap.refs.Load() {
+			if snap.refs.CompareAndSwap(refs, refs+1) {
+				return snap, nil
 			}
 		}
 	}
 }
 
-func (v *view) release() {
-	if v.refs.Add(-1) > 0 {
+func (s *snapshot) release() {
+	if s.refs.Add(-1) > 0 {
 		return
 	}
-	for _, p := range v.parts {
-		if p.file != nil {
-			p.file.release()
+	for _, r := range s.ranges {
+		if r.file != nil {
+			r.file.release()
 		}
 	}
-	v.gone()
+	s.onRelease()
 }
 
 // segmentOf returns the segment that has position, and the first position that is not in it.
-func (v *view) segmentOf(position dcb.Position) (g *segment, next dcb.Position) {
-	i := sort.Search(len(v.segments), func(i int) bool { return v.segments[i].first > position })
-	if i == len(v.segments) {
-		return v.segments[i-1], endless
+func (s *snapshot) segmentOf(position dcb.Position) (g *segment, next dcb.Position) {
+	i := sort.Search(len(s.segments), func(i int) bool { return s.segments[i].first > position })
+	if i == len(s.segments) {
+		return s.segments[i-1], endless
 	}
-	return v.segments[i-1], v.segments[i].first
+	return s.segments[i-1], s.segments[i].first
 }
 
 // partOf returns the part that has position.
-func (v *view) partOf(position dcb.Position) *part {
-	i := sort.Search(len(v.parts), func(i int) bool { return v.parts[i].last >= position })
-	return &v.parts[i]
+func (s *snapshot) rangeOf(position dcb.Position) *indexRange {
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].last >= position })
+	return &s.ranges[i]
 }
 
 // damagedIndex is what is wrong with an index file, which can be made again.
-type damagedIndex struct {
+type damagedIndexError struct {
 	file *indexFile
 	error
 }
 
-func (e *damagedIndex) Unwrap() error { return e.error }
+func (e *damagedIndexError) Unwrap() error { return e.error }
 
 // explain returns err with the index file that it came from.
-func (p *part) explain(err error) error {
-	if err == nil || p.file == nil || !errors.Is(err, indexfile.ErrBroken) {
+func (r *indexRange) attribute(err error) error {
+	if err == nil || r.file == nil || !errors.Is(err, indexfile.ErrBroken) {
 		return err
 	}
-	return &damagedIndex{p.file, err}
+	return &damagedIndexError{r.file, err}
 }
 
-func asDamaged(err error) (*damagedIndex, bool) {
-	var damaged *damagedIndex
+func asDamaged(err error) (*damagedIndexError, bool) {
+	var damaged *damagedIndexError
 	return damaged, errors.As(err, &damaged)
 }
 

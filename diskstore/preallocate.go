@@ -16,40 +16,40 @@ import (
 // appended to much soon a whole segment at a time.
 
 // firstChunk is how much room is prepared first after an opening. It doubles with each time, up to the size of a segment.
-const firstChunk = 256 << 10
+const initialChunk = 256 << 10
 
 // preparation is room being prepared.
-type preparation struct {
-	of   *active // that is being made larger, if it is that
-	done chan struct{}
-	err  error // when done
+type preallocation struct {
+	segment *activeSegment // that is being made larger, if it is that
+	done    chan struct{}
+	err     error // when done
 }
 
 // spare is a file that the log can go on in. It has its room, but no name yet.
-type spare struct {
+type spareSegment struct {
 	file vfs.File
 	size int64
 }
 
 // room returns nil if the active segment has room for a frame of that size, possibly after it became a new one. Otherwise it has room prepared, and returns a wait for
 // that.
-func (s *Store) room(size int64) (wait func(context.Context) error, err error) {
+func (s *Store) ensureSpace(size int64) (wait func(context.Context) error, err error) {
 	end := int64(s.active.end)
-	isNew := s.decided < s.active.segment.first // it may have a mark, but the next segment would have its name
+	isNew := s.admitted < s.active.segment.first // it may have a mark, but the next segment would have its name
 	switch {
 	case isNew || end+size <= int64(s.opts.SegmentBytes):
 		if end+size <= s.active.segment.size.Load() {
 			return nil, nil
 		}
-		return untilDone(s.grow(end + size)), nil
+		return waitForPreallocation(s.growActive(end + size)), nil
 	case s.spare != nil && frame.SegmentBytes+size <= s.spare.size:
-		return nil, s.roll()
+		return nil, s.rollSegment()
 	}
-	return untilDone(s.makeSpare(frame.SegmentBytes + size)), nil
+	return waitForPreallocation(s.createSpare(frame.SegmentBytes + size)), nil
 }
 
 // untilDone returns a wait for room. Where it was prepared for somebody else, that it failed says nothing.
-func untilDone(p *preparation, own bool) func(context.Context) error {
+func waitForPreallocation(p *preallocation, own bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
 		case <-p.done:
@@ -64,26 +64,26 @@ func untilDone(p *preparation, own bool) func(context.Context) error {
 }
 
 // prepareAhead has room prepared that will soon be needed. If that fails it is tried again when somebody waits for it.
-func (s *Store) prepareAhead() {
-	if s.preparing != nil || s.full {
+func (s *Store) preallocateAhead() {
+	if s.preallocating != nil || s.preallocationFailed {
 		return
 	}
 	size, segment := s.active.segment.size.Load(), int64(s.opts.SegmentBytes)
 	left := size - int64(s.active.end)
 	switch {
-	case size < segment && left < s.chunk/2:
-		s.grow(0)
+	case size < segment && left < s.nextChunk/2:
+		s.growActive(0)
 	case size >= segment && s.spare == nil:
-		s.makeSpare(0)
+		s.createSpare(0)
 	}
 }
 
 // grow has the active segment made larger, to at least that size. Own is false if something else is being prepared.
-func (s *Store) grow(least int64) (p *preparation, own bool) {
-	a, take := s.active, s.preallocate()
-	size := max(min(a.segment.size.Load()+s.chunk, int64(s.opts.SegmentBytes)), least)
-	return s.prepare(a, func() error {
-		size, err := growAside(s.fs, a.segment.path, func(file vfs.File) (int64, error) { return take(file, size, least) })
+func (s *Store) growActive(least int64) (p *preallocation, own bool) {
+	a, allocate := s.active, s.allocator()
+	size := max(min(a.segment.size.Load()+s.nextChunk, int64(s.opts.SegmentBytes)), least)
+	return s.startPreallocation(a, func() error {
+		size, err := growFile(s.fs, a.segment.path, func(file vfs.File) (int64, error) { return allocate(file, size, least) })
 		if err == nil {
 			a.segment.size.Store(size)
 			return nil
@@ -99,7 +99,7 @@ func (s *Store) grow(least int64) (p *preparation, own bool) {
 
 // growAside makes a file larger that is being appended to. It opens the file for itself: an error of the disk is told once to each who has it open, and is not to
 // be told here instead of to the one who syncs what was appended.
-func growAside(files vfs.FS, path string, grow func(file vfs.File) (int64, error)) (size int64, err error) {
+func growFile(files vfs.FS, path string, grow func(file vfs.File) (int64, error)) (size int64, err error) {
 	file, err := files.OpenWrite(path)
 	if err != nil {
 		return 0, err
@@ -110,13 +110,13 @@ func growAside(files vfs.FS, path string, grow func(file vfs.File) (int64, error
 
 // largeWrite is from which size of a group on the room is not written with zeros before: the sync of one takes so long anyway that what it adds in
 // metadata is less than writing everything twice.
-const largeWrite = 256 << 10
+const maxZeroedGroup = 256 << 10
 
 // preallocate returns how room is made, as things are: it makes a file that large, or, where that does not fit on the disk, as large as it must at least be, and
 // returns how large.
-func (s *Store) preallocate() func(file vfs.File, size, least int64) (int64, error) {
+func (s *Store) allocator() func(file vfs.File, size, least int64) (int64, error) {
 	prepare := vfs.File.Preallocate
-	if s.groupBytes >= largeWrite {
+	if s.averageGroupBytes >= maxZeroedGroup {
 		prepare = vfs.File.Reserve
 	}
 	return func(file vfs.File, size, least int64) (int64, error) {
@@ -129,49 +129,49 @@ func (s *Store) preallocate() func(file vfs.File, size, least int64) (int64, err
 }
 
 // makeSpare has a spare file made, of at least that size. Own is false if something else is being prepared.
-func (s *Store) makeSpare(least int64) (p *preparation, own bool) {
-	if s.preparing != nil {
-		return s.preparing, false
+func (s *Store) createSpare(least int64) (p *preallocation, own bool) {
+	if s.preallocating != nil {
+		return s.preallocating, false
 	}
-	size := max(min(s.chunk, int64(s.opts.SegmentBytes)), least)
-	old, take := s.spare, s.preallocate()
+	size := max(min(s.nextChunk, int64(s.opts.SegmentBytes)), least)
+	old, allocate := s.spare, s.allocator()
 	s.spare = nil
-	return s.prepare(nil, func() error {
+	return s.startPreallocation(nil, func() error {
 		if old != nil { // it is too small for what came
 			_ = old.file.Close()
 		}
-		s.maintain() // what failed is tried again
+		s.startMaintenance() // what failed is tried again
 		if err := s.sealer.waitForBacklog(); err != nil {
 			return fmt.Errorf("the segments before it have no index yet: %w", err)
 		}
-		file, err := createAnew(s.fs, s.path(spareName))
+		file, err := createReplacing(s.fs, s.filePath(spareName))
 		if err != nil {
 			return err
 		}
-		size, err := take(file, size, least)
+		size, err := allocate(file, size, least)
 		if err != nil {
 			_ = file.Close()
-			return errors.Join(err, s.fs.Remove(s.path(spareName)))
+			return errors.Join(err, s.fs.Remove(s.filePath(spareName)))
 		}
 		s.mu.Lock()
-		s.spare = &spare{file, size}
+		s.spare = &spareSegment{file, size}
 		s.mu.Unlock()
 		return nil
 	})
 }
 
 // prepare carries out the job in a goroutine, unless one is being carried out, and returns the one that is.
-func (s *Store) prepare(of *active, job func() error) (p *preparation, own bool) {
-	if s.preparing != nil {
-		return s.preparing, false
+func (s *Store) startPreallocation(segment *activeSegment, job func() error) (p *preallocation, own bool) {
+	if s.preallocating != nil {
+		return s.preallocating, false
 	}
-	p = &preparation{of: of, done: make(chan struct{})}
-	s.preparing = p
-	s.chunk = min(2*s.chunk, int64(s.opts.SegmentBytes))
+	p = &preallocation{segment: segment, done: make(chan struct{})}
+	s.preallocating = p
+	s.nextChunk = min(2*s.nextChunk, int64(s.opts.SegmentBytes))
 	go func() {
 		p.err = job()
 		s.mu.Lock()
-		s.preparing, s.full = nil, p.err != nil
+		s.preallocating, s.preallocationFailed = nil, p.err != nil
 		s.mu.Unlock()
 		close(p.done)
 	}()
@@ -179,7 +179,7 @@ func (s *Store) prepare(of *active, job func() error) (p *preparation, own bool)
 }
 
 // createAnew creates a file, in the place of one that was left behind.
-func createAnew(files vfs.FS, path string) (vfs.File, error) {
+func createReplacing(files vfs.FS, path string) (vfs.File, error) {
 	if err := files.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -187,11 +187,11 @@ func createAnew(files vfs.FS, path string) (vfs.File, error) {
 }
 
 // roll goes on in the spare file. It is durable under its name before anything is written to it.
-func (s *Store) roll() error {
-	first := s.decided + 1
+func (s *Store) rollSegment() error {
+	first := s.admitted + 1
 	g := newSegment(s.fs, s.dir, first, s.spare.size)
 	file := s.spare.file
-	err := s.fs.Rename(s.path(spareName), g.path)
+	err := s.fs.Rename(s.filePath(spareName), g.path)
 	if err == nil {
 		if err = s.fs.SyncDir(s.dir); err != nil {
 			if removed := s.fs.Remove(g.path); removed != nil { // and it must not be there when the log goes on past its name
@@ -205,19 +205,19 @@ func (s *Store) roll() error {
 		_ = file.Close()
 		return unavailable(false, "append: the log cannot go on in a new file: %w", err)
 	}
-	header := frame.Segment{StoreID: s.id, First: first}
+	header := frame.Segment{StoreID: s.storeID, First: first}
 	g.salt = header.Salt()
-	s.open(&active{segment: g, header: header, file: file, tail: tail.New(), end: frame.SegmentBytes})
+	s.activate(&activeSegment{segment: g, header: header, file: file, tail: tail.New(), end: frame.SegmentBytes})
 	return nil
 }
 
 // open lets the log go on in a, in the view too.
-func (s *Store) open(a *active) {
-	v := s.view.Load()
-	parts := append([]part(nil), v.parts...)
-	parts[len(parts)-1].last = a.segment.first - 1
-	parts = append(parts, part{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
-	s.publish(append(append([]*segment(nil), v.segments...), a.segment), parts)
-	s.actives = append(s.actives, a)
+func (s *Store) activate(a *activeSegment) {
+	snap := s.snapshot.Load()
+	ranges := append([]indexRange(nil), snap.ranges...)
+	ranges[len(ranges)-1].last = a.segment.first - 1
+	ranges = append(ranges, indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	s.publish(append(append([]*segment(nil), snap.segments...), a.segment), ranges)
+	s.openSegments = append(s.openSegments, a)
 	s.active = a
 }
