@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // sniffTime is how long a connection may take to show by its first bytes what it wants.
@@ -156,7 +156,7 @@ func (s *Server) serveBare(ctx context.Context, conn net.Conn, in *bufio.Reader)
 	go b.keepAlive(ctx, s.opts.Keepalive)
 	err := s.session(b)
 	if err == nil {
-		err = edge.ErrStopping // or the client itself is done, and does not care
+		err = wire.ErrStopping // or the client itself is done, and does not care
 	}
 	b.end(err, s.opts.lastWords)
 }

@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -72,26 +73,26 @@ func lastAnswer(t *testing.T, conn net.Conn) (last answer) {
 
 func TestABareSessionThatBreaksTheProtocolIsToldWhy(t *testing.T) {
 	t.Parallel()
-	keys := edge.NewKeys(edge.NewKey("ann", edge.Read, strings.Repeat("k", 16)))
-	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Keys: keys, Limits: edge.Limits{MessageBytes: 1 << 20}})
+	keys := auth.NewKeys(auth.NewKey("ann", auth.Read, strings.Repeat("k", 16)))
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Keys: keys, Limits: wire.Limits{MessageBytes: 1 << 20}})
 	good := helloWith(strings.Repeat("k", 16))
 	for name, c := range map[string]struct {
 		said string
-		code edge.Code
+		code wire.Code
 		text string
 	}{
-		"no Hello":                     {framed(&request{id: 1, kind: fieldHead}), edge.Invalid, "is no Hello"},
-		"two of them":                  {framed(good, good), edge.Invalid, "second Hello"},
-		"a wrong key":                  {framed(helloWith("other")), edge.NoKey, "key"},
-		"a large beginning":            {"\x00\x02\x00\x01", edge.Invalid, "larger"},
-		"a frame beyond the limit":     {framed(good) + "\x00\x10\x00\x01", edge.Invalid, "larger"},
-		"a length beyond all reason":   {framed(good) + "\xff\xff\xff\xff", edge.Invalid, "larger"},
-		"what is no frame":             {framed(good) + "\x00\x00\x00\x02\x0a\x7f", edge.Invalid, "cannot be read"},
-		"a key that is the beginning":  {framed(helloWith(strings.Repeat("k", 15))), edge.NoKey, "key"},
-		"another version of sessions":  {framed(&request{id: 1, kind: fieldHello, hello: hello{version: 7}}), edge.Invalid, "version"},
-		"the name of a store":          {framed(&request{id: 1, kind: fieldHello, hello: hello{version: 1, store: "x"}}), edge.Invalid, "store"},
-		"an id that is under way":      {framed(good, &request{id: 2, kind: fieldWait}, &request{id: 2, kind: fieldWait}), edge.Invalid, "another request"},
-		"a ping, and then what is bad": {"\x80\x00\x00\x01" + framed(&request{id: 1, kind: fieldHead}), edge.Invalid, "is no Hello"},
+		"no Hello":                     {framed(&request{id: 1, kind: fieldHead}), wire.Invalid, "is no Hello"},
+		"two of them":                  {framed(good, good), wire.Invalid, "second Hello"},
+		"a wrong key":                  {framed(helloWith("other")), wire.NoKey, "key"},
+		"a large beginning":            {"\x00\x02\x00\x01", wire.Invalid, "larger"},
+		"a frame beyond the limit":     {framed(good) + "\x00\x10\x00\x01", wire.Invalid, "larger"},
+		"a length beyond all reason":   {framed(good) + "\xff\xff\xff\xff", wire.Invalid, "larger"},
+		"what is no frame":             {framed(good) + "\x00\x00\x00\x02\x0a\x7f", wire.Invalid, "cannot be read"},
+		"a key that is the beginning":  {framed(helloWith(strings.Repeat("k", 15))), wire.NoKey, "key"},
+		"another version of sessions":  {framed(&request{id: 1, kind: fieldHello, hello: hello{version: 7}}), wire.Invalid, "version"},
+		"the name of a store":          {framed(&request{id: 1, kind: fieldHello, hello: hello{version: 1, store: "x"}}), wire.Invalid, "store"},
+		"an id that is under way":      {framed(good, &request{id: 2, kind: fieldWait}, &request{id: 2, kind: fieldWait}), wire.Invalid, "another request"},
+		"a ping, and then what is bad": {"\x80\x00\x00\x01" + framed(&request{id: 1, kind: fieldHead}), wire.Invalid, "is no Hello"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -238,7 +239,7 @@ func TestAStopWaitsForNobodyWhoHasSaidNothing(t *testing.T) {
 		}
 	}()
 	rest, err := io.ReadAll(talking)
-	if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(rest), string(edge.Stopping)) {
+	if err != nil && !strings.Contains(err.Error(), "reset") || !strings.Contains(string(rest), string(wire.Stopping)) {
 		t.Errorf("the session ends with %v, %q", err, rest[max(0, len(rest)-200):])
 	}
 	_ = talking.Close() // read to the end
@@ -254,7 +255,7 @@ func TestAStopWaitsForNobodyWhoHasSaidNothing(t *testing.T) {
 func TestOnlyOneReceivesHoweverLongCallsTake(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Observe: func(context.Context, edge.Call) {
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Observe: func(context.Context, wire.Call) {
 		<-time.After(standInAfter * time.Duration(calls.Add(1)%4) * 3 / 4)
 	}})
 	for _, overGRPC := range []bool{false, true} {

@@ -111,7 +111,7 @@ func connect(address string, opts *ClientOptions) (*grpc.ClientConn, error) {
 // lost: what only looks is asked again, and so is an append whose events all have IDs. An append without IDs that may have
 // been recorded ends with a [*dcb.UnavailableError] that has OutcomeUnknown.
 //
-// Besides the errors of [dcb.Store] a call may end with edge.ErrKey or edge.ErrRight.
+// Besides the errors of [dcb.Store] a call may end with auth.ErrKey or auth.ErrPermission.
 type Client struct {
 	address string
 	opts    ClientOptions
@@ -140,7 +140,7 @@ var (
 )
 
 // Dial connects to the server at address, as host:port. It tries once, until ctx ends; later calls try longer. Errors:
-// ErrUnavailable, edge.ErrKey, an option that is out of bounds.
+// ErrUnavailable, auth.ErrKey, an option that is out of bounds.
 func Dial(ctx context.Context, address string, options *ClientOptions) (*Client, error) {
 	opts, err := options.withDefaults()
 	if err != nil {

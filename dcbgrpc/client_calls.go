@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // Append records events, as [dcb.Store] says.
@@ -57,7 +57,7 @@ func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Posi
 		if isLost && !canRepeat {
 			return 0, outcomeUnknown(err)
 		}
-		if isLost || errors.Is(err, edge.ErrStopping) || errors.Is(err, errUnreached) {
+		if isLost || errors.Is(err, wire.ErrStopping) || errors.Is(err, errUnreached) {
 			err = c.again(ctx, &t, err)
 			if err == nil {
 				continue
@@ -218,7 +218,7 @@ func (c *Client) somePieces(ctx context.Context, r *request, found func(a *answe
 		}
 		if err != nil {
 			// What has begun may have taken the server too long because its consumer takes his time.
-			goesOn := isLost || errors.Is(err, edge.ErrStopping) || getsOn && dcb.Retryable(err)
+			goesOn := isLost || errors.Is(err, wire.ErrStopping) || getsOn && dcb.Retryable(err)
 			return !goesOn, err
 		}
 		getsOn = true

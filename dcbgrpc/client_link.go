@@ -12,8 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // errBusy: a link takes no more calls. Nothing was sent.
@@ -177,7 +178,7 @@ func (l *link) wait(ctx context.Context, closed <-chan struct{}, p *pending) (a 
 		case isThere:
 			return a, false, nil
 		case lost != nil:
-			return answer{}, !errors.Is(lost, edge.ErrStopping), lost
+			return answer{}, !errors.Is(lost, wire.ErrStopping), lost
 		}
 		select {
 		case <-p.ready:
@@ -253,10 +254,10 @@ func (l *link) explain(err error) error {
 	}
 	if errors.Is(err, io.EOF) {
 		// The server has answered whatever it took, which is what ending well means. What has no answer it never saw.
-		return unavailable(edge.ErrStopping)
+		return unavailable(wire.ErrStopping)
 	}
 	err = fromStatus(err, l.stream.Trailer())
-	if errors.Is(err, edge.ErrKey) || errors.Is(err, dcb.ErrInvalid) || dcb.Retryable(err) {
+	if errors.Is(err, auth.ErrKey) || errors.Is(err, dcb.ErrInvalid) || dcb.Retryable(err) {
 		return err
 	}
 	return unavailable(err)
@@ -320,7 +321,7 @@ func (l *link) end() { l.lose(dcb.ErrClosed) }
 func (r *request) size() int {
 	size := 96 + len(r.traceparent)
 	for i := range r.events {
-		size += edge.Size(&r.events[i])
+		size += wire.Size(&r.events[i])
 	}
 	queries := []dcb.Query{r.query}
 	if r.condition != nil {

@@ -12,9 +12,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // errorDetails is the trailer that a status' detail is in.
@@ -22,7 +23,7 @@ const errorDetails = "grpc-status-details-bin"
 
 // onWire is how UmaDB's protocol says a code: as a status of gRPC, and as a kind of its own.
 type onWire struct {
-	code edge.Code
+	code wire.Code
 	grpc codes.Code
 	kind umadbv1.ErrorResponse_ErrorType
 	is   error // what it is at the client; nil for what has no error of its own
@@ -30,24 +31,24 @@ type onWire struct {
 
 // wireCodes is the one mapping from errors to codes and back.
 var wireCodes = []onWire{
-	{edge.Conflict, codes.FailedPrecondition, umadbv1.ErrorResponse_INTEGRITY, dcb.ErrConflict},
-	{edge.DuplicateID, codes.AlreadyExists, umadbv1.ErrorResponse_INTEGRITY, dcb.ErrDuplicateID},
-	{edge.Invalid, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalid},
-	{edge.NoEvents, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrNoEvents},
-	{edge.InvalidQuery, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalidQuery},
-	{edge.NoKey, codes.Unauthenticated, umadbv1.ErrorResponse_AUTHENTICATION, edge.ErrKey},
-	{edge.NoRight, codes.PermissionDenied, umadbv1.ErrorResponse_AUTHENTICATION, edge.ErrRight},
-	{edge.Corrupt, codes.DataLoss, umadbv1.ErrorResponse_CORRUPTION, dcb.ErrCorrupt},
-	{edge.Unavailable, codes.Unavailable, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
-	{edge.Unknown, codes.Unavailable, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
-	{edge.Limit, codes.ResourceExhausted, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
-	{edge.Stopping, codes.Unavailable, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
-	{edge.Canceled, codes.Canceled, umadbv1.ErrorResponse_INTERNAL, context.Canceled},
-	{edge.Deadline, codes.DeadlineExceeded, umadbv1.ErrorResponse_INTERNAL, context.DeadlineExceeded},
-	{edge.Internal, codes.Internal, umadbv1.ErrorResponse_INTERNAL, nil},
+	{wire.Conflict, codes.FailedPrecondition, umadbv1.ErrorResponse_INTEGRITY, dcb.ErrConflict},
+	{wire.DuplicateID, codes.AlreadyExists, umadbv1.ErrorResponse_INTEGRITY, dcb.ErrDuplicateID},
+	{wire.Invalid, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalid},
+	{wire.NoEvents, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrNoEvents},
+	{wire.InvalidQuery, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalidQuery},
+	{wire.NoKey, codes.Unauthenticated, umadbv1.ErrorResponse_AUTHENTICATION, auth.ErrKey},
+	{wire.NoPermission, codes.PermissionDenied, umadbv1.ErrorResponse_AUTHENTICATION, auth.ErrPermission},
+	{wire.Corrupt, codes.DataLoss, umadbv1.ErrorResponse_CORRUPTION, dcb.ErrCorrupt},
+	{wire.Unavailable, codes.Unavailable, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
+	{wire.Unknown, codes.Unavailable, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
+	{wire.Limit, codes.ResourceExhausted, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
+	{wire.Stopping, codes.Unavailable, umadbv1.ErrorResponse_IO, dcb.ErrUnavailable},
+	{wire.Canceled, codes.Canceled, umadbv1.ErrorResponse_INTERNAL, context.Canceled},
+	{wire.Deadline, codes.DeadlineExceeded, umadbv1.ErrorResponse_INTERNAL, context.DeadlineExceeded},
+	{wire.Internal, codes.Internal, umadbv1.ErrorResponse_INTERNAL, nil},
 }
 
-func wireCode(code edge.Code) onWire {
+func wireCode(code wire.Code) onWire {
 	for _, c := range wireCodes {
 		if c.code == code {
 			return c
@@ -58,7 +59,7 @@ func wireCode(code edge.Code) onWire {
 
 // toMessage says err as a caller is told it.
 func toMessage(err error) *dcbv1.Error {
-	m := &dcbv1.Error{Code: string(edge.CodeOf(err)), Text: edge.Text(err)}
+	m := &dcbv1.Error{Code: string(wire.CodeOf(err)), Text: wire.Text(err)}
 	if invalid, ok := errors.AsType[*dcb.InvalidError](err); ok {
 		m.Field, m.Problem, m.Limit = invalid.Field, invalid.Problem, int64(invalid.Limit)
 	}
@@ -70,17 +71,17 @@ func toMessage(err error) *dcbv1.Error {
 
 // fromMessage returns the error that a server said, for which errors.Is and errors.As hold as they do at the server.
 func fromMessage(m *dcbv1.Error) error {
-	switch code := edge.Code(m.GetCode()); code {
-	case edge.Conflict:
+	switch code := wire.Code(m.GetCode()); code {
+	case wire.Conflict:
 		return conflictAt(dcb.Position(m.GetPosition()))
-	case edge.Invalid, edge.NoEvents, edge.InvalidQuery:
+	case wire.Invalid, wire.NoEvents, wire.InvalidQuery:
 		invalid := &dcb.InvalidError{Field: m.GetField(), Problem: m.GetProblem(), Limit: int(m.GetLimit())}
 		return &remoteError{text: m.GetText(), is: []error{wireCode(code).is, invalid}}
-	case edge.Stopping:
-		return unavailable(edge.ErrStopping)
-	case edge.Unavailable, edge.Limit:
+	case wire.Stopping:
+		return unavailable(wire.ErrStopping)
+	case wire.Unavailable, wire.Limit:
 		return unavailable(errors.New(m.GetText()))
-	case edge.Unknown:
+	case wire.Unknown:
 		return outcomeUnknown(errors.New(m.GetText()))
 	default:
 		for _, c := range wireCodes {
@@ -114,21 +115,21 @@ func outcomeUnknown(cause error) error {
 
 // toStatus says err as a status, whose detail is what setDetail puts into a trailer.
 func toStatus(err error) error {
-	return status.Error(wireCode(edge.CodeOf(err)).grpc, words(err))
+	return status.Error(wireCode(wire.CodeOf(err)).grpc, words(err))
 }
 
 // words are how UmaDB's protocol puts an error. There are clients that know a conflict by the word Integrity, and by nothing else.
 func words(err error) string {
-	if wireCode(edge.CodeOf(err)).kind == umadbv1.ErrorResponse_INTEGRITY {
-		return "Integrity error: " + edge.Text(err)
+	if wireCode(wire.CodeOf(err)).kind == umadbv1.ErrorResponse_INTEGRITY {
+		return "Integrity error: " + wire.Text(err)
 	}
-	return edge.Text(err)
+	return wire.Text(err)
 }
 
 // detailOf returns the trailer that goes with toStatus(err). The protocol has an ErrorResponse there by itself, and
 // not within a google.rpc.Status, so grpc's own details will not do.
 func detailOf(err error) metadata.MD {
-	code := wireCode(edge.CodeOf(err))
+	code := wireCode(wire.CodeOf(err))
 	detail, marshalErr := proto.Marshal(&umadbv1.ErrorResponse{Message: words(err), ErrorType: code.kind, Dcb: toMessage(err)})
 	if marshalErr != nil {
 		return nil // the status says enough
@@ -141,7 +142,7 @@ func invalid(field, problem string) error { return &dcb.InvalidError{Field: fiel
 
 // malformed makes an error of reading a frame one of the caller's.
 func malformed(err error) error {
-	if edge.CodeOf(err) != edge.Internal {
+	if wire.CodeOf(err) != wire.Internal {
 		return err
 	}
 	return invalid("message", "cannot be read: "+err.Error())

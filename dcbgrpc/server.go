@@ -18,21 +18,22 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // ServerOptions say how a server serves. Nil and the zero value mean the defaults.
 type ServerOptions struct {
 	// Keys are who may call. Default nil: everyone may do everything.
-	Keys *edge.Keys
-	// Limits are what callers may ask for. Default: those of [edge.Limits].
-	Limits edge.Limits
+	Keys *auth.Keys
+	// Limits are what callers may ask for. Default: those of [wire.Limits].
+	Limits wire.Limits
 	// TLS is how connections are encrypted. Default nil: not at all.
 	TLS *tls.Config
 	// Observe is told of each call when it is done. Default nil: nobody is.
-	Observe edge.Observer
+	Observe wire.Observer
 	// Log is told what no call fails by. Default: [slog.Default].
 	Log *slog.Logger
 	// Keepalive is after how much silence a connection is asked for a sign of life, and how long it has for that. Default: 20 s.
@@ -67,7 +68,7 @@ func (o *ServerOptions) withDefaults() (ServerOptions, error) {
 		opts.lastWords = lastWords
 	}
 	if opts.Observe == nil {
-		opts.Observe = func(context.Context, edge.Call) {}
+		opts.Observe = func(context.Context, wire.Call) {}
 	}
 	return opts, nil
 }
@@ -141,7 +142,7 @@ func formerName(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 
 // Serve answers what comes in by listener, which it closes in the end, until Shutdown or Close. It may be called several times, with a listener each.
 func (s *Server) Serve(listener net.Listener) error {
-	listener = edge.Listen(listener, s.opts.Limits.Connections, s.opts.Log)
+	listener = wire.Listen(listener, s.opts.Limits.Connections, s.opts.Log)
 	if s.opts.TLS == nil {
 		listener = s.split(listener)
 	}

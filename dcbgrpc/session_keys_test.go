@@ -18,7 +18,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -28,9 +29,9 @@ const (
 	appendSecret = "a key for appending only"
 )
 
-func allKeys() []edge.Key {
-	return []edge.Key{
-		edge.NewKey("both", edge.Read|edge.Append, bothSecret), edge.NewKey("reader", edge.Read, readSecret), edge.NewKey("writer", edge.Append, appendSecret),
+func allKeys() []auth.Key {
+	return []auth.Key{
+		auth.NewKey("both", auth.Read|auth.Append, bothSecret), auth.NewKey("reader", auth.Read, readSecret), auth.NewKey("writer", auth.Append, appendSecret),
 	}
 }
 
@@ -73,21 +74,21 @@ func TestEachKeyMayDoWhatItsRightsSay(t *testing.T) {
 	store := memstore.New(nil)
 	fill(t, store, 1)
 	var mu sync.Mutex // guards calls
-	var calls []edge.Call
-	server := serve(t, store, &ServerOptions{Keys: edge.NewKeys(allKeys()...), Observe: func(_ context.Context, call edge.Call) {
+	var calls []wire.Call
+	server := serve(t, store, &ServerOptions{Keys: auth.NewKeys(allKeys()...), Observe: func(_ context.Context, call wire.Call) {
 		mu.Lock()
 		defer mu.Unlock()
 		calls = append(calls, call)
 	}})
-	for secret, may := range map[string]edge.Right{bothSecret: edge.Read | edge.Append, readSecret: edge.Read, appendSecret: edge.Append} {
+	for secret, may := range map[string]auth.Permission{bothSecret: auth.Read | auth.Append, readSecret: auth.Read, appendSecret: auth.Append} {
 		client := server.dial(t, withKey(secret))
 		for name, call := range sessionCalls {
-			needed := edge.Read
+			needed := auth.Read
 			if name == "Append" {
-				needed = edge.Append
+				needed = auth.Append
 			}
 			err := call(t.Context(), client)
-			if allowed := may&needed != 0; allowed && err != nil || !allowed && !errors.Is(err, edge.ErrRight) {
+			if allowed := may&needed != 0; allowed && err != nil || !allowed && !errors.Is(err, auth.ErrPermission) {
 				t.Errorf("%s with %s: %v", name, secret, err)
 			}
 		}
@@ -100,7 +101,7 @@ func TestEachKeyMayDoWhatItsRightsSay(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for _, call := range calls {
-		if call.Wire != "session" || !slices.Contains([]string{"both", "reader", "writer"}, call.Key) || strings.Contains(fmt.Sprint(call), "a key for") {
+		if call.Protocol != "session" || !slices.Contains([]string{"both", "reader", "writer"}, call.Key) || strings.Contains(fmt.Sprint(call), "a key for") {
 			t.Errorf("%+v", call)
 		}
 	}
@@ -108,12 +109,12 @@ func TestEachKeyMayDoWhatItsRightsSay(t *testing.T) {
 
 func TestWithoutAKnownKeyThereIsNoSession(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &ServerOptions{Keys: edge.NewKeys(allKeys()...)})
+	server := serve(t, memstore.New(nil), &ServerOptions{Keys: auth.NewKeys(allKeys()...)})
 	for _, secret := range []string{"", "nonsense", bothSecret + "x", bothSecret[1:], "both"} {
 		opts := *server.opts
 		opts.Key = secret
 		client, err := Dial(t.Context(), server.address, &opts)
-		if !errors.Is(err, edge.ErrKey) || dcb.Retryable(err) || secret != "" && strings.Contains(err.Error(), secret) {
+		if !errors.Is(err, auth.ErrKey) || dcb.Retryable(err) || secret != "" && strings.Contains(err.Error(), secret) {
 			t.Errorf("key %q: %v, %v; want ErrKey", secret, client, err)
 		}
 	}
@@ -139,7 +140,7 @@ func TestARevokedKeyEndsWhateverItWasUsedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			keys := edge.NewKeys(allKeys()...)
+			keys := auth.NewKeys(allKeys()...)
 			var store dcb.Store = memstore.New(nil)
 			if name == "Read" {
 				store = stuckStore{store}
@@ -150,11 +151,11 @@ func TestARevokedKeyEndsWhateverItWasUsedFor(t *testing.T) {
 			go func() { done <- call(t.Context(), client) }()
 			eventually(t, "the call is under way", func() bool { return client.underWay() > 0 })
 			keys.Replace(allKeys()[1:])
-			if err := <-done; !errors.Is(err, edge.ErrKey) {
+			if err := <-done; !errors.Is(err, auth.ErrKey) {
 				t.Errorf("it ended with %v; want ErrKey", err)
 			}
 			for name, call := range sessionCalls {
-				if err := call(t.Context(), client); !errors.Is(err, edge.ErrKey) {
+				if err := call(t.Context(), client); !errors.Is(err, auth.ErrKey) {
 					t.Errorf("%s afterwards: %v; want ErrKey", name, err)
 				}
 			}
@@ -181,7 +182,7 @@ func (c *Client) underWay() (n int) {
 func TestAnAppendUnderWayWhenItsKeyIsRevokedHasAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for _, id := range []uuid.UUID{uuid.Nil, uuid.New()} {
-		keys := edge.NewKeys(allKeys()...)
+		keys := auth.NewKeys(allKeys()...)
 		client := serve(t, stuckStore{memstore.New(nil)}, &ServerOptions{Keys: keys}).dial(t, withKey(appendSecret))
 		done := make(chan error)
 		go func() {
@@ -192,7 +193,7 @@ func TestAnAppendUnderWayWhenItsKeyIsRevokedHasAnUnknownOutcome(t *testing.T) {
 		keys.Replace(nil)
 		err := <-done
 		var unavailable *dcb.UnavailableError
-		if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown || !errors.Is(err, edge.ErrKey) || edge.CodeOf(err) != edge.Unknown {
+		if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown || !errors.Is(err, auth.ErrKey) || wire.CodeOf(err) != wire.Unknown {
 			t.Errorf("ID %v: %v; want an unknown outcome, because of ErrKey", id, err)
 		}
 	}
@@ -200,7 +201,7 @@ func TestAnAppendUnderWayWhenItsKeyIsRevokedHasAnUnknownOutcome(t *testing.T) {
 
 func TestARightThatIsTakenAwayEndsWhatStandsByIt(t *testing.T) {
 	t.Parallel()
-	keys := edge.NewKeys(allKeys()...)
+	keys := auth.NewKeys(allKeys()...)
 	client := serve(t, memstore.New(nil), &ServerOptions{Keys: keys}).dial(t, withKey(bothSecret))
 	done := make(chan error)
 	go func() {
@@ -208,8 +209,8 @@ func TestARightThatIsTakenAwayEndsWhatStandsByIt(t *testing.T) {
 		done <- err
 	}()
 	eventually(t, "the call is under way", func() bool { return client.underWay() > 0 })
-	keys.Replace([]edge.Key{edge.NewKey("less", edge.Append, bothSecret)})
-	if err := <-done; !errors.Is(err, edge.ErrRight) {
+	keys.Replace([]auth.Key{auth.NewKey("less", auth.Append, bothSecret)})
+	if err := <-done; !errors.Is(err, auth.ErrPermission) {
 		t.Errorf("it ended with %v; want ErrRight", err)
 	}
 	if err := sessionCalls["Append"](t.Context(), client); err != nil {
@@ -220,7 +221,7 @@ func TestARightThatIsTakenAwayEndsWhatStandsByIt(t *testing.T) {
 // However a change of the keys and the beginning of a session meet, no session outlives its key.
 func TestNoSessionSlipsThroughAChangeOfKeys(t *testing.T) {
 	t.Parallel()
-	keys := edge.NewKeys(allKeys()...)
+	keys := auth.NewKeys(allKeys()...)
 	server := serve(t, memstore.New(nil), &ServerOptions{Keys: keys})
 	for round := range 100 {
 		keys.Replace(allKeys())
@@ -242,7 +243,7 @@ func TestNoSessionSlipsThroughAChangeOfKeys(t *testing.T) {
 		keys.Replace(nil)
 		select {
 		case err := <-done:
-			if !errors.Is(err, edge.ErrKey) {
+			if !errors.Is(err, auth.ErrKey) {
 				t.Errorf("round %d: %v; want ErrKey", round, err)
 			}
 		case <-time.After(testPatience):
@@ -283,7 +284,7 @@ func (failing) Wait(context.Context, dcb.Position) (dcb.Position, error) {
 
 func TestNoAnswerHasKeysOrDataOrSecretsOfTheServerInIt(t *testing.T) {
 	t.Parallel()
-	server := serve(t, failing{memstore.New(nil)}, &ServerOptions{Keys: edge.NewKeys(allKeys()...)})
+	server := serve(t, failing{memstore.New(nil)}, &ServerOptions{Keys: auth.NewKeys(allKeys()...)})
 	var mu sync.Mutex // guards heard
 	var heard bytes.Buffer
 	dial := server.opts.Dial

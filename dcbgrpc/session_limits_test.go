@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -120,7 +120,7 @@ func TestASessionThatBreaksTheProtocolEndsAndSaysWhy(t *testing.T) {
 
 func TestUnknownCallsAndMoreCallsThanAllowedAreAnsweredByErrors(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{Calls: 2}})
+	server := serve(t, memstore.New(nil), &ServerOptions{Limits: wire.Limits{Calls: 2}})
 	stream := server.greeted(t)
 	forever := dcb.ReadOptions{After: 1 << 60}
 	send(t, stream, request{id: 2, kind: 14}) // of a later version
@@ -129,7 +129,7 @@ func TestUnknownCallsAndMoreCallsThanAllowedAreAnsweredByErrors(t *testing.T) {
 	}
 	send(t, stream, request{id: 3, kind: fieldWait, opts: forever}, request{id: 4, kind: fieldWait, opts: forever}, request{id: 5, kind: fieldHead})
 	got := receive(t, stream)[0]
-	if got.id != 5 || got.err.GetCode() != string(edge.Limit) || !dcb.Retryable(fromMessage(got.err)) {
+	if got.id != 5 || got.err.GetCode() != string(wire.Limit) || !dcb.Retryable(fromMessage(got.err)) {
 		t.Errorf("one call too many: %+v", got)
 	}
 	var cancels []request
@@ -138,7 +138,7 @@ func TestUnknownCallsAndMoreCallsThanAllowedAreAnsweredByErrors(t *testing.T) {
 	}
 	send(t, stream, cancels...)
 	send(t, stream, request{id: 3, kind: fieldCancel})
-	if got := receive(t, stream)[0]; got.id != 3 || got.err.GetCode() != string(edge.Canceled) {
+	if got := receive(t, stream)[0]; got.id != 3 || got.err.GetCode() != string(wire.Canceled) {
 		t.Errorf("the answer to what was given up: %+v", got)
 	}
 	send(t, stream, request{id: 3, kind: fieldHead}) // the id is free again, and there is room
@@ -149,7 +149,7 @@ func TestUnknownCallsAndMoreCallsThanAllowedAreAnsweredByErrors(t *testing.T) {
 
 func TestAClientBeginsAnotherSessionWhenOneIsFull(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{Calls: 4}})
+	server := serve(t, memstore.New(nil), &ServerOptions{Limits: wire.Limits{Calls: 4}})
 	client := server.dial(t)
 	var waits sync.WaitGroup
 	for range 10 {
@@ -173,7 +173,7 @@ func TestAClientBeginsAnotherSessionWhenOneIsFull(t *testing.T) {
 // A server that takes one call a connection leaves no room for a second session; so the second call waits for the first.
 func TestACallWaitsForRoomWhereThereIsNoOtherSession(t *testing.T) {
 	t.Parallel()
-	client := serve(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{Calls: 1}}).dial(t)
+	client := serve(t, memstore.New(nil), &ServerOptions{Limits: wire.Limits{Calls: 1}}).dial(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	waited := make(chan error)
 	go func() {
@@ -203,7 +203,7 @@ func TestMessagesStayUnderWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 10
 	store := memstore.New(nil)
-	client := serve(t, store, &ServerOptions{Limits: edge.Limits{MessageBytes: limit}}).dial(t)
+	client := serve(t, store, &ServerOptions{Limits: wire.Limits{MessageBytes: limit}}).dial(t)
 	of := func(size int) []dcb.Event { return []dcb.Event{{Type: "T", Data: make([]byte, size)}} }
 	var callers sync.WaitGroup
 	for range 64 { // who are gathered into one message as far as it goes
@@ -234,7 +234,7 @@ func TestMessagesStayUnderWhatTheServerTakes(t *testing.T) {
 
 func TestQueriesAreLimitedOnEveryMethod(t *testing.T) {
 	t.Parallel()
-	client := serve(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{QueryItems: 3}}).dial(t)
+	client := serve(t, memstore.New(nil), &ServerOptions{Limits: wire.Limits{QueryItems: 3}}).dial(t)
 	query := func(n int) (q dcb.Query) {
 		for i := range n {
 			q = append(q, dcb.QueryItem{Types: []string{fmt.Sprint("T", i)}})
@@ -288,7 +288,7 @@ func (stuckStore) Read(ctx context.Context, _ dcb.Query, _ dcb.ReadOptions) (dcb
 
 func TestCallsHaveTheirTimeAndNoMore(t *testing.T) {
 	t.Parallel()
-	server := serve(t, stuckStore{memstore.New(nil)}, &ServerOptions{Limits: edge.Limits{CallTime: 50 * time.Millisecond}})
+	server := serve(t, stuckStore{memstore.New(nil)}, &ServerOptions{Limits: wire.Limits{CallTime: 50 * time.Millisecond}})
 	client := server.dial(t)
 	var unavailable *dcb.UnavailableError
 	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil)
@@ -316,7 +316,7 @@ func TestAStreamMayTakeLongerThanACall(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		client := serve(t, store, &ServerOptions{Limits: edge.Limits{CallTime: 300 * time.Millisecond}}).dial(t)
+		client := serve(t, store, &ServerOptions{Limits: wire.Limits{CallTime: 300 * time.Millisecond}}).dial(t)
 		next, began := dcb.Position(0), time.Now()
 		for e, err := range client.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
 			if err != nil {
@@ -343,7 +343,7 @@ func make10(size int) []dcb.Event {
 
 func TestMoreConnectionsThanAllowedAreRefusedUntilOneIsGone(t *testing.T) {
 	t.Parallel()
-	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{Connections: 2}})
+	server := serveByLoopback(t, memstore.New(nil), &ServerOptions{Limits: wire.Limits{Connections: 2}})
 	first, _ := server.dial(t), server.dial(t)
 	if third, err := Dial(t.Context(), server.address, server.opts); !errors.Is(err, dcb.ErrUnavailable) {
 		t.Errorf("a third connection: %v, %v", third, err)
@@ -363,7 +363,7 @@ func TestMoreConnectionsThanAllowedAreRefusedUntilOneIsGone(t *testing.T) {
 // Our client looks before it sends; whoever does not is told by gRPC itself.
 func TestAMessageBeyondTheLimitEndsTheSession(t *testing.T) {
 	t.Parallel()
-	stream := serve(t, memstore.New(nil), &ServerOptions{Limits: edge.Limits{MessageBytes: 1 << 20}}).greeted(t)
+	stream := serve(t, memstore.New(nil), &ServerOptions{Limits: wire.Limits{MessageBytes: 1 << 20}}).greeted(t)
 	send(t, stream, request{id: 2, kind: fieldAppend, events: make10(200 << 10)})
 	if err := ending(stream); err == nil || !strings.Contains(err.Error(), "ResourceExhausted") || !strings.Contains(err.Error(), "larger than max") {
 		t.Errorf("it ended with %v; want ResourceExhausted", err)

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // read sends what a Read selects in pieces, and returns the last.
@@ -14,13 +14,13 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 	}
 	opts := r.opts
 	left := opts.Limit
-	opts.Limit = edge.FirstPage
+	opts.Limit = wire.FirstPage
 	head := dcb.Position(0) // of the moment that the whole read shows; 0: not known yet
 	for {
 		if left > 0 {
 			opts.Limit = min(opts.Limit, left)
 		}
-		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, edge.PageBytes)
+		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, wire.PageBytes)
 		if err != nil {
 			return answer{}, err
 		}
@@ -58,7 +58,7 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 		} else {
 			opts.After = last
 		}
-		opts.Limit = edge.NextPage(page.Events)
+		opts.Limit = wire.NextPage(page.Events)
 	}
 }
 
@@ -67,7 +67,7 @@ func (c *session) subscribe(ctx context.Context, r *request, w *window) error {
 	if err := c.server.opts.Limits.CheckQuery(r.query); err != nil {
 		return err
 	}
-	for page, err := range edge.Follow(ctx, c.server.store, r.query, r.opts.After) {
+	for page, err := range wire.Follow(ctx, c.server.store, r.query, r.opts.After) {
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (c *session) subscribe(ctx context.Context, r *request, w *window) error {
 func (c *session) sendPieces(ctx context.Context, id uint64, events []dcb.SequencedEvent, w *window, head dcb.Position) (rest []dcb.SequencedEvent, err error) {
 	start, inPiece := 0, 0
 	for i := range events {
-		size := edge.Size(&events[i].Event)
+		size := wire.Size(&events[i].Event)
 		if inPiece > 0 && inPiece+size > pieceBytes {
 			if err := c.sendPiece(ctx, id, events[start:i], w, head); err != nil {
 				return nil, err

@@ -13,8 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // sessionVersion is the version of the session's protocol.
@@ -102,7 +103,7 @@ func (c *session) run(ctx context.Context) error {
 				return err
 			}
 		case <-patience.C:
-			return fmt.Errorf("%w: no Hello within %v", edge.ErrLimit, helloTime)
+			return fmt.Errorf("%w: no Hello within %v", wire.ErrLimit, helloTime)
 		case <-changed:
 			changed = c.server.opts.Keys.Changed() // before looking, so that no change is missed
 			if greeted == nil {
@@ -214,8 +215,8 @@ func (c *session) setRights() error {
 	c.mu.Lock()
 	c.key = name
 	c.mu.Unlock()
-	before := edge.Right(c.rights.Swap(uint32(rights)))
-	if before&edge.Read != 0 && rights&edge.Read == 0 {
+	before := auth.Permission(c.rights.Swap(uint32(rights)))
+	if before&auth.Read != 0 && rights&auth.Read == 0 {
 		c.endStanding()
 	}
 	return nil
@@ -275,11 +276,11 @@ func (c *session) add(id uint64, call *serving) error {
 	defer c.mu.Unlock()
 	switch {
 	case c.stopping:
-		return edge.ErrStopping
+		return wire.ErrStopping
 	case c.calls[id] != nil:
 		return invalid("id", fmt.Sprintf("is %d, which another request under way has", id))
 	case len(c.calls) >= c.server.opts.Limits.Calls:
-		return fmt.Errorf("%w: %d calls are under way in this session", edge.ErrLimit, len(c.calls))
+		return fmt.Errorf("%w: %d calls are under way in this session", wire.ErrLimit, len(c.calls))
 	}
 	c.calls[id] = call
 	c.all.Add(1)
@@ -333,7 +334,7 @@ func (c *session) serve(ctx context.Context, r *request, call *serving) {
 		a = answer{id: r.id, kind: fieldError, err: toMessage(err)}
 	}
 	c.finally(call, &a)
-	c.server.opts.Observe(ctx, edge.Call{Wire: "session", Method: methodName(r.kind), Key: c.keyName(), Duration: duration, Err: err})
+	c.server.opts.Observe(ctx, wire.Call{Protocol: "session", Method: methodName(r.kind), Key: c.keyName(), Duration: duration, Err: err})
 }
 
 func methodName(kind protowire.Number) string {
@@ -353,12 +354,12 @@ func methodName(kind protowire.Number) string {
 }
 
 func (c *session) carryOut(ctx context.Context, r *request, call *serving) (answer, error) {
-	needed := edge.Read
+	needed := auth.Read
 	if r.kind == fieldAppend {
-		needed = edge.Append
+		needed = auth.Append
 	}
-	if edge.Right(c.rights.Load())&needed == 0 {
-		return answer{}, edge.ErrRight
+	if auth.Permission(c.rights.Load())&needed == 0 {
+		return answer{}, auth.ErrPermission
 	}
 	store := c.server.store
 	a := answer{id: r.id, kind: fieldPosition}
@@ -395,11 +396,11 @@ func (c *session) explain(ctx context.Context, r *request, err error) error {
 	case errors.Is(err, context.DeadlineExceeded) && r.kind == fieldAppend:
 		return outcomeUnknown(fmt.Errorf("the call took longer than the %v that the server gives it", c.server.opts.Limits.CallTime))
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: the call took longer than %v", edge.ErrLimit, c.server.opts.Limits.CallTime)
-	case errors.Is(err, context.Canceled) && stands && edge.Right(c.rights.Load())&edge.Read == 0:
-		return edge.ErrRight
+		return fmt.Errorf("%w: the call took longer than %v", wire.ErrLimit, c.server.opts.Limits.CallTime)
+	case errors.Is(err, context.Canceled) && stands && auth.Permission(c.rights.Load())&auth.Read == 0:
+		return auth.ErrPermission
 	case errors.Is(err, context.Canceled) && stands && stopping:
-		return edge.ErrStopping
+		return wire.ErrStopping
 	}
 	return err
 }

@@ -20,9 +20,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // UmaDBClient is a store that a server keeps which speaks UmaDB's protocol: dcb's own, or any other. It makes a new connection when the one it has is lost:
@@ -32,7 +33,7 @@ import (
 // With dcb's server it keeps all of the contract. With another one, that one's rules hold where the protocol says nothing: RecordedAt is the zero
 // time, IDs may be recorded twice, and limits may be others.
 //
-// Besides the errors of [dcb.Store] a call may end with edge.ErrKey or edge.ErrRight.
+// Besides the errors of [dcb.Store] a call may end with auth.ErrKey or auth.ErrPermission.
 type UmaDBClient struct {
 	opts  ClientOptions
 	conn  *grpc.ClientConn
@@ -49,7 +50,7 @@ var (
 )
 
 // DialUmaDB connects to the server at address, as host:port. It tries once, until ctx ends; later calls try longer. Errors:
-// ErrUnavailable, edge.ErrKey, an option that is out of bounds.
+// ErrUnavailable, auth.ErrKey, an option that is out of bounds.
 func DialUmaDB(ctx context.Context, address string, options *ClientOptions) (*UmaDBClient, error) {
 	opts, err := options.withDefaults()
 	if err != nil {
@@ -64,7 +65,7 @@ func DialUmaDB(ctx context.Context, address string, options *ClientOptions) (*Um
 		c.calls = []grpc.CallOption{grpc.PerRPCCredentials(bearer{"authorization": "Bearer " + opts.Key})}
 	}
 	// A key that may only append is not refused.
-	if _, err := c.head(ctx); err != nil && !errors.Is(err, edge.ErrRight) {
+	if _, err := c.head(ctx); err != nil && !errors.Is(err, auth.ErrPermission) {
 		_ = c.Close()
 		return nil, fmt.Errorf("dcbgrpc: %s: %w", address, err)
 	}
@@ -324,7 +325,7 @@ func (c *UmaDBClient) explain(ctx context.Context, err error, trailer metadata.M
 	if details := trailer.Get(errorDetails); len(details) == 1 {
 		detail := &umadbv1.ErrorResponse{}
 		if proto.Unmarshal([]byte(details[0]), detail) == nil {
-			return edge.Code(detail.GetDcb().GetCode()) != edge.Unknown, fromDetail(detail)
+			return wire.Code(detail.GetDcb().GetCode()) != wire.Unknown, fromDetail(detail)
 		}
 	}
 	switch {

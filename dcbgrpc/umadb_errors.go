@@ -6,9 +6,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/internal/proto/dcbv1"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // fromDetail returns the error that a server of UmaDB's protocol said. Dcb's says it as a session does; of others there is the kind. Their words are
@@ -17,18 +17,18 @@ func fromDetail(detail *umadbv1.ErrorResponse) error {
 	if detail.GetDcb() != nil {
 		return fromMessage(detail.GetDcb())
 	}
-	code := edge.Internal
+	code := wire.Internal
 	switch detail.GetErrorType() {
 	case umadbv1.ErrorResponse_IO:
-		code = edge.Unavailable
+		code = wire.Unavailable
 	case umadbv1.ErrorResponse_INTEGRITY:
-		code = edge.Conflict
+		code = wire.Conflict
 	case umadbv1.ErrorResponse_CORRUPTION:
-		code = edge.Corrupt
+		code = wire.Corrupt
 	case umadbv1.ErrorResponse_AUTHENTICATION:
-		code = edge.NoKey
+		code = wire.NoKey
 	case umadbv1.ErrorResponse_SERIALIZATION, umadbv1.ErrorResponse_INVALID_ARGUMENT:
-		code = edge.Invalid
+		code = wire.Invalid
 	case umadbv1.ErrorResponse_INTERNAL:
 	}
 	return fromForeign(code, detail.GetMessage())
@@ -54,9 +54,9 @@ func fromUmaDBStatus(err error) error {
 			}
 		}
 	}
-	return fromForeign(edge.Internal, said.Message())
+	return fromForeign(wire.Internal, said.Message())
 }
 
-func fromForeign(code edge.Code, text string) error {
+func fromForeign(code wire.Code, text string) error {
 	return fromMessage(&dcbv1.Error{Code: string(code), Text: text, Field: "request", Problem: text})
 }

@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
 	"github.com/dcbstore/dcb/memstore"
 )
@@ -369,12 +369,12 @@ func TestUmaDBErrorsOfOtherServersAreOurs(t *testing.T) {
 	}{
 		{"a conflict", status.Error(codes.FailedPrecondition, "x"), umadbv1.ErrorResponse_INTEGRITY, dcb.ErrConflict},
 		{"a bad argument", status.Error(codes.InvalidArgument, "x"), umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalid},
-		{"a bad key", status.Error(codes.Unauthenticated, "x"), umadbv1.ErrorResponse_AUTHENTICATION, edge.ErrKey},
+		{"a bad key", status.Error(codes.Unauthenticated, "x"), umadbv1.ErrorResponse_AUTHENTICATION, auth.ErrKey},
 		{"corruption", status.Error(codes.DataLoss, "x"), umadbv1.ErrorResponse_CORRUPTION, dcb.ErrCorrupt},
 		{"a conflict without a detail", status.Error(codes.FailedPrecondition, "x"), -1, dcb.ErrConflict},
 		{"a bad argument without a detail", status.Error(codes.InvalidArgument, "x"), -1, dcb.ErrInvalid},
-		{"a bad key without a detail", status.Error(codes.Unauthenticated, "x"), -1, edge.ErrKey},
-		{"no right without a detail", status.Error(codes.PermissionDenied, "x"), -1, edge.ErrRight},
+		{"a bad key without a detail", status.Error(codes.Unauthenticated, "x"), -1, auth.ErrKey},
+		{"no right without a detail", status.Error(codes.PermissionDenied, "x"), -1, auth.ErrPermission},
 		{"corruption without a detail", status.Error(codes.DataLoss, "x"), -1, dcb.ErrCorrupt},
 	} {
 		t.Run(test.name, func(t *testing.T) {

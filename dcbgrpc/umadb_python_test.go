@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 )
 
 // The clients that others made are what this protocol is for. They run in the virtual environment of .ci/python.
@@ -44,7 +44,7 @@ func python(t *testing.T, script string, args ...string) {
 func TestUmaDBsPythonClientIsServed(t *testing.T) {
 	t.Parallel()
 	const key, readKey = "a key to append with", "a key to read with"
-	keys := edge.NewKeys(edge.NewKey("both", edge.Read|edge.Append, key), edge.NewKey("reader", edge.Read, readKey))
+	keys := auth.NewKeys(auth.NewKey("both", auth.Read|auth.Append, key), auth.NewKey("reader", auth.Read, readKey))
 	onEachKind(t, func(t *testing.T, store dcb.Store) {
 		certificate, caFile := selfSigned(t)
 		s := serveUmaDBByLoopback(t, store, ServerOptions{Keys: keys, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}})

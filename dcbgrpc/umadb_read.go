@@ -13,8 +13,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 const (
@@ -105,7 +106,7 @@ func (b *umadbBatch) flush() error {
 // Read implements the protocol.
 func (u *umadbServer) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServer[umadbv1.ReadResponse]) error {
 	ctx := stream.Context()
-	call, err := u.admit(ctx, "Read", edge.Read)
+	call, err := u.admit(ctx, "Read", auth.Read)
 	if err == nil {
 		bounded, patience := newPatience(ctx, u.server.opts.Limits.CallTime)
 		err = patience.cause(bounded, u.read(bounded, in, &patientStream{stream, patience}))
@@ -238,7 +239,7 @@ func (u *umadbServer) readInto(ctx context.Context, batch *umadbBatch, q dcb.Que
 
 // Subscribe implements the protocol.
 func (u *umadbServer) Subscribe(in *umadbv1.SubscribeRequest, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
-	call, err := u.admit(stream.Context(), "Subscribe", edge.Read)
+	call, err := u.admit(stream.Context(), "Subscribe", auth.Read)
 	if err == nil {
 		err = u.subscribe(in, stream)
 	}
@@ -264,7 +265,7 @@ func (u *umadbServer) subscribe(in *umadbv1.SubscribeRequest, stream grpc.Server
 	defer cancel(nil)
 	go u.server.watch(ctx, secretOf(ctx, u.server.opts.Keys), cancel)
 	batch := newUmaDBBatch(stream, in.BatchSize)
-	for found, err := range edge.Follow(ctx, u.server.store, q, dcb.Position(in.GetAfter())) {
+	for found, err := range wire.Follow(ctx, u.server.store, q, dcb.Position(in.GetAfter())) {
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
@@ -287,7 +288,7 @@ func (u *umadbServer) subscribe(in *umadbv1.SubscribeRequest, stream grpc.Server
 func (s *Server) watch(ctx context.Context, secret string, end context.CancelCauseFunc) {
 	for {
 		changed := s.opts.Keys.Changed()
-		if _, err := s.opts.Keys.Check(secret, edge.Read); err != nil {
+		if _, err := s.opts.Keys.Check(secret, auth.Read); err != nil {
 			end(err)
 			return
 		}
@@ -295,7 +296,7 @@ func (s *Server) watch(ctx context.Context, secret string, end context.CancelCau
 		case <-ctx.Done():
 			return
 		case <-s.stopping:
-			end(edge.ErrStopping)
+			end(wire.ErrStopping)
 			return
 		case <-changed:
 		}

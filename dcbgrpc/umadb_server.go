@@ -8,8 +8,9 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // wireUmaDB is what observers call this protocol.
@@ -31,7 +32,7 @@ type umadbCall struct {
 }
 
 // admit begins a call, if its key has the right to make it. The call is there in any case.
-func (u *umadbServer) admit(ctx context.Context, method string, right edge.Right) (umadbCall, error) {
+func (u *umadbServer) admit(ctx context.Context, method string, right auth.Permission) (umadbCall, error) {
 	call := umadbCall{server: u.server, method: method, began: time.Now()}
 	var err error
 	call.key, err = u.server.opts.Keys.Check(secretOf(ctx, u.server.opts.Keys), right)
@@ -39,7 +40,7 @@ func (u *umadbServer) admit(ctx context.Context, method string, right edge.Right
 }
 
 // secretOf returns the key that a call was made with; if none is asked for, it does not look.
-func secretOf(ctx context.Context, keys *edge.Keys) string {
+func secretOf(ctx context.Context, keys *auth.Keys) string {
 	if keys == nil {
 		return ""
 	}
@@ -47,12 +48,12 @@ func secretOf(ctx context.Context, keys *edge.Keys) string {
 	if len(values) != 1 {
 		return ""
 	}
-	return edge.Bearer(values[0])
+	return auth.Bearer(values[0])
 }
 
 // done ends a call: it is told of, and err becomes what the caller is told, with its detail by setTrailer.
 func (c *umadbCall) done(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
-	c.server.opts.Observe(ctx, edge.Call{Wire: wireUmaDB, Method: c.method, Key: c.key, Duration: time.Since(c.began), Err: err})
+	c.server.opts.Observe(ctx, wire.Call{Protocol: wireUmaDB, Method: c.method, Key: c.key, Duration: time.Since(c.began), Err: err})
 	if err == nil {
 		return nil
 	}
@@ -61,7 +62,7 @@ func (c *umadbCall) done(ctx context.Context, err error, setTrailer func(metadat
 }
 
 // unary carries out a call that has one answer.
-func (u *umadbServer) unary(ctx context.Context, method string, right edge.Right, do func(ctx context.Context) error) error {
+func (u *umadbServer) unary(ctx context.Context, method string, right auth.Permission, do func(ctx context.Context) error) error {
 	call, err := u.admit(ctx, method, right)
 	if err == nil {
 		bounded, cancel := context.WithTimeout(ctx, u.server.opts.Limits.CallTime)
@@ -74,7 +75,7 @@ func (u *umadbServer) unary(ctx context.Context, method string, right edge.Right
 // Append implements the protocol.
 func (u *umadbServer) Append(ctx context.Context, in *umadbv1.AppendRequest) (*umadbv1.AppendResponse, error) {
 	var position dcb.Position
-	err := u.unary(ctx, "Append", edge.Append, func(ctx context.Context) (err error) {
+	err := u.unary(ctx, "Append", auth.Append, func(ctx context.Context) (err error) {
 		position, err = u.append(ctx, in)
 		return err
 	})
@@ -129,7 +130,7 @@ func (u *umadbServer) check(ctx context.Context, condition *dcb.AppendCondition,
 // Head implements the protocol.
 func (u *umadbServer) Head(ctx context.Context, _ *umadbv1.HeadRequest) (*umadbv1.HeadResponse, error) {
 	var head dcb.Position
-	err := u.unary(ctx, "Head", edge.Read, func(ctx context.Context) (err error) {
+	err := u.unary(ctx, "Head", auth.Read, func(ctx context.Context) (err error) {
 		head, err = u.server.store.Head(ctx)
 		return err
 	})
@@ -142,7 +143,7 @@ func (u *umadbServer) Head(ctx context.Context, _ *umadbv1.HeadRequest) (*umadbv
 // GetTrackingInfo implements the protocol.
 func (u *umadbServer) GetTrackingInfo(ctx context.Context, in *umadbv1.TrackingRequest) (*umadbv1.TrackingResponse, error) {
 	var recorded tracked
-	err := u.unary(ctx, "GetTrackingInfo", edge.Read, func(ctx context.Context) (err error) {
+	err := u.unary(ctx, "GetTrackingInfo", auth.Read, func(ctx context.Context) (err error) {
 		if err = checkSource("source", in.GetSource()); err == nil {
 			recorded, err = u.tracked(ctx, in.GetSource())
 		}

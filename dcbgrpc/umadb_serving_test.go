@@ -20,9 +20,9 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/pgstore"
 )
@@ -67,7 +67,7 @@ type umadbServing struct {
 	dial    func(ctx context.Context, address string) (net.Conn, error) // nil: TCP
 
 	mu    sync.Mutex // guards calls
-	calls []edge.Call
+	calls []wire.Call
 }
 
 // serveUmaDB serves store until the end of the test, on a listener in memory.
@@ -111,16 +111,16 @@ func serveUmaDBOn(t testing.TB, store dcb.Store, options ServerOptions, listener
 	return s
 }
 
-func (s *umadbServing) observe(_ context.Context, call edge.Call) {
+func (s *umadbServing) observe(_ context.Context, call wire.Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, call)
 }
 
 // observed waits until n calls were told of, and returns them.
-func (s *umadbServing) observed(t testing.TB, n int) []edge.Call {
+func (s *umadbServing) observed(t testing.TB, n int) []wire.Call {
 	t.Helper()
-	var calls []edge.Call
+	var calls []wire.Call
 	eventually(t, "the calls are told of", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()

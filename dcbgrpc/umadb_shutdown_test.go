@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -279,7 +279,7 @@ func TestUmaDBErrorThatTheServerSaysIsInternalIsNotRepeated(t *testing.T) {
 	f.detail = &umadbv1.ErrorResponse{Message: "x", ErrorType: umadbv1.ErrorResponse_INTERNAL}
 	client := dialForeign(t, f, testPatience)
 	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}}, nil)
-	if err == nil || dcb.Retryable(err) || edge.CodeOf(err) != edge.Internal || f.appends.Load() != 1 {
+	if err == nil || dcb.Retryable(err) || wire.CodeOf(err) != wire.Internal || f.appends.Load() != 1 {
 		t.Errorf("after %d calls it ended with %v", f.appends.Load(), err)
 	}
 }

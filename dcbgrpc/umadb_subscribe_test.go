@@ -19,8 +19,9 @@ import (
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/proto/umadbv1"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -107,7 +108,7 @@ func TestUmaDBSubscriptionsAreToldToComeBackWhenTheServerStops(t *testing.T) {
 func TestUmaDBSubscriptionsEndWhenTheirKeyIsRevoked(t *testing.T) {
 	t.Parallel()
 	const secret, other = "a key of sixteen bytes", "another key of that kind"
-	keys := edge.NewKeys(edge.NewKey("one", edge.Read, secret), edge.NewKey("two", edge.Read, other))
+	keys := auth.NewKeys(auth.NewKey("one", auth.Read, secret), auth.NewKey("two", auth.Read, other))
 	rpc := serveUmaDB(t, memstore.New(nil), ServerOptions{Keys: keys}).raw(t)
 	revoked, err := rpc.Subscribe(withSecret(t.Context(), secret), &umadbv1.SubscribeRequest{})
 	if err != nil {
@@ -122,10 +123,10 @@ func TestUmaDBSubscriptionsEndWhenTheirKeyIsRevoked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	keys.Replace([]edge.Key{edge.NewKey("two", edge.Read, other)})
+	keys.Replace([]auth.Key{auth.NewKey("two", auth.Read, other)})
 	_, err = revoked.Recv()
 	wantWire(t, err, revoked.Trailer(), codes.Unauthenticated, umadbv1.ErrorResponse_AUTHENTICATION)
-	keys.Replace([]edge.Key{edge.NewKey("two", edge.Append, other)})
+	keys.Replace([]auth.Key{auth.NewKey("two", auth.Append, other)})
 	_, err = kept.Recv()
 	wantWire(t, err, kept.Trailer(), codes.PermissionDenied, umadbv1.ErrorResponse_AUTHENTICATION)
 }
@@ -268,7 +269,7 @@ func TestUmaDBIsServedByItsFormerName(t *testing.T) {
 
 func TestUmaDBHealthAndReflectionNeedNoKey(t *testing.T) {
 	t.Parallel()
-	conn := serveUmaDB(t, memstore.New(nil), ServerOptions{Keys: edge.NewKeys()}).conn(t)
+	conn := serveUmaDB(t, memstore.New(nil), ServerOptions{Keys: auth.NewKeys()}).conn(t)
 	for _, service := range []string{"", "umadb.v1.DCB"} {
 		answer, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
 		if err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
@@ -302,7 +303,7 @@ func withSecret(ctx context.Context, secret string) context.Context {
 func TestUmaDBMethodsNeedTheirRights(t *testing.T) {
 	t.Parallel()
 	const reader, writer = "the key of a reader", "the key of a writer"
-	keys := edge.NewKeys(edge.NewKey("reader", edge.Read, reader), edge.NewKey("writer", edge.Append, writer))
+	keys := auth.NewKeys(auth.NewKey("reader", auth.Read, reader), auth.NewKey("writer", auth.Append, writer))
 	s := serveUmaDB(t, memstore.New(nil), ServerOptions{Keys: keys})
 	rpc := s.raw(t)
 	calls := umadbCalls()
@@ -348,7 +349,7 @@ func TestUmaDBMethodsNeedTheirRights(t *testing.T) {
 				t.Fatalf("%d calls were told of, want %d", len(told), asked)
 			}
 			last := told[asked-1]
-			if last.Wire != "umadb" || last.Method != method || test.want == codes.OK && last.Key != test.name || (last.Err == nil) != (err == nil) {
+			if last.Protocol != "umadb" || last.Method != method || test.want == codes.OK && last.Key != test.name || (last.Err == nil) != (err == nil) {
 				t.Errorf("%s with %q was told of as %+v", method, test.authorization, last)
 			}
 		}
@@ -364,7 +365,7 @@ func keyName(isReader bool) string {
 
 func TestUmaDBServerRefusesLargeQueries(t *testing.T) {
 	t.Parallel()
-	rpc := serveUmaDB(t, memstore.New(nil), ServerOptions{Limits: edge.Limits{QueryItems: 3}}).raw(t)
+	rpc := serveUmaDB(t, memstore.New(nil), ServerOptions{Limits: wire.Limits{QueryItems: 3}}).raw(t)
 	for n, isFine := range map[int]bool{3: true, 4: false} {
 		q := &umadbv1.Query{}
 		for i := range n {
@@ -407,7 +408,7 @@ func (stuck) Head(ctx context.Context) (dcb.Position, error) {
 
 func TestUmaDBCallsTakeNoLongerThanTheirLimit(t *testing.T) {
 	t.Parallel()
-	rpc := serveUmaDB(t, stuck{memstore.New(nil)}, ServerOptions{Limits: edge.Limits{CallTime: 50 * time.Millisecond}}).raw(t)
+	rpc := serveUmaDB(t, stuck{memstore.New(nil)}, ServerOptions{Limits: wire.Limits{CallTime: 50 * time.Millisecond}}).raw(t)
 	for method, call := range umadbCalls() {
 		if method == "Subscribe" {
 			continue
@@ -427,7 +428,7 @@ func TestUmaDBReadsMayGoOnForLongerThanACallMayTake(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c := serveUmaDB(t, store, ServerOptions{Limits: edge.Limits{CallTime: 200 * time.Millisecond}}).client(t)
+		c := serveUmaDB(t, store, ServerOptions{Limits: wire.Limits{CallTime: 200 * time.Millisecond}}).client(t)
 		count := 0
 		for _, err := range c.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
 			if err != nil {

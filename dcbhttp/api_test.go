@@ -21,7 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -252,7 +252,7 @@ func TestWhatIsWrongIsRefusedByName(t *testing.T) {
 	}
 }
 
-func wantProblem(t *testing.T, response *answer, text string, status int, code edge.Code, says string) {
+func wantProblem(t *testing.T, response *answer, text string, status int, code wire.Code, says string) {
 	t.Helper()
 	var p problemJSON
 	if err := json.Unmarshal([]byte(text), &p); err != nil || response.Header.Get("Content-Type") != "application/problem+json" {
@@ -272,26 +272,26 @@ func TestErrorsOfTheStoreBecomeProblems(t *testing.T) {
 	for _, c := range []struct {
 		err    error
 		status int
-		code   edge.Code
+		code   wire.Code
 		retry  string
 	}{
-		{dcb.ErrClosed, 503, edge.Unavailable, "1"},
-		{&dcb.UnavailableError{Cause: secret}, 503, edge.Unavailable, "1"},
-		{&dcb.UnavailableError{Cause: secret, OutcomeUnknown: true}, 503, edge.Unknown, ""},
-		{fmt.Errorf("%w: %w", dcb.ErrCorrupt, secret), 500, edge.Corrupt, ""},
-		{fmt.Errorf("%w: ID", dcb.ErrDuplicateID), 409, edge.DuplicateID, ""},
-		{fmt.Errorf("%w", context.DeadlineExceeded), 503, edge.Unknown, ""}, // of an append
-		{fmt.Errorf("%w", edge.ErrLimit), 503, edge.Limit, "1"},
-		{secret, 500, edge.Internal, ""},
+		{dcb.ErrClosed, 503, wire.Unavailable, "1"},
+		{&dcb.UnavailableError{Cause: secret}, 503, wire.Unavailable, "1"},
+		{&dcb.UnavailableError{Cause: secret, OutcomeUnknown: true}, 503, wire.Unknown, ""},
+		{fmt.Errorf("%w: %w", dcb.ErrCorrupt, secret), 500, wire.Corrupt, ""},
+		{fmt.Errorf("%w: ID", dcb.ErrDuplicateID), 409, wire.DuplicateID, ""},
+		{fmt.Errorf("%w", context.DeadlineExceeded), 503, wire.Unknown, ""}, // of an append
+		{fmt.Errorf("%w", wire.ErrLimit), 503, wire.Limit, "1"},
+		{secret, 500, wire.Internal, ""},
 	} {
-		var told edge.Call
-		server := serve(t, broken{err: c.err}, &Options{Observe: func(_ context.Context, call edge.Call) { told = call }}, false)
+		var told wire.Call
+		server := serve(t, broken{err: c.err}, &Options{Observe: func(_ context.Context, call wire.Call) { told = call }}, false)
 		response, text := server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`)
 		wantProblem(t, response, text, c.status, c.code, "")
 		if strings.Contains(text, "admin") || response.Header.Get("Retry-After") != c.retry {
 			t.Errorf("%v: Retry-After %q, %s", c.err, response.Header.Get("Retry-After"), text)
 		}
-		if told.Method != "/append" || told.Wire != "http" || edge.CodeOf(told.Err) != c.code {
+		if told.Method != "/append" || told.Protocol != "http" || wire.CodeOf(told.Err) != c.code {
 			t.Errorf("%v: the observer was told %+v", c.err, told)
 		}
 		for _, target := range []string{"/read", "/head", "/wait", "/subscribe", "/readyz"} {
@@ -356,7 +356,7 @@ func TestAnAnswerThatBreaksOffLooksBroken(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var told error
-	server := serve(t, breaking{filled(t, 2000)}, &Options{Observe: func(_ context.Context, c edge.Call) {
+	server := serve(t, breaking{filled(t, 2000)}, &Options{Observe: func(_ context.Context, c wire.Call) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = c.Err
@@ -409,13 +409,13 @@ func (panicking) Head(context.Context) (dcb.Position, error) { panic("secret of 
 func TestAFaultIsAProblemAndSaysNothing(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	var told edge.Call
+	var told wire.Call
 	server := serve(t, panicking{memstore.New(nil)}, &Options{
 		Log:     slog.New(slog.NewTextHandler(&log, nil)),
-		Observe: func(_ context.Context, c edge.Call) { told = c },
+		Observe: func(_ context.Context, c wire.Call) { told = c },
 	}, false)
 	response, text := server.send(t, "GET", "/head", "")
-	wantProblem(t, response, text, http.StatusInternalServerError, edge.Internal, "")
+	wantProblem(t, response, text, http.StatusInternalServerError, wire.Internal, "")
 	if strings.Contains(log.String()+told.Err.Error()+text, "secret") {
 		t.Errorf("the text of the panic shows: %s %v", log.String(), told.Err)
 	}
@@ -436,7 +436,7 @@ func TestDrainSaysNoFirstAndCallsGoOn(t *testing.T) {
 		server.Drain()
 	}
 	response, text := server.send(t, "GET", "/readyz", "")
-	wantProblem(t, response, text, http.StatusServiceUnavailable, edge.Unavailable, "")
+	wantProblem(t, response, text, http.StatusServiceUnavailable, wire.Unavailable, "")
 	if got := <-waited; got != `{"head":1}`+"\n" {
 		t.Errorf("who waited got %s", got)
 	}
@@ -472,7 +472,7 @@ func TestAnAppendCanBeSentAgain(t *testing.T) {
 		}
 	}
 	response, text := server.send(t, "POST", "/append", strings.Replace(body, `"A"`, `"B"`, 1))
-	wantProblem(t, response, text, http.StatusConflict, edge.DuplicateID, "")
+	wantProblem(t, response, text, http.StatusConflict, wire.DuplicateID, "")
 }
 
 func TestTimesAreExact(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // maxBody is how many bytes a body may have. The contract's bytes become more in JSON: a third more in base64, and each that has to be escaped up
@@ -34,7 +34,7 @@ const minBudget = 64 << 20
 func (b *budget) take(n int) error {
 	if b.held.Add(int64(n)) > b.most {
 		b.held.Add(-int64(n))
-		return fmt.Errorf("%w: too many large requests at once", edge.ErrLimit)
+		return fmt.Errorf("%w: too many large requests at once", wire.ErrLimit)
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // call is one request on its way.
@@ -24,7 +25,7 @@ type call struct {
 	name    string // of the method, for the observer: a path of ours, never one of the caller's
 	secret  string
 	key     string // the key's name
-	right   edge.Right
+	right   auth.Permission
 	changed <-chan struct{} // closed when the keys may be others than when secret was checked
 	revoked error           // what the check said then
 	time    *time.Timer     // ends the call
@@ -38,8 +39,8 @@ func newCall(h *Handler, w http.ResponseWriter, r *http.Request) *call {
 }
 
 // present checks the key that the call came with, which must have a right.
-func (c *call) present(keys *edge.Keys, right edge.Right) (err error) {
-	c.secret, c.right = edge.Bearer(c.r.Header.Get("Authorization")), right
+func (c *call) present(keys *auth.Keys, right auth.Permission) (err error) {
+	c.secret, c.right = auth.Bearer(c.r.Header.Get("Authorization")), right
 	if len(c.r.Header.Values("Authorization")) > 1 {
 		c.secret = ""
 	}
@@ -131,7 +132,7 @@ func (c *call) finish(ctx context.Context, err error) error {
 		return c.failed
 	}
 	// What the store says when its context ends is that it ended; why, only we know.
-	if cause := context.Cause(ctx); cause != nil && edge.CodeOf(err) == edge.Canceled {
+	if cause := context.Cause(ctx); cause != nil && wire.CodeOf(err) == wire.Canceled {
 		err = cause
 	}
 	if !c.started {

@@ -18,7 +18,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // client is a store over the HTTP API, so that the kit can judge it.
@@ -117,24 +118,24 @@ func (c *client) cause(ctx context.Context, err error) error {
 func errorOf(p problemJSON) error {
 	invalid := &dcb.InvalidError{Field: p.Field, Problem: p.Detail, Limit: p.Limit}
 	switch p.Code {
-	case edge.Invalid:
+	case wire.Invalid:
 		return invalid
-	case edge.NoEvents:
+	case wire.NoEvents:
 		return dcb.ErrNoEvents
-	case edge.InvalidQuery:
+	case wire.InvalidQuery:
 		return fmt.Errorf("%w (%w)", invalid, dcb.ErrInvalidQuery)
-	case edge.DuplicateID:
+	case wire.DuplicateID:
 		return fmt.Errorf("%w: %s", dcb.ErrDuplicateID, p.Detail)
-	case edge.Unavailable, edge.Limit, edge.Deadline:
+	case wire.Unavailable, wire.Limit, wire.Deadline:
 		return &dcb.UnavailableError{Cause: errors.New(p.Detail)}
-	case edge.Unknown:
+	case wire.Unknown:
 		return &dcb.UnavailableError{Cause: errors.New(p.Detail), OutcomeUnknown: true}
-	case edge.Corrupt:
+	case wire.Corrupt:
 		return dcb.ErrCorrupt
-	case edge.NoKey:
-		return edge.ErrKey
-	case edge.NoRight:
-		return edge.ErrRight
+	case wire.NoKey:
+		return auth.ErrKey
+	case wire.NoPermission:
+		return auth.ErrPermission
 	default:
 		return fmt.Errorf("code %s: %s", p.Code, p.Detail)
 	}

@@ -16,7 +16,7 @@
 // # How it keeps its promises
 //
 // It is a thin shell. What it reads is read strictly (json.go), so that nothing is recorded otherwise than it was sent; what matches and what is
-// valid is decided by the store; what an error is called is decided by package edge, and problem.go gives it a status. An answer that
+// valid is decided by the store; what an error is called is decided by package wire, and problem.go gives it a status. An answer that
 // breaks off looks broken: the connection is cut before the array is closed. A client that accepts nothing is cut off after
 // thirty seconds, and costs a page of events until then.
 //
@@ -34,18 +34,29 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
+)
+
+// What the protocols of a server share, by the names that [Options] need outside this module.
+type (
+	// Limits bound what callers may ask of a server.
+	Limits = wire.Limits
+	// Observer is called after each call.
+	Observer = wire.Observer
+	// Call describes a finished call.
+	Call = wire.Call
 )
 
 // Options say how a store is served. The zero value serves everybody who can connect.
 type Options struct {
 	// Keys are who may call; who reads asks for the metrics too. The health of the server and the document need no key. Default nil: everybody may.
-	Keys *edge.Keys
+	Keys *auth.Keys
 	// Limits are how much a caller may ask for. A body may have twice Limits.MessageBytes, for JSON makes text of bytes; a read may go on for
-	// longer than Limits.CallTime as long as every piece of it comes within that. Connections are counted by [edge.Listen], around the listener.
-	Limits edge.Limits
+	// longer than Limits.CallTime as long as every piece of it comes within that. Connections are counted by [wire.Listen], around the listener.
+	Limits Limits
 	// Observe is told of each call. Default nil: nobody is.
-	Observe edge.Observer
+	Observe Observer
 	// Log is told of what is no call's error: a fault that made a call panic, and what [http.Server] complains about. Default: none.
 	Log *slog.Logger
 	// Origins are the origins, such as https://app.example.com, whose pages may call from a browser. Default none: only pages of this server may.
@@ -106,7 +117,7 @@ func New(store dcb.Store, opts *Options) (*Handler, error) {
 		h.opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if h.opts.Observe == nil {
-		h.opts.Observe = func(context.Context, edge.Call) {}
+		h.opts.Observe = func(context.Context, wire.Call) {}
 	}
 	if h.opts.Ready == nil {
 		h.opts.Ready = func(ctx context.Context) error {
@@ -148,19 +159,19 @@ func (h *Handler) draining() bool {
 // route is a method on a path.
 type route struct {
 	method, path string
-	right        edge.Right // that the key must have; 0: no key is asked for
-	endless      bool       // it has no bound on its time, or one of its own
+	right        auth.Permission // that the key must have; 0: no key is asked for
+	endless      bool            // it has no bound on its time, or one of its own
 	serve        func(h *Handler, ctx context.Context, c *call) error
 }
 
 func routes(metrics bool) []route {
 	all := []route{
-		{method: http.MethodGet, path: "/read", right: edge.Read, serve: (*Handler).getRead},
-		{method: http.MethodPost, path: "/read", right: edge.Read, serve: (*Handler).postRead},
-		{method: http.MethodPost, path: "/append", right: edge.Append, serve: (*Handler).append},
-		{method: http.MethodGet, path: "/head", right: edge.Read, serve: (*Handler).head},
-		{method: http.MethodGet, path: "/wait", right: edge.Read, endless: true, serve: (*Handler).wait},
-		{method: http.MethodGet, path: "/subscribe", right: edge.Read, endless: true, serve: (*Handler).subscribe},
+		{method: http.MethodGet, path: "/read", right: auth.Read, serve: (*Handler).getRead},
+		{method: http.MethodPost, path: "/read", right: auth.Read, serve: (*Handler).postRead},
+		{method: http.MethodPost, path: "/append", right: auth.Append, serve: (*Handler).append},
+		{method: http.MethodGet, path: "/head", right: auth.Read, serve: (*Handler).head},
+		{method: http.MethodGet, path: "/wait", right: auth.Read, endless: true, serve: (*Handler).wait},
+		{method: http.MethodGet, path: "/subscribe", right: auth.Read, endless: true, serve: (*Handler).subscribe},
 		{method: http.MethodGet, path: "/healthz", serve: (*Handler).healthz},
 		{method: http.MethodHead, path: "/healthz", serve: (*Handler).healthz},
 		{method: http.MethodGet, path: "/readyz", serve: (*Handler).readyz},
@@ -168,7 +179,7 @@ func routes(metrics bool) []route {
 		{method: http.MethodGet, path: "/openapi.json", serve: (*Handler).openAPI},
 	}
 	if metrics {
-		all = append(all, route{method: http.MethodGet, path: "/metrics", right: edge.Read, serve: (*Handler).metrics})
+		all = append(all, route{method: http.MethodGet, path: "/metrics", right: auth.Read, serve: (*Handler).metrics})
 	}
 	return all
 }
@@ -184,7 +195,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			err = h.panicked(fault)
 		}
 		err = c.finish(ctx, err)
-		h.opts.Observe(r.Context(), edge.Call{Wire: "http", Method: c.name, Key: c.key, Duration: time.Since(c.began), Err: err})
+		h.opts.Observe(r.Context(), wire.Call{Protocol: "http", Method: c.name, Key: c.key, Duration: time.Since(c.began), Err: err})
 		if err != nil && c.started && !c.ended {
 			// What was sent must not look complete. This is how net/http is told to cut the connection.
 			panic(http.ErrAbortHandler)

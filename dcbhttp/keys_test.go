@@ -9,7 +9,8 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -19,22 +20,22 @@ const (
 	bothKey   = "a-key-that-may-do-both"
 )
 
-func someKeys() []edge.Key {
-	return []edge.Key{
-		edge.NewKey("reader", edge.Read, readKey),
-		edge.NewKey("writer", edge.Append, appendKey),
-		edge.NewKey("both", edge.Read|edge.Append, bothKey),
+func someKeys() []auth.Key {
+	return []auth.Key{
+		auth.NewKey("reader", auth.Read, readKey),
+		auth.NewKey("writer", auth.Append, appendKey),
+		auth.NewKey("both", auth.Read|auth.Append, bothKey),
 	}
 }
 
 func TestEveryRouteAsksForItsKey(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var told []edge.Call
+	var told []wire.Call
 	server := serve(t, filled(t, 1), &Options{
-		Keys:    edge.NewKeys(someKeys()...),
+		Keys:    auth.NewKeys(someKeys()...),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "figures") }),
-		Observe: func(_ context.Context, call edge.Call) {
+		Observe: func(_ context.Context, call wire.Call) {
 			mu.Lock()
 			defer mu.Unlock()
 			told = append(told, call)
@@ -51,7 +52,7 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 		if route.path == "/subscribe" {
 			continue // the next test's
 		}
-		for header, has := range map[string]edge.Right{
+		for header, has := range map[string]auth.Permission{
 			"":                            0,
 			"Bearer":                      0,
 			"Bearer wrong":                0,
@@ -59,9 +60,9 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 			"Basic " + bothKey:            0,
 			bothKey:                       0,
 			"Bearer " + bothKey + " more": 0,
-			"Bearer " + readKey:           edge.Read,
-			"bearer  " + appendKey:        edge.Append,
-			"Bearer " + bothKey:           edge.Read | edge.Append,
+			"Bearer " + readKey:           auth.Read,
+			"bearer  " + appendKey:        auth.Append,
+			"Bearer " + bothKey:           auth.Read | auth.Append,
 		} {
 			var headers []string
 			if header != "" {
@@ -74,13 +75,13 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 				wantStatus(t, response, http.StatusOK, name+text)
 			case has == 0:
 				wantStatus(t, response, http.StatusUnauthorized, name+text)
-				wantProblem(t, response, text, http.StatusUnauthorized, edge.NoKey, "key")
+				wantProblem(t, response, text, http.StatusUnauthorized, wire.NoKey, "key")
 				if response.Header.Get("WWW-Authenticate") != `Bearer realm="dcb"` {
 					t.Errorf("%sWWW-Authenticate: %q", name, response.Header.Get("WWW-Authenticate"))
 				}
 			default:
 				wantStatus(t, response, http.StatusForbidden, name+text)
-				wantProblem(t, response, text, http.StatusForbidden, edge.NoRight, "right")
+				wantProblem(t, response, text, http.StatusForbidden, wire.NoPermission, "permission")
 			}
 			if strings.Contains(text, "key-that") {
 				t.Errorf("%sthe answer has a key: %s", name, text)
@@ -105,27 +106,27 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 
 func TestTwoAuthorizationHeadersAreNone(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &Options{Keys: edge.NewKeys(someKeys()...)}, false)
+	server := serve(t, memstore.New(nil), &Options{Keys: auth.NewKeys(someKeys()...)}, false)
 	response, text := server.send(t, "GET", "/head", "", "Authorization", "Bearer "+readKey, "Authorization", "Bearer "+appendKey)
-	wantProblem(t, response, text, http.StatusUnauthorized, edge.NoKey, "")
+	wantProblem(t, response, text, http.StatusUnauthorized, wire.NoKey, "")
 }
 
 func TestWithoutAnyKeyNobodyMayDoAnything(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &Options{Keys: edge.NewKeys()}, false)
+	server := serve(t, memstore.New(nil), &Options{Keys: auth.NewKeys()}, false)
 	response, text := server.send(t, "GET", "/head", "", "Authorization", "Bearer ")
-	wantProblem(t, response, text, http.StatusUnauthorized, edge.NoKey, "")
+	wantProblem(t, response, text, http.StatusUnauthorized, wire.NoKey, "")
 }
 
 func TestARevokedKeyEndsItsStreamAndItsWait(t *testing.T) {
 	t.Parallel()
-	keys := edge.NewKeys(someKeys()...)
+	keys := auth.NewKeys(someKeys()...)
 	server := serve(t, filled(t, 3), &Options{Keys: keys}, false)
 	for _, wrong := range []string{"", appendKey, "wrong"} {
 		c := server.client()
 		c.key = wrong
 		for _, err := range (follower{c}).events(t.Context(), dcb.All(), 0) {
-			if code := edge.CodeOf(err); code != edge.NoKey && code != edge.NoRight {
+			if code := wire.CodeOf(err); code != wire.NoKey && code != wire.NoPermission {
 				t.Errorf("key %q: %v", wrong, err)
 			}
 		}
@@ -162,7 +163,7 @@ func TestARevokedKeyEndsItsStreamAndItsWait(t *testing.T) {
 	if last := <-ended; last.event != "problem" || !strings.Contains(last.data, `"code":"no-key"`) {
 		t.Errorf("the stream ended with %v", last)
 	}
-	if err := <-waited; edge.CodeOf(err) != edge.NoKey {
+	if err := <-waited; wire.CodeOf(err) != wire.NoKey {
 		t.Errorf("the wait ended with %v", err)
 	}
 	select {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -19,7 +19,7 @@ type chunked struct{ *strings.Reader }
 
 func TestABodyBeyondTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &Options{Limits: edge.Limits{MessageBytes: 500}}, false)
+	server := serve(t, memstore.New(nil), &Options{Limits: wire.Limits{MessageBytes: 500}}, false)
 	body := func(size int) string {
 		text := `{"events":[{"type":"A","data":""}]}`
 		return strings.Replace(text, `""`, `"`+strings.Repeat("x", size-len(text))+`"`, 1)
@@ -36,7 +36,7 @@ func TestABodyBeyondTheLimitIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			var p problemJSON
-			if err := json.NewDecoder(response.Body).Decode(&p); want != 200 && (err != nil || p.Code != edge.Invalid || p.Field != "body" || p.Limit != 1000) {
+			if err := json.NewDecoder(response.Body).Decode(&p); want != 200 && (err != nil || p.Code != wire.Invalid || p.Field != "body" || p.Limit != 1000) {
 				t.Errorf("%d bytes: %v %+v", size, err, p)
 			}
 			wantStatus(t, &answer{StatusCode: response.StatusCode}, want, fmt.Sprint(size, " bytes"))
@@ -57,7 +57,7 @@ func TestTooManyLargeBodiesAtOnceAreRefused(t *testing.T) {
 	}
 	body := `{"events":[{"type":"A","data":"` + strings.Repeat("x", 10_000) + `"}]}`
 	response, text := server.send(t, "POST", "/append", body)
-	wantProblem(t, response, text, http.StatusServiceUnavailable, edge.Limit, "at a limit")
+	wantProblem(t, response, text, http.StatusServiceUnavailable, wire.Limit, "at a limit")
 	if response.Header.Get("Retry-After") == "" {
 		t.Error("it does not say when to try again")
 	}
@@ -70,7 +70,7 @@ func TestTooManyLargeBodiesAtOnceAreRefused(t *testing.T) {
 
 func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &Options{Limits: edge.Limits{QueryItems: 2}}, false)
+	server := serve(t, memstore.New(nil), &Options{Limits: wire.Limits{QueryItems: 2}}, false)
 	for n, want := range map[int]int{2: 200, 3: 400} {
 		query := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"types":["A"]},`, n), ",") + `]}`
 		for _, c := range []struct{ method, target, body, field string }{
@@ -80,12 +80,12 @@ func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 		} {
 			response, text := server.send(t, c.method, c.target, c.body)
 			if wantStatus(t, response, want, text); want != 200 {
-				wantProblem(t, response, text, want, edge.Invalid, c.field+" has 3 items; the limit of this server is 2")
+				wantProblem(t, response, text, want, wire.Invalid, c.field+" has 3 items; the limit of this server is 2")
 			}
 		}
 	}
 	response, text := server.send(t, "GET", "/subscribe?query="+url.QueryEscape(`{"items":[{},{},{}]}`), "")
-	wantProblem(t, response, text, http.StatusBadRequest, edge.Invalid, "the limit of this server is 2")
+	wantProblem(t, response, text, http.StatusBadRequest, wire.Invalid, "the limit of this server is 2")
 }
 
 // What the contract limits is limited here too, with the names of this wire, and what becomes large while it is read is refused while it is read.
@@ -179,7 +179,7 @@ func TestABodyThatIsNotJSONByItsHeaderIsRefused(t *testing.T) {
 		wantStatus(t, response, want, header+text)
 	}
 	response, text := server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`, "Content-Encoding", "gzip")
-	wantProblem(t, response, text, http.StatusUnsupportedMediaType, edge.Invalid, "Content-Type")
+	wantProblem(t, response, text, http.StatusUnsupportedMediaType, wire.Invalid, "Content-Type")
 }
 
 func TestAHeaderBeyondTheLimitIsRefused(t *testing.T) {

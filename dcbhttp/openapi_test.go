@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -149,7 +150,7 @@ func TestTheDocumentHasEveryParameterAndNoOther(t *testing.T) {
 			says = "there are no parameters"
 		}
 		response, text := server.send(t, "GET", path+"?nothing=1", "")
-		wantProblem(t, response, text, http.StatusBadRequest, edge.Invalid, says)
+		wantProblem(t, response, text, http.StatusBadRequest, wire.Invalid, says)
 	}
 }
 
@@ -157,9 +158,9 @@ func TestTheDocumentHasEveryCode(t *testing.T) {
 	t.Parallel()
 	got := readDocument(t).Components.Schemas["Problem"].Properties["code"].Enum
 	want := []string{}
-	for _, code := range []edge.Code{
-		edge.Conflict, edge.Invalid, edge.NoEvents, edge.InvalidQuery, edge.DuplicateID, edge.Unavailable, edge.Unknown, edge.Corrupt,
-		edge.Canceled, edge.Deadline, edge.NoKey, edge.NoRight, edge.Limit, edge.Internal,
+	for _, code := range []wire.Code{
+		wire.Conflict, wire.Invalid, wire.NoEvents, wire.InvalidQuery, wire.DuplicateID, wire.Unavailable, wire.Unknown, wire.Corrupt,
+		wire.Canceled, wire.Deadline, wire.NoKey, wire.NoPermission, wire.Limit, wire.Internal,
 	} {
 		want = append(want, string(code))
 	}
@@ -172,7 +173,7 @@ func TestTheDocumentHasEveryCode(t *testing.T) {
 
 func TestTheDocumentIsServedAsItIs(t *testing.T) {
 	t.Parallel()
-	server := serve(t, memstore.New(nil), &Options{Keys: edge.NewKeys()}, false)
+	server := serve(t, memstore.New(nil), &Options{Keys: auth.NewKeys()}, false)
 	response, text := server.send(t, "GET", "/openapi.json", "")
 	if response.StatusCode != http.StatusOK || text != string(document) || response.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %v", response.StatusCode, response.Header)

@@ -4,7 +4,8 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -13,7 +14,7 @@ func TestOnlyPagesOfNamedOriginsMayCall(t *testing.T) {
 	const named, other = "https://app.example.com", "https://evil.example.com"
 	event := `{"events":[{"type":"A"}]}`
 	for _, origins := range [][]string{nil, {named}} {
-		server := serve(t, memstore.New(nil), &Options{Origins: origins, Keys: edge.NewKeys(someKeys()...)}, false)
+		server := serve(t, memstore.New(nil), &Options{Origins: origins, Keys: auth.NewKeys(someKeys()...)}, false)
 		for _, origin := range []string{"", named, other, "null"} {
 			allowed := origin == named && origins != nil
 			header := []string{"Authorization", "Bearer " + bothKey}
@@ -27,7 +28,7 @@ func TestOnlyPagesOfNamedOriginsMayCall(t *testing.T) {
 			if allowed || origin == "" {
 				wantStatus(t, response, http.StatusOK, text)
 			} else {
-				wantProblem(t, response, text, http.StatusForbidden, edge.Invalid, "Origin is not one whose pages may call")
+				wantProblem(t, response, text, http.StatusForbidden, wire.Invalid, "Origin is not one whose pages may call")
 			}
 			wantOrigin(t, response, origin, allowed)
 			if vary := response.Header.Get("Vary"); (vary == "Origin") != (origins != nil) {
@@ -66,8 +67,8 @@ func TestAWrongOptionIsNamed(t *testing.T) {
 		{Origins: []string{"*"}},
 		{Origins: []string{"app.example.com"}},
 		{Origins: []string{"https://app.example.com/path"}},
-		{Limits: edge.Limits{QueryItems: -1}},
-		{Limits: edge.Limits{CallTime: -1}},
+		{Limits: wire.Limits{QueryItems: -1}},
+		{Limits: wire.Limits{CallTime: -1}},
 	} {
 		if _, err := New(memstore.New(nil), opts); err == nil {
 			t.Errorf("%+v is taken", opts)

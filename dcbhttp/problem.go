@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // problemJSON is an error in an answer, as RFC 9457 has it. Code is what programs look at; Field and Limit are there where something that was
@@ -16,7 +16,7 @@ type problemJSON struct {
 	Title  string    `json:"title"`
 	Status int       `json:"status"`
 	Detail string    `json:"detail"`
-	Code   edge.Code `json:"code"`
+	Code   wire.Code `json:"code"`
 	Field  string    `json:"field,omitempty"`
 	Limit  int       `json:"limit,omitempty"`
 }
@@ -37,20 +37,20 @@ func statusOf(err error) int {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.status
 	}
-	switch edge.CodeOf(err) {
-	case edge.OK:
+	switch wire.CodeOf(err) {
+	case wire.OK:
 		return http.StatusOK
-	case edge.Invalid, edge.NoEvents, edge.InvalidQuery:
+	case wire.Invalid, wire.NoEvents, wire.InvalidQuery:
 		return http.StatusBadRequest
-	case edge.NoKey:
+	case wire.NoKey:
 		return http.StatusUnauthorized
-	case edge.NoRight:
+	case wire.NoPermission:
 		return http.StatusForbidden
-	case edge.DuplicateID, edge.Conflict:
+	case wire.DuplicateID, wire.Conflict:
 		return http.StatusConflict
-	case edge.Unavailable, edge.Unknown, edge.Limit, edge.Canceled:
+	case wire.Unavailable, wire.Unknown, wire.Limit, wire.Canceled:
 		return http.StatusServiceUnavailable
-	case edge.Deadline:
+	case wire.Deadline:
 		return http.StatusGatewayTimeout
 	default:
 		return http.StatusInternalServerError
@@ -59,16 +59,16 @@ func statusOf(err error) int {
 
 // problemOf returns what a caller is told of err.
 func problemOf(err error) problemJSON {
-	code, status := edge.CodeOf(err), statusOf(err)
+	code, status := wire.CodeOf(err), statusOf(err)
 	p := problemJSON{Type: "urn:dcb:problem:" + string(code), Title: http.StatusText(status), Status: status, Code: code}
 	var invalid *dcb.InvalidError
 	if !errors.As(err, &invalid) {
-		p.Detail = edge.Text(err)
+		p.Detail = wire.Text(err)
 		return p
 	}
 	told := *invalid
 	told.Field = wireField(invalid.Field)
-	p.Field, p.Limit, p.Detail = told.Field, told.Limit, edge.Text(&told)
+	p.Field, p.Limit, p.Detail = told.Field, told.Limit, wire.Text(&told)
 	return p
 }
 
@@ -76,9 +76,9 @@ func problemOf(err error) problemJSON {
 func (c *call) problem(err error) error {
 	p := problemOf(err)
 	switch p.Code {
-	case edge.NoKey:
+	case wire.NoKey:
 		c.w.Header().Set("WWW-Authenticate", `Bearer realm="dcb"`)
-	case edge.Unavailable, edge.Limit:
+	case wire.Unavailable, wire.Limit:
 		c.w.Header().Set("Retry-After", "1")
 	default:
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -49,7 +49,7 @@ func TestSchemathesisFindsNothing(t *testing.T) {
 	t.Parallel()
 	bin := python(t)
 	h, err := New(memstore.New(nil), &Options{
-		Keys:    edge.NewKeys(someKeys()...),
+		Keys:    auth.NewKeys(someKeys()...),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") }),
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // lastEventID is the header with which a browser's EventSource comes back. It wins over the parameter, which stays what it was.
@@ -71,7 +71,7 @@ func follow(ctx context.Context, store dcb.Store, q dcb.Query, after dcb.Positio
 	batches := make(chan batch)
 	go func() {
 		defer close(batches)
-		for result, err := range edge.Follow(ctx, store, q, after) {
+		for result, err := range wire.Follow(ctx, store, q, after) {
 			select {
 			case batches <- batch{result, err}:
 			case <-ctx.Done():
@@ -216,8 +216,8 @@ func (s *stream) goodbye() error {
 
 // fail tells a client that can still be told why the stream ends.
 func (s *stream) fail(err error) error {
-	code := edge.CodeOf(err)
-	if code == edge.Canceled || code == edge.Deadline {
+	code := wire.CodeOf(err)
+	if code == wire.Canceled || code == wire.Deadline {
 		return err // it accepts nothing
 	}
 	s.text.Reset()

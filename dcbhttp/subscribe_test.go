@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -96,7 +96,7 @@ func TestAStreamGoesOnAfterTheLastID(t *testing.T) {
 		}
 	}
 	response, text := server.send(t, "GET", "/subscribe", "", lastEventID, "x")
-	wantProblem(t, response, text, http.StatusBadRequest, edge.Invalid, "Last-Event-ID is not a whole number")
+	wantProblem(t, response, text, http.StatusBadRequest, wire.Invalid, "Last-Event-ID is not a whole number")
 }
 
 // Whoever is cut off at any moment and comes back with the last ID sees everything once.

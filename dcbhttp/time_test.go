@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -46,15 +46,15 @@ func TestACallEndsWhenItsTimeIsOver(t *testing.T) {
 		for _, c := range []struct {
 			method, target, body string
 			status               int
-			code                 edge.Code
+			code                 wire.Code
 			after                time.Duration
 		}{
-			{"GET", "/read", "", 504, edge.Deadline, time.Minute},
-			{"POST", "/read", "{}", 504, edge.Deadline, time.Minute},
-			{"GET", "/head", "", 504, edge.Deadline, time.Minute},
-			{"POST", "/append", `{"events":[{"type":"A"}]}`, 503, edge.Unknown, time.Minute},
-			{"GET", "/readyz", "", 503, edge.Deadline, 5 * time.Second},
-			{"GET", "/wait?after=1&timeout=7", "", 504, edge.Deadline, time.Minute + 7*time.Second},
+			{"GET", "/read", "", 504, wire.Deadline, time.Minute},
+			{"POST", "/read", "{}", 504, wire.Deadline, time.Minute},
+			{"GET", "/head", "", 504, wire.Deadline, time.Minute},
+			{"POST", "/append", `{"events":[{"type":"A"}]}`, 503, wire.Unknown, time.Minute},
+			{"GET", "/readyz", "", 503, wire.Deadline, 5 * time.Second},
+			{"GET", "/wait?after=1&timeout=7", "", 504, wire.Deadline, time.Minute + 7*time.Second},
 		} {
 			began := time.Now()
 			response, text := server.send(t, c.method, c.target, c.body)
@@ -186,8 +186,8 @@ func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			var mu sync.Mutex
-			var told []edge.Call
-			server := serve(t, store, &Options{Observe: func(_ context.Context, call edge.Call) {
+			var told []wire.Call
+			server := serve(t, store, &Options{Observe: func(_ context.Context, call wire.Call) {
 				mu.Lock()
 				defer mu.Unlock()
 				told = append(told, call)
@@ -219,7 +219,7 @@ func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			last := told[len(told)-1]
-			if last.Method != target || edge.CodeOf(last.Err) != edge.Deadline || last.Duration != 30*time.Second {
+			if last.Method != target || wire.CodeOf(last.Err) != wire.Deadline || last.Duration != 30*time.Second {
 				t.Errorf("the observer was told %+v", last)
 			}
 		})
@@ -285,7 +285,7 @@ func TestAFilteredFollowerLearnsTheHead(t *testing.T) {
 
 func TestTheServerHasBounds(t *testing.T) {
 	t.Parallel()
-	h, err := New(memstore.New(nil), &Options{Limits: edge.Limits{Calls: 17}})
+	h, err := New(memstore.New(nil), &Options{Limits: wire.Limits{Calls: 17}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/dcbgrpc"
-	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/stores"
 )
@@ -25,7 +25,7 @@ func serveAt(t *testing.T, host string) (port string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := edge.NewKeys(edge.NewKey("test", edge.Read|edge.Append, serverKey))
+	keys := auth.NewKeys(auth.NewKey("test", auth.Read|auth.Append, serverKey))
 	server, err := dcbgrpc.NewServer(memstore.New(nil), &dcbgrpc.ServerOptions{Keys: keys, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestTheEnvironmentHasTheKeyOfAServer(t *testing.T) {
 	t.Setenv(stores.KeyVariable, "nonsense")
 	use(t, "dcb://:"+serverKey+"@127.0.0.1:"+port) // what is nearer counts
 	for _, url := range []string{"dcb://127.0.0.1:" + port, "dcb://:@127.0.0.1:" + port} {
-		if store, err := stores.Open(t.Context(), url); !errors.Is(err, edge.ErrKey) {
+		if store, err := stores.Open(t.Context(), url); !errors.Is(err, auth.ErrKey) {
 			t.Errorf("%s: %v, %v; want ErrKey", url, store, err)
 		}
 	}

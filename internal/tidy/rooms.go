@@ -33,11 +33,11 @@ var rooms = []room{
 	{dir: "memstore", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "diskstore", rooms: []string{internal}, modules: []string{uuid, "github.com/cespare/xxhash/v2"}},
 	{dir: "pgstore", rooms: []string{internal}, modules: []string{uuid, pgx}},
-	{dir: "edge", rooms: []string{internal}},
-	{dir: "dcbgrpc", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{
+	{dir: "auth"},
+	{dir: "dcbgrpc", rooms: []string{internal, "auth"}, tests: []string{"diskstore", "pgstore"}, modules: []string{
 		uuid, "google.golang.org/grpc", "google.golang.org/protobuf",
 	}},
-	{dir: "dcbhttp", rooms: []string{internal, "edge"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
+	{dir: "dcbhttp", rooms: []string{internal, "auth"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
 	{dir: "decide", rooms: []string{internal}, tests: []string{"internal/kinds"}, modules: []string{uuid, json}},
 	{dir: "decide/decidetest", rooms: []string{"decide", "memstore"}, forTest: true},
 	// The kit is for everybody's stores, and brings nothing along.
@@ -54,6 +54,7 @@ var rooms = []room{
 	{dir: "cmd/dcbstore/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "internal/proto", modules: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
+	{dir: "internal/wire", rooms: []string{"auth"}},
 	{dir: "internal/vfs", modules: []string{"golang.org/x/sys"}},
 	{dir: "internal/model", modules: []string{uuid}},
 	{dir: "internal/modeltest", rooms: []string{"internal/model"}, forTest: true, modules: []string{

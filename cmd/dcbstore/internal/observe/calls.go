@@ -11,14 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // mostMethods is how many methods of all wires get series of their own. There are fewer; should a wire ever pass on what a caller made up, it
 // ends here.
 const mostMethods = 100
 
-// Calls is told of each call by the wires: Done is their [edge.Observer].
+// Calls is told of each call by the wires: Done is their [wire.Observer].
 type Calls struct {
 	log      *failures
 	tracer   trace.Tracer // nil where nobody traces
@@ -56,17 +56,17 @@ func (m *Metrics) Calls(log *slog.Logger, tracer trace.Tracer) *Calls {
 }
 
 // Done counts a call, and logs it if it failed.
-func (c *Calls) Done(ctx context.Context, call edge.Call) {
-	s := c.of(method{call.Wire, call.Method})
+func (c *Calls) Done(ctx context.Context, call wire.Call) {
+	s := c.of(method{call.Protocol, call.Method})
 	s.duration.Observe(call.Duration.Seconds())
-	if c.tracer != nil && call.Wire == session {
+	if c.tracer != nil && call.Protocol == session {
 		ctx = c.span(ctx, s.name, call)
 	}
 	if call.Err == nil {
 		s.ok.Inc()
 		return
 	}
-	code := edge.CodeOf(call.Err)
+	code := wire.CodeOf(call.Err)
 	c.total.WithLabelValues(s.wire, s.name, string(code)).Inc()
 	c.log.tell(ctx, s.method, code, call)
 }
@@ -75,7 +75,7 @@ func (c *Calls) Done(ctx context.Context, call edge.Call) {
 const session = "session"
 
 // span makes a span of a call that is done, beside those of the store: both are children of the caller's, or each the root of a trace.
-func (c *Calls) span(ctx context.Context, name string, call edge.Call) context.Context {
+func (c *Calls) span(ctx context.Context, name string, call wire.Call) context.Context {
 	now := time.Now()
 	ctx, span := c.tracer.Start(ctx, session+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(now.Add(-call.Duration)))
 	end(span, call.Err)
@@ -96,10 +96,10 @@ func (c *Calls) of(m method) *series {
 		return s
 	}
 	s := &series{
-		method: m, ok: c.total.WithLabelValues(m.wire, m.name, string(edge.OK)),
+		method: m, ok: c.total.WithLabelValues(m.wire, m.name, string(wire.OK)),
 		duration: c.duration.WithLabelValues(m.wire, m.name),
 	}
-	for _, code := range []edge.Code{edge.Unavailable, edge.Corrupt, edge.Internal} {
+	for _, code := range []wire.Code{wire.Unavailable, wire.Corrupt, wire.Internal} {
 		c.total.WithLabelValues(m.wire, m.name, string(code)) // for alerts, which want to see it at 0 first
 	}
 	more := maps.Clone(known)

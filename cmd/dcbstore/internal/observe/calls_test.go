@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 func TestCallsAreCountedByWhatCameOfThem(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	c := m.Calls(slog.New(slog.DiscardHandler), nil)
-	for _, err := range []error{nil, nil, &dcb.ConflictError{}, edge.ErrKey, errors.New("oh")} {
-		c.Done(t.Context(), edge.Call{Wire: "http", Method: "/append", Duration: time.Second, Err: err})
+	for _, err := range []error{nil, nil, &dcb.ConflictError{}, auth.ErrKey, errors.New("oh")} {
+		c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/append", Duration: time.Second, Err: err})
 	}
 	want(t, m, map[string]float64{
 		"dcb_calls_total,ok,/append,http": 2, "dcb_calls_total,conflict,/append,http": 1, "dcb_calls_total,no-key,/append,http": 1,
@@ -32,7 +33,7 @@ func TestHoweverManyMethodsThereAreTheSeriesAreBounded(t *testing.T) {
 	m := New(Build{})
 	c := m.Calls(slog.New(slog.DiscardHandler), nil)
 	for i := range 10 * mostMethods {
-		c.Done(t.Context(), edge.Call{Wire: "http", Method: fmt.Sprint("/", i)})
+		c.Done(t.Context(), wire.Call{Protocol: "http", Method: fmt.Sprint("/", i)})
 	}
 	if got := len(*c.series.Load()); got > mostMethods+1 {
 		t.Errorf("%d methods have series", got)
@@ -63,16 +64,16 @@ func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
 		{fmt.Errorf("dcbhttp: %s: %w", secret, &dcb.InvalidError{Field: "query.items[2].tags[11]", Problem: "has " + secret}), "INFO", "query.items[2].tags[11]"},
 		{dcb.ErrNoEvents, "INFO", "code=no-events"},
 		{fmt.Errorf("%w: %s", dcb.ErrDuplicateID, secret), "INFO", "code=duplicate-id"},
-		{edge.ErrKey, "WARN", "code=no-key"},
-		{edge.ErrRight, "WARN", "code=no-right"},
-		{edge.ErrLimit, "WARN", "code=limit"},
+		{auth.ErrKey, "WARN", "code=no-key"},
+		{auth.ErrPermission, "WARN", "code=no-permission"},
+		{wire.ErrLimit, "WARN", "code=limit"},
 		{&dcb.UnavailableError{Cause: errors.New("no route to db1")}, "ERROR", "no route to db1"},
 		{&dcb.UnavailableError{OutcomeUnknown: true, Cause: errors.New("reset")}, "ERROR", "code=unknown"},
 		{fmt.Errorf("segment 3: %w", dcb.ErrCorrupt), "ERROR", "segment 3"},
 		{errors.New("nil map"), "ERROR", "nil map"},
 	} {
 		log, told := lines(slog.LevelDebug)
-		New(Build{}).Calls(log, nil).Done(t.Context(), edge.Call{Wire: "session", Method: "append", Key: "billing", Err: c.err})
+		New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "session", Method: "append", Key: "billing", Err: c.err})
 		line := told.String()
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level="+c.level+" ") || !strings.Contains(line, c.want) ||
 			!strings.Contains(line, "key_name=billing") || !strings.Contains(line, "wire=session method=append") {
@@ -87,7 +88,7 @@ func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
 func TestACallThatSucceededIsNoLine(t *testing.T) {
 	t.Parallel()
 	log, told := lines(slog.LevelDebug)
-	New(Build{}).Calls(log, nil).Done(t.Context(), edge.Call{Wire: "session", Method: "append"})
+	New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "session", Method: "append"})
 	if told.Len() > 0 {
 		t.Error(told.String())
 	}
@@ -100,16 +101,16 @@ func TestAFloodOfFailuresIsAFewLinesASecond(t *testing.T) {
 	now := time.Unix(1_000, 0)
 	c.log.budgets.now = func() time.Time { return now }
 	for range 1_000 {
-		c.Done(t.Context(), edge.Call{Wire: "http", Method: "/read", Err: edge.ErrKey})
+		c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/read", Err: auth.ErrKey})
 	}
 	if got := strings.Count(told.String(), "\n"); got != mostLines {
 		t.Errorf("%d lines; want %d", got, mostLines)
 	}
 	told.Reset()
 	// Another kind of failure is still seen, and later it is said how many were not.
-	c.Done(t.Context(), edge.Call{Wire: "http", Method: "/read", Err: dcb.ErrCorrupt})
+	c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/read", Err: dcb.ErrCorrupt})
 	now = now.Add(time.Second)
-	c.Done(t.Context(), edge.Call{Wire: "http", Method: "/read", Err: edge.ErrKey})
+	c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/read", Err: auth.ErrKey})
 	if got := told.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, fmt.Sprint("not_logged_before=", 1_000-mostLines)) {
 		t.Error(got)
 	}

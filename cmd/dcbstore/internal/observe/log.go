@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // failures writes one line for each call that failed.
@@ -21,20 +21,20 @@ type failures struct {
 func newFailures(log *slog.Logger) *failures { return &failures{log: log, budgets: newBudgets()} }
 
 // levelOf says how bad a code is for who runs the server: nothing, a caller's mistake, something to look at, or a fault.
-func levelOf(code edge.Code) slog.Level {
+func levelOf(code wire.Code) slog.Level {
 	switch code {
-	case edge.Conflict, edge.Canceled:
+	case wire.Conflict, wire.Canceled:
 		return slog.LevelDebug
-	case edge.NoKey, edge.NoRight, edge.Limit, edge.Deadline:
+	case wire.NoKey, wire.NoPermission, wire.Limit, wire.Deadline:
 		return slog.LevelWarn
-	case edge.Unavailable, edge.Unknown, edge.Corrupt, edge.Internal:
+	case wire.Unavailable, wire.Unknown, wire.Corrupt, wire.Internal:
 		return slog.LevelError
 	default:
 		return slog.LevelInfo
 	}
 }
 
-func (f *failures) tell(ctx context.Context, m method, code edge.Code, call edge.Call) {
+func (f *failures) tell(ctx context.Context, m method, code wire.Code, call wire.Call) {
 	level := levelOf(code)
 	if !f.log.Enabled(ctx, level) {
 		return
@@ -61,13 +61,13 @@ func (f *failures) tell(ctx context.Context, m method, code edge.Code, call edge
 
 // cause says why a call failed. Where the fault is the caller's, the error's text may have in it what he sent, so that only its kind and the
 // place are told; he himself is told all of it. Where the fault is ours its text has what the operator needs.
-func cause(code edge.Code, err error) string {
+func cause(code wire.Code, err error) string {
 	switch code {
-	case edge.Unavailable, edge.Unknown, edge.Corrupt, edge.Internal, edge.Canceled, edge.Deadline, edge.NoKey, edge.NoRight, edge.Limit:
+	case wire.Unavailable, wire.Unknown, wire.Corrupt, wire.Internal, wire.Canceled, wire.Deadline, wire.NoKey, wire.NoPermission, wire.Limit:
 		return err.Error()
-	case edge.Conflict:
+	case wire.Conflict:
 		return dcb.ErrConflict.Error()
-	case edge.DuplicateID:
+	case wire.DuplicateID:
 		return dcb.ErrDuplicateID.Error()
 	default:
 		if invalid, ok := errors.AsType[*dcb.InvalidError](err); ok {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -140,7 +140,7 @@ func TestItIsSeenHowFarBehindFollowersAre(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for batch, err := range edge.Follow(ctx, s, dcb.All(), 3) {
+		for batch, err := range wire.Follow(ctx, s, dcb.All(), 3) {
 			if err != nil {
 				return
 			}
@@ -152,7 +152,7 @@ func TestItIsSeenHowFarBehindFollowersAre(t *testing.T) {
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		for _, err := range edge.Follow(ctx, s, dcb.All(), 0) {
+		for _, err := range wire.Follow(ctx, s, dcb.All(), 0) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -290,7 +290,7 @@ func full(t *testing.T) *Metrics {
 	m.Store(store, nil)
 	m.Disk(store, dir)
 	m.Certificate(func() time.Time { return time.Unix(1, 0) })
-	m.Calls(slog.New(slog.DiscardHandler), nil).Done(t.Context(), edge.Call{Wire: "http", Method: "/read"})
+	m.Calls(slog.New(slog.DiscardHandler), nil).Done(t.Context(), wire.Call{Protocol: "http", Method: "/read"})
 	m.Listener("http", nil)
 	m.Reloaded(nil)
 	return m
@@ -411,10 +411,10 @@ func BenchmarkWhatWatchingCosts(b *testing.B) {
 		b.ReportAllocs()
 		c := New(Build{}).Calls(slog.New(slog.DiscardHandler), nil)
 		for i := range 20 {
-			c.Done(ctx, edge.Call{Wire: "session", Method: fmt.Sprint(i)})
+			c.Done(ctx, wire.Call{Protocol: "session", Method: fmt.Sprint(i)})
 		}
 		for b.Loop() {
-			c.Done(ctx, edge.Call{Wire: "session", Method: "append", Duration: time.Millisecond})
+			c.Done(ctx, wire.Call{Protocol: "session", Method: "append", Duration: time.Millisecond})
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // countEvery is after how many events of a stream they are counted, so that a long one shows while it goes on.
@@ -30,10 +30,10 @@ type Store struct {
 }
 
 var (
-	_ dcb.Store    = (*Store)(nil)
-	_ dcb.Streamer = (*Store)(nil)
-	_ dcb.Pager    = (*Store)(nil)
-	_ edge.Watcher = (*Store)(nil)
+	_ dcb.Store             = (*Store)(nil)
+	_ dcb.Streamer          = (*Store)(nil)
+	_ dcb.Pager             = (*Store)(nil)
+	_ wire.FollowerObserver = (*Store)(nil)
 )
 
 // Store wraps inner. A registry can have one store. Without a tracer there are no spans.
@@ -60,11 +60,11 @@ func (m *Metrics) Store(inner dcb.Store, tracer trace.Tracer) *Store {
 	}
 	// What alerts look at is there from the start: a series that begins with 1 has not increased.
 	for _, operation := range []string{"append", "read", "head", "wait", "stream"} {
-		for _, code := range []edge.Code{edge.Unavailable, edge.Corrupt, edge.Internal} {
+		for _, code := range []wire.Code{wire.Unavailable, wire.Corrupt, wire.Internal} {
 			s.failed.WithLabelValues(operation, string(code))
 		}
 	}
-	s.failed.WithLabelValues("append", string(edge.Unknown))
+	s.failed.WithLabelValues("append", string(wire.Unknown))
 	m.registry.MustRegister(s.appends, s.eventsAppended, s.conflicts, s.reads, s.eventsRead, s.appendTime, s.readTime, s.waiters,
 		s.failed, s.followers)
 	return s
@@ -72,9 +72,9 @@ func (m *Metrics) Store(inner dcb.Store, tracer trace.Tracer) *Store {
 
 // fail counts an error.
 func (s *Store) fail(operation string, err error) {
-	switch code := edge.CodeOf(err); code {
-	case edge.OK:
-	case edge.Conflict:
+	switch code := wire.CodeOf(err); code {
+	case wire.OK:
+	case wire.Conflict:
 		s.conflicts.Inc()
 	default:
 		s.failed.WithLabelValues(operation, string(code)).Inc()
@@ -202,8 +202,8 @@ func (s *Store) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) i
 	}
 }
 
-// Watch is told by a wire who follows.
-func (s *Store) Watch(after dcb.Position) (at func(dcb.Position), done func()) {
+// ObserveFollower implements wire.FollowerObserver: it counts the follower and records its position.
+func (s *Store) ObserveFollower(after dcb.Position) (reached func(dcb.Position), done func()) {
 	follower := s.followers.enter(after)
 	return func(to dcb.Position) { follower.position.Store(uint64(to)) }, func() { s.followers.leave(follower) }
 }

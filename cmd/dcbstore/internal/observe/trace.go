@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/stats"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // ErrTraces: what the environment says about traces is not right.
@@ -156,9 +156,9 @@ func (s *Store) begin(ctx context.Context, name string) (context.Context, trace.
 func end(span trace.Span, err error, attributes ...attribute.KeyValue) {
 	span.SetAttributes(attributes...)
 	if err != nil {
-		code := edge.CodeOf(err)
+		code := wire.CodeOf(err)
 		span.SetAttributes(attribute.String("dcb.code", string(code)))
-		if code != edge.Conflict {
+		if code != wire.Conflict {
 			span.SetStatus(codes.Error, string(code))
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -54,7 +54,7 @@ func TestEachOperationOfTheStoreIsASpanWithCountsAndPositionsOnly(t *testing.T) 
 			t.Error(err)
 		}
 	}
-	for _, err := range edge.Follow(ctx, s, tagged, 0) {
+	for _, err := range wire.Follow(ctx, s, tagged, 0) {
 		if err != nil {
 			t.Error(err)
 		}
@@ -117,8 +117,8 @@ func TestACallInASessionIsASpanOfItsCallersTrace(t *testing.T) {
 	traces, exporter := inMemory(t)
 	c := New(Build{}).Calls(slog.New(slog.DiscardHandler), traces.Tracer())
 	ctx := traces.Traceparent(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	c.Done(ctx, edge.Call{Wire: "session", Method: "Append", Duration: time.Hour})
-	c.Done(ctx, edge.Call{Wire: "http", Method: "/append"}) // which has one already
+	c.Done(ctx, wire.Call{Protocol: "session", Method: "Append", Duration: time.Hour})
+	c.Done(ctx, wire.Call{Protocol: "http", Method: "/append"}) // which has one already
 	spans := exporter.GetSpans()
 	if len(spans) != 1 {
 		t.Fatalf("%d spans; want one", len(spans))

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb/cmd/dcbstore/internal/observe"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/stores"
 )
 
@@ -21,7 +21,7 @@ const (
 	DefaultStopTimeout = 20 * time.Second
 )
 
-// Config is what a server is told. Its zero values are those of [edge.Limits] and dcbgrpc where they have one.
+// Config is what a server is told. Its zero values are those of [wire.Limits] and dcbgrpc where they have one.
 type Config struct {
 	// Store is the URL of the store, and Open opens it.
 	Store string
@@ -32,12 +32,12 @@ type Config struct {
 
 	// TLSCert and TLSKey are files in PEM; without them there is no TLS. With TLSClientCA clients too need a certificate, of that authority.
 	TLSCert, TLSKey, TLSClientCA string
-	// KeysFile has the keys, as [edge.ParseKeys] reads them. Without it everyone may do everything.
+	// KeysFile has the keys, as auth.ParseKeys reads them. Without it everyone may do everything.
 	KeysFile string
 	// Insecure allows to be reached from other machines without TLS and keys.
 	Insecure bool
 
-	Limits    edge.Limits
+	Limits    wire.Limits
 	Keepalive time.Duration
 	// StopTimeout is how long calls under way may go on after the stop was asked for. Default: [DefaultStopTimeout].
 	StopTimeout time.Duration

@@ -8,10 +8,10 @@ import (
 
 	"github.com/dcbstore/dcb/cmd/dcbstore/internal/observe"
 	"github.com/dcbstore/dcb/dcbhttp"
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
-func (s *server) httpWire(listener net.Listener) (*wire, error) {
+func (s *server) httpEndpoint(listener net.Listener) (*endpoint, error) {
 	log := observe.Calm(s.Log)
 	handler, err := dcbhttp.New(s.watched, &dcbhttp.Options{
 		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: log, Origins: s.Origins,
@@ -30,8 +30,8 @@ func (s *server) httpWire(listener net.Listener) (*wire, error) {
 		server.TLSConfig = s.certs.config(forHTTP)
 		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") } // the certificate is in the configuration
 	}
-	return &wire{
-		serve: func(l net.Listener) error { return untilClosed(serve(edge.Listen(l, s.Limits.Connections, log))) },
+	return &endpoint{
+		serve: func(l net.Listener) error { return untilClosed(serve(wire.Listen(l, s.Limits.Connections, log))) },
 		shutdown: func(ctx context.Context) error {
 			handler.Drain()
 			err := server.Shutdown(ctx)

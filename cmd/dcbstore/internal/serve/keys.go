@@ -3,18 +3,18 @@ package serve
 import (
 	"os"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/auth"
 )
 
 // readKeys reads the file of keys. No error has a key in it.
-func (s *server) readKeys() ([]edge.Key, error) {
+func (s *server) readKeys() ([]auth.Key, error) {
 	const hint = "a line of the file is: NAME read,append KEY; in place of KEY may stand sha256: and its hash"
 	file, err := os.Open(s.KeysFile)
 	if err != nil {
 		return nil, refuse(hint, "--keys: %v", err)
 	}
 	defer file.Close()
-	keys, err := edge.ParseKeys(file)
+	keys, err := auth.ParseKeys(file)
 	if err != nil {
 		return nil, refuse(hint, "--keys %s: %v", s.KeysFile, err)
 	}

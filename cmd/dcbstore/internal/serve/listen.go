@@ -20,12 +20,12 @@ func (l listeners) close() {
 // touched, and who calls meanwhile waits instead of being turned away.
 func (s *server) listen() (listeners, error) {
 	type place struct {
-		wire, flag, address string
-		at                  *net.TCPAddr
+		endpoint, flag, address string
+		at                      *net.TCPAddr
 	}
 	var places []place
 	for _, p := range []place{
-		{grpcWire, "--grpc", s.GRPC, nil}, {httpWire, "--http", s.HTTP, nil}, {pprofWire, "--pprof", s.Pprof, nil},
+		{grpcEndpoint, "--grpc", s.GRPC, nil}, {httpEndpoint, "--http", s.HTTP, nil}, {pprofEndpoint, "--pprof", s.Pprof, nil},
 	} {
 		if isOff(p.address) {
 			continue
@@ -35,7 +35,7 @@ func (s *server) listen() (listeners, error) {
 		if p.at, err = resolve(p.flag, p.address); err != nil {
 			return nil, err
 		}
-		if p.wire == pprofWire {
+		if p.endpoint == pprofEndpoint {
 			err = onlyLoopback(p.at)
 		} else {
 			err = s.mayListen(p.flag, p.at)
@@ -52,7 +52,7 @@ func (s *server) listen() (listeners, error) {
 			open.close()
 			return nil, fmt.Errorf("serve: %s: %w", p.flag, err)
 		}
-		open[p.wire] = listener
+		open[p.endpoint] = listener
 	}
 	return open, nil
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dcbstore/dcb/edge"
+	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -53,7 +53,7 @@ func TestAnAddressInUseIsAnErrorAndNothingIsLeftOpen(t *testing.T) {
 func TestMoreConnectionsThanAllowedAreClosed(t *testing.T) {
 	t.Parallel()
 	c := config(memstore.New(nil))
-	c.Limits = edge.Limits{Connections: 1}
+	c.Limits = wire.Limits{Connections: 1}
 	r := start(t, c)
 	client := newClient(t)
 	if status, _ := get(t, client, "http://"+r.HTTP+"/head", ""); status != http.StatusOK {

@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/cmd/dcbstore/internal/observe"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/edge"
 	"github.com/dcbstore/dcb/stores"
 )
 
@@ -28,14 +28,14 @@ const flushTimeout = 5 * time.Second
 // server is a server that runs.
 type server struct {
 	Config
-	keys    *edge.Keys    // nil: everyone may do everything
-	certs   *certificates // nil: no TLS
-	metrics *observe.Metrics
-	traces  *observe.Traces
-	calls   *observe.Calls
-	store   stores.Store
-	watched dcb.Store // the store as the wires see it
-	wires   []*wire
+	keys      *auth.Keys    // nil: everyone may do everything
+	certs     *certificates // nil: no TLS
+	metrics   *observe.Metrics
+	traces    *observe.Traces
+	calls     *observe.Calls
+	store     stores.Store
+	watched   dcb.Store // the store as the wires see it
+	endpoints []*endpoint
 
 	stopping atomic.Bool
 }
@@ -75,7 +75,7 @@ func (s *server) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.keys = edge.NewKeys(keys...)
+		s.keys = auth.NewKeys(keys...)
 	}
 	if s.TLSCert != "" {
 		s.certs = &certificates{cert: s.TLSCert, key: s.TLSKey, clientCA: s.TLSClientCA}
@@ -108,7 +108,7 @@ func (s *server) begin(ctx context.Context, listeners listeners) error {
 		}
 	}
 	s.calls = s.metrics.Calls(s.Log, s.traces.Tracer())
-	if err := s.makeWires(listeners); err != nil {
+	if err := s.makeEndpoints(listeners); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	return nil
@@ -116,9 +116,9 @@ func (s *server) begin(ctx context.Context, listeners listeners) error {
 
 // serve runs the wires until ctx ends or one of them fails, and then stops all.
 func (s *server) serve(ctx context.Context, hangups <-chan os.Signal) error {
-	failed := make(chan error, len(s.wires))
+	failed := make(chan error, len(s.endpoints))
 	var serving sync.WaitGroup
-	for _, w := range s.wires {
+	for _, w := range s.endpoints {
 		serving.Go(func() {
 			if err := w.serve(w.listener); err != nil {
 				failed <- fmt.Errorf("serve: %s on %s: %w", w.name, w.listener.Addr(), err)
@@ -135,18 +135,18 @@ func (s *server) serve(ctx context.Context, hangups <-chan os.Signal) error {
 // announce says that everything answers.
 func (s *server) announce() {
 	var a Addresses
-	for _, w := range s.wires {
+	for _, w := range s.endpoints {
 		address := w.listener.Addr().String()
 		switch w.name {
-		case grpcWire:
+		case grpcEndpoint:
 			a.GRPC = address
-		case httpWire:
+		case httpEndpoint:
 			a.HTTP = address
-		case pprofWire:
+		case pprofEndpoint:
 			a.Pprof = address
 		}
-		s.Log.Info("listening", "wire", w.name, "address", address, "tls", s.certs != nil && w.name != pprofWire,
-			"keys", s.keys != nil && w.name != pprofWire)
+		s.Log.Info("listening", "wire", w.name, "address", address, "tls", s.certs != nil && w.name != pprofEndpoint,
+			"keys", s.keys != nil && w.name != pprofEndpoint)
 	}
 	s.Log.Info("ready", "version", s.Build.Version, "go", runtime.Version(), "store", stores.Redact(s.Store), "traces", s.traces != nil)
 	if s.Ready != nil {
@@ -178,7 +178,7 @@ func (s *server) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.StopTimeout)
 	defer cancel()
 	var stopping sync.WaitGroup
-	for _, w := range s.wires {
+	for _, w := range s.endpoints {
 		stopping.Go(func() {
 			defer context.AfterFunc(ctx, w.cut)()
 			if err := w.shutdown(ctx); err != nil {

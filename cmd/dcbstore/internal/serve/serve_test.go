@@ -241,7 +241,7 @@ func TestWhatIsUnsafeOrWrongIsRefusedBeforeTheStoreIsOpened(t *testing.T) {
 		"a CA that is none":          {func(c *Config) { c.TLSCert, c.TLSKey, c.TLSClientCA = cert, key, keys }, "no certificate in it"},
 		"keys that are gone":         {func(c *Config) { c.KeysFile = dir + "/gone" }, "no such file"},
 		"keys that are short":        {func(c *Config) { c.KeysFile = file("short", "# x\nann read secret\n") }, "line 2: the key has 6 bytes"},
-		"no keys":                    {func(c *Config) { c.KeysFile = file("none", "# none\n") }, "there is none"},
+		"no keys":                    {func(c *Config) { c.KeysFile = file("none", "# none\n") }, "contains no keys"},
 		"pprof to all":               {func(c *Config) { c.Pprof, c.Insecure = ":0", true }, "profiles are for this one only"},
 		"no address":                 {func(c *Config) { c.GRPC = "50051" }, "--grpc 50051 is no address: missing port"},
 		"a URL":                      {func(c *Config) { c.HTTP = "http://localhost:80" }, "is a URL"},

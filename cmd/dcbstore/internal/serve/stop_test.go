@@ -241,15 +241,15 @@ func TestIfOneListenerFailsBothStopAndTheErrorIsTold(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("accept: too many open files")
 	stopped := make(chan struct{}, 2)
-	fake := func(name string, serve func(net.Listener) error) *wire {
-		return &wire{
+	fake := func(name string, serve func(net.Listener) error) *endpoint {
+		return &endpoint{
 			name: name, listener: closedListener(t), serve: serve, close: func() {}, cut: func() {},
 			shutdown: func(context.Context) error { stopped <- struct{}{}; return nil },
 		}
 	}
-	s := &server{Config: Config{StopTimeout: long, Log: slog.New(slog.DiscardHandler)}, wires: []*wire{
-		fake(grpcWire, func(net.Listener) error { return broken }),
-		fake(httpWire, func(net.Listener) error { <-stopped; stopped <- struct{}{}; return nil }),
+	s := &server{Config: Config{StopTimeout: long, Log: slog.New(slog.DiscardHandler)}, endpoints: []*endpoint{
+		fake(grpcEndpoint, func(net.Listener) error { return broken }),
+		fake(httpEndpoint, func(net.Listener) error { <-stopped; stopped <- struct{}{}; return nil }),
 	}}
 	err := s.serve(t.Context(), nil)
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "grpc on 127.0.0.1:") {

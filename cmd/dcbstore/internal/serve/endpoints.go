@@ -11,13 +11,13 @@ import (
 
 // The names of what listens, in logs and metrics.
 const (
-	grpcWire  = "grpc"
-	httpWire  = "http"
-	pprofWire = "pprof"
+	grpcEndpoint  = "grpc"
+	httpEndpoint  = "http"
+	pprofEndpoint = "pprof"
 )
 
-// wire is one server on one listener.
-type wire struct {
+// endpoint is a server of one protocol on its listener.
+type endpoint struct {
 	name     string
 	listener net.Listener
 	// serve goes on until shutdown or close, which is no error.
@@ -29,30 +29,30 @@ type wire struct {
 	cut func()
 }
 
-func (s *server) makeWires(listeners listeners) error {
+func (s *server) makeEndpoints(listeners listeners) error {
 	for _, kind := range []struct {
 		name string
-		wire func(net.Listener) (*wire, error)
-	}{{grpcWire, s.grpcWire}, {httpWire, s.httpWire}, {pprofWire, s.pprofWire}} {
+		make func(net.Listener) (*endpoint, error)
+	}{{grpcEndpoint, s.grpcEndpoint}, {httpEndpoint, s.httpEndpoint}, {pprofEndpoint, s.pprofEndpoint}} {
 		listener := listeners[kind.name]
 		if listener == nil {
 			continue
 		}
-		w, err := kind.wire(listener)
+		w, err := kind.make(listener)
 		if err != nil {
 			return err
 		}
 		connections := newCuttable(listener)
 		w.name, w.listener, w.cut = kind.name, connections, connections.cut
-		if w.name != pprofWire {
+		if w.name != pprofEndpoint {
 			w.listener = s.metrics.Listener(w.name, connections)
 		}
-		s.wires = append(s.wires, w)
+		s.endpoints = append(s.endpoints, w)
 	}
 	return nil
 }
 
-func (s *server) grpcWire(net.Listener) (*wire, error) {
+func (s *server) grpcEndpoint(net.Listener) (*endpoint, error) {
 	options := &dcbgrpc.ServerOptions{
 		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log), Keepalive: s.Keepalive, GRPC: s.traces.GRPC(),
 	}
@@ -66,13 +66,13 @@ func (s *server) grpcWire(net.Listener) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{serve: server.Serve, shutdown: server.Shutdown, close: server.Close}, nil
+	return &endpoint{serve: server.Serve, shutdown: server.Shutdown, close: server.Close}, nil
 }
 
-func (s *server) pprofWire(net.Listener) (*wire, error) {
+func (s *server) pprofEndpoint(net.Listener) (*endpoint, error) {
 	server := profiles()
 	server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
-	return &wire{
+	return &endpoint{
 		serve:    func(l net.Listener) error { return untilClosed(server.Serve(l)) },
 		shutdown: func(context.Context) error { return server.Close() }, // nobody waits for a profile
 		close:    func() { _ = server.Close() },                         // again, which is nothing

@@ -1,16 +1,17 @@
-package edge
+package wire
 
 import (
 	"context"
 	"errors"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/auth"
 )
 
-// Code is what an error is called outside: in answers, logs and metrics.
+// Code is the name of an error in responses, logs and metrics.
 type Code string
 
-// The codes there are. Each wire has its own numbers for them.
+// The codes. Each protocol maps them to its own status numbers.
 const (
 	OK           Code = "ok"
 	Conflict     Code = "conflict"      // dcb.ErrConflict
@@ -22,30 +23,32 @@ const (
 	Unknown      Code = "unknown"       // dcb.ErrUnavailable of an append that may have been recorded
 	Corrupt      Code = "corrupt"       // dcb.ErrCorrupt
 	Canceled     Code = "canceled"      // the caller's context was canceled
-	Deadline     Code = "deadline"      // the caller's time, or the server's for a call, was over
-	NoKey        Code = "no-key"        // ErrKey
-	NoRight      Code = "no-right"      // ErrRight
+	Deadline     Code = "deadline"      // the caller's deadline passed
+	NoKey        Code = "no-key"        // auth.ErrKey
+	NoPermission Code = "no-permission" // auth.ErrPermission
 	Limit        Code = "limit"         // ErrLimit
 	Stopping     Code = "stopping"      // ErrStopping
-	Internal     Code = "internal"      // anything else, which is a fault of ours
+	Internal     Code = "internal"      // any other error: a fault of the server
 )
 
-// The errors of a server that could not take a call. Outside each is a [*dcb.UnavailableError], for trying again helps.
+// Errors of a server that did not carry out a call. A client returns them as the cause of a
+// [*dcb.UnavailableError], because repeating the call may succeed.
 var (
-	// ErrLimit: it has as much to do as it is allowed to.
-	ErrLimit = errors.New("edge: the server is at a limit")
-	// ErrStopping: it is about to stop, and nothing of the call was done. Come back, to it or to whoever takes its place.
-	ErrStopping = errors.New("edge: the server is stopping; come back")
+	// ErrLimit reports that the server is at one of its limits.
+	ErrLimit = errors.New("wire: the server is at a limit")
+	// ErrStopping reports that the server is stopping and did nothing for the call. Repeat it on a new
+	// connection, to this server after its restart or to the one that replaces it.
+	ErrStopping = errors.New("wire: the server is stopping; connect again")
 )
 
-// CodeOf returns what err is called outside. It is the one place that knows.
+// CodeOf returns the code for err. It is the only mapping from errors to codes.
 func CodeOf(err error) Code {
-	var unavailable *dcb.UnavailableError
+	unavailable, _ := errors.AsType[*dcb.UnavailableError](err)
 	switch {
 	case err == nil:
 		return OK
-	case errors.As(err, &unavailable) && unavailable.OutcomeUnknown: // whatever the cause: it is not as if nothing was done
-		return Unknown
+	case unavailable != nil && unavailable.OutcomeUnknown:
+		return Unknown // first: a cause such as ErrStopping must not claim that nothing was recorded
 	case errors.Is(err, ErrLimit):
 		return Limit
 	case errors.Is(err, ErrStopping):
@@ -64,10 +67,10 @@ func CodeOf(err error) Code {
 		return Unavailable
 	case errors.Is(err, dcb.ErrCorrupt):
 		return Corrupt
-	case errors.Is(err, ErrKey):
+	case errors.Is(err, auth.ErrKey):
 		return NoKey
-	case errors.Is(err, ErrRight):
-		return NoRight
+	case errors.Is(err, auth.ErrPermission):
+		return NoPermission
 	case errors.Is(err, context.Canceled):
 		return Canceled
 	case errors.Is(err, context.DeadlineExceeded):
@@ -76,8 +79,9 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// Text returns what a caller is told of err: all of it where it is about what he asked for, and no more than what kind of trouble
-// it is where it is the server's own, for that may name hosts, users and paths.
+// Text returns the text of err that a caller may read. An error about the caller's request is quoted
+// in full. For a fault of the server only its kind is given, because the text of a cause may name
+// hosts, users and paths.
 func Text(err error) string {
 	switch CodeOf(err) {
 	case Unavailable:
@@ -87,8 +91,8 @@ func Text(err error) string {
 	case Corrupt:
 		return dcb.ErrCorrupt.Error()
 	case Internal:
-		return "dcb: a fault of the server; its log says more"
-	case Canceled: // and not what was being done meanwhile, such as connecting to a database
+		return "dcb: internal error of the server; see its log"
+	case Canceled: // without the operation that was interrupted, such as connecting to a database
 		return context.Canceled.Error()
 	case Deadline:
 		return context.DeadlineExceeded.Error()
