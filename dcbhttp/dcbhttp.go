@@ -1,26 +1,29 @@
-// Package dcbhttp serves any [dcb.Store] over HTTP: the room for whoever has no client of the gRPC wire. It speaks the protocol of the public
-// test suite for Dynamic Consistency Boundaries, and adds what that lacks. The document at /openapi.json says what goes in and
-// out, and is tested against the code:
+// Package dcbhttp serves any [dcb.Store] over HTTP, for clients without a library of ours. It speaks
+// the protocol of the public test suite for Dynamic Consistency Boundaries and adds what that lacks.
+// The document at /openapi.json describes requests and responses, and is tested against the code:
 //
-//	GET  /read          the events of a query, as one JSON array, sent as they are read
+//	GET  /read          the events that a query selects, as one JSON array
 //	POST /read          the same, for queries that are too long for a URL
-//	POST /append        events and a condition; a condition that failed is an answer, not an error
+//	POST /append        events and a condition; a failed condition is an answer, not an error
 //	GET  /head          the last position
-//	GET  /wait          the head as soon as it is higher than a position, or when the time is over
+//	GET  /wait          the head, as soon as it is greater than a position, or at a timeout
 //	GET  /subscribe     server-sent events, resumable by Last-Event-ID
-//	GET  /healthz       the process lives
+//	GET  /healthz       the process is alive
 //	GET  /readyz        the store answers, and no shutdown has begun
-//	GET  /metrics       what [Options].Metrics tells
+//	GET  /metrics       [Options].Metrics
 //	GET  /openapi.json  the document
 //
 // # How it keeps its promises
 //
-// It is a thin shell. What it reads is read strictly (json.go), so that nothing is recorded otherwise than it was sent; what matches and what is
-// valid is decided by the store; what an error is called is decided by package wire, and problem.go gives it a status. An answer that
-// breaks off looks broken: the connection is cut before the array is closed. A client that accepts nothing is cut off after
-// thirty seconds, and costs a page of events until then.
+// The handler is a thin shell. Requests are parsed strictly (package internal/eventjson), so that
+// the events recorded are the events sent. The store decides what matches and what is valid. One
+// table maps errors to codes (internal/wire) and one maps codes to a status (problem.go). Responses
+// are sent page by page, so a read of large events holds a page in memory, not the result. A
+// response that breaks off is invalid JSON: the connection is cut before the array is closed. A
+// client that accepts nothing for 30 seconds is cut off.
 //
-// Start reading at [Handler.ServeHTTP], then read.go, append.go and subscribe.go; wire.go has the shapes.
+// Start reading at [Handler.ServeHTTP], then read.go, append.go and subscribe.go. The shapes of the
+// JSON are in json.go.
 package dcbhttp
 
 import (
@@ -29,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -38,9 +42,9 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// What the protocols of a server share, by the names that [Options] need outside this module.
+// Types that the protocols of a server share, under names that code outside this module can use.
 type (
-	// Limits bound what callers may ask of a server.
+	// Limits bound what a caller can ask for.
 	Limits = wire.Limits
 	// Observer is called after each call.
 	Observer = wire.Observer
@@ -48,89 +52,112 @@ type (
 	Call = wire.Call
 )
 
-// Options say how a store is served. The zero value serves everybody who can connect.
+// Options configure a [Handler]. Nil and the zero value mean the defaults.
 type Options struct {
-	// Keys are who may call; who reads asks for the metrics too. The health of the server and the document need no key. Default nil: everybody may.
+	// Keys hold the keys that callers need. The read permission includes the metrics. Health checks
+	// and the document need no key. Default nil: no key is needed.
 	Keys *auth.Keys
-	// Limits are how much a caller may ask for. A body may have twice Limits.MessageBytes, for JSON makes text of bytes; a read may go on for
-	// longer than Limits.CallTime as long as every piece of it comes within that. Connections are counted by [wire.Listen], around the listener.
+	// Limits bound what a caller can ask for. A body can have twice Limits.MessageBytes, because
+	// JSON takes more space than the bytes it encodes. A read can take longer than Limits.CallTime
+	// as long as each piece of it is sent within that time. Limits.Connections is for the caller
+	// to apply to the listener. Default: see [Limits].
 	Limits Limits
-	// Observe is told of each call. Default nil: nobody is.
+	// Observe is called after each call. Default nil: not called.
 	Observe Observer
-	// Log is told of what is no call's error: a fault that made a call panic, and what [http.Server] complains about. Default: none.
+	// Log gets what is not the error of a call: panics, and messages of [http.Server]. Default:
+	// discard.
 	Log *slog.Logger
-	// Origins are the origins, such as https://app.example.com, whose pages may call from a browser. Default none: only pages of this server may.
+	// Origins lists the origins, such as https://app.example.com, whose pages can call this server
+	// from a browser. Default: only pages of this server.
 	Origins []string
-	// Metrics is served at /metrics. Default nil: there is no such path.
+	// Metrics serves /metrics. Default nil: the path does not exist.
 	Metrics http.Handler
-	// Ready returns nil if calls can be answered. Default: the store tells its head.
+	// Ready returns nil if the server can answer calls. Default: the store returns its head.
 	Ready func(ctx context.Context) error
 }
 
-// Handler serves a store. It may be used from many goroutines at once, and by several servers.
-type Handler struct {
-	store  dcb.Store
-	opts   Options // completed
-	routes []route
-	origin *http.CrossOriginProtection
-	bodies budget
-
-	drain    sync.Once
-	drained  chan struct{} // closed by Drain
-	patience patience
-}
-
-// patience is how long what may take long does. Tests have less.
-type patience struct {
-	stuck     time.Duration // a client that accepts nothing
-	heartbeat time.Duration // between two signs of life on a stream of events
-	ready     time.Duration // Options.Ready
-	second    time.Duration // the unit of the time that a caller says he waits
-	progress  time.Duration // between two events that tell the head only
-}
-
-// New returns a handler for store. Opts may be nil. The error names the option that is wrong.
-func New(store dcb.Store, opts *Options) (*Handler, error) {
-	h := &Handler{
-		store:   store,
-		origin:  http.NewCrossOriginProtection(),
-		drained: make(chan struct{}),
-		patience: patience{
-			stuck: 30 * time.Second, heartbeat: 15 * time.Second, ready: 5 * time.Second, second: time.Second, progress: time.Second,
-		},
-	}
-	if opts != nil {
-		h.opts = *opts
+// withDefaults returns a copy of o with defaults filled in. The error names the option that is
+// wrong.
+func (o *Options) withDefaults(store dcb.Store) (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
 	}
 	var err error
-	if h.opts.Limits, err = h.opts.Limits.WithDefaults(); err != nil {
-		return nil, fmt.Errorf("dcbhttp: %w", err)
+	if opts.Limits, err = opts.Limits.WithDefaults(); err != nil {
+		return opts, fmt.Errorf("dcbhttp: Options.%w", err)
 	}
-	h.bodies.most = max(2*int64(h.maxBody()), minBudget)
-	h.opts.Origins = slices.Clone(h.opts.Origins)
-	for _, origin := range h.opts.Origins {
-		if err := h.origin.AddTrustedOrigin(origin); err != nil {
-			return nil, fmt.Errorf("dcbhttp: Options.Origins: %w", err)
-		}
+	opts.Origins = slices.Clone(opts.Origins)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	if h.opts.Log == nil {
-		h.opts.Log = slog.New(slog.DiscardHandler)
+	if opts.Observe == nil {
+		opts.Observe = func(context.Context, wire.Call) {}
 	}
-	if h.opts.Observe == nil {
-		h.opts.Observe = func(context.Context, wire.Call) {}
-	}
-	if h.opts.Ready == nil {
-		h.opts.Ready = func(ctx context.Context) error {
+	if opts.Ready == nil {
+		opts.Ready = func(ctx context.Context) error {
 			_, err := store.Head(ctx)
 			return err
 		}
 	}
-	h.routes = routes(h.opts.Metrics != nil)
+	return opts, nil
+}
+
+// Handler serves a store. Several goroutines and several servers can use it at once.
+type Handler struct {
+	store    dcb.Store
+	opts     Options // with defaults
+	routes   []route
+	origin   *http.CrossOriginProtection
+	bodies   bodyBudget
+	timeouts timeouts
+
+	drain   sync.Once
+	drained chan struct{} // closed by Drain
+}
+
+// timeouts are durations that only tests change.
+type timeouts struct {
+	write     time.Duration // for a client to accept a piece of a response
+	heartbeat time.Duration // between two comments on an idle event stream
+	ready     time.Duration // for Options.Ready
+	second    time.Duration // the unit of the timeout parameter of /wait
+	progress  time.Duration // between two events that carry only the head
+}
+
+func defaultTimeouts() timeouts {
+	return timeouts{
+		write: 30 * time.Second, heartbeat: 15 * time.Second, ready: 5 * time.Second, second: time.Second, progress: time.Second,
+	}
+}
+
+// New returns a handler for store. The store stays the caller's to close. The error names the
+// option that is wrong.
+func New(store dcb.Store, opts *Options) (*Handler, error) {
+	completed, err := opts.withDefaults(store)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		store:    store,
+		opts:     completed,
+		routes:   routes(completed.Metrics != nil),
+		origin:   http.NewCrossOriginProtection(),
+		timeouts: defaultTimeouts(),
+		drained:  make(chan struct{}),
+	}
+	h.bodies.limit = max(2*int64(h.maxBody()), minBodyBudget)
+	for _, origin := range completed.Origins {
+		if err := h.origin.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("dcbhttp: Options.Origins: %w", err)
+		}
+	}
 	return h, nil
 }
 
-// Server returns a server for h with bounds on what a client can hold up before its call has begun. The caller may put a handler around
-// h. It has no bound on a whole call: streams have none, and h bounds the rest itself.
+// Server returns a server for h with limits on the time and size of request headers. The caller can
+// wrap its Handler. It sets no limit on the time of a whole call, because streams have none; h
+// limits each call itself.
 func (h *Handler) Server() *http.Server {
 	return &http.Server{
 		Handler:                      h,
@@ -143,8 +170,9 @@ func (h *Handler) Server() *http.Server {
 	}
 }
 
-// Drain begins the shutdown: /readyz says no from now on, callers who wait are answered, and streams of events end with the advice to come
-// back. Everything else goes on. [http.Server.Shutdown] comes next, once whoever asks /readyz has had the time to. It may be called again.
+// Drain begins the shutdown: /readyz fails from now on, waiting calls are answered, and event
+// streams end with the advice to reconnect. Other calls go on. Call [http.Server.Shutdown] next,
+// after load balancers have had the time to see /readyz fail. Drain can be called again.
 func (h *Handler) Drain() { h.drain.Do(func() { close(h.drained) }) }
 
 func (h *Handler) draining() bool {
@@ -159,19 +187,19 @@ func (h *Handler) draining() bool {
 // route is a method on a path.
 type route struct {
 	method, path string
-	right        auth.Permission // that the key must have; 0: no key is asked for
-	endless      bool            // it has no bound on its time, or one of its own
+	permission   auth.Permission // that the key needs; 0: no key is needed
+	unbounded    bool            // its time is not limited by Limits.CallTime
 	serve        func(h *Handler, ctx context.Context, c *call) error
 }
 
 func routes(metrics bool) []route {
 	all := []route{
-		{method: http.MethodGet, path: "/read", right: auth.Read, serve: (*Handler).getRead},
-		{method: http.MethodPost, path: "/read", right: auth.Read, serve: (*Handler).postRead},
-		{method: http.MethodPost, path: "/append", right: auth.Append, serve: (*Handler).append},
-		{method: http.MethodGet, path: "/head", right: auth.Read, serve: (*Handler).head},
-		{method: http.MethodGet, path: "/wait", right: auth.Read, endless: true, serve: (*Handler).wait},
-		{method: http.MethodGet, path: "/subscribe", right: auth.Read, endless: true, serve: (*Handler).subscribe},
+		{method: http.MethodGet, path: "/read", permission: auth.Read, serve: (*Handler).getRead},
+		{method: http.MethodPost, path: "/read", permission: auth.Read, serve: (*Handler).postRead},
+		{method: http.MethodPost, path: "/append", permission: auth.Append, serve: (*Handler).append},
+		{method: http.MethodGet, path: "/head", permission: auth.Read, serve: (*Handler).head},
+		{method: http.MethodGet, path: "/wait", permission: auth.Read, unbounded: true, serve: (*Handler).wait},
+		{method: http.MethodGet, path: "/subscribe", permission: auth.Read, unbounded: true, serve: (*Handler).subscribe},
 		{method: http.MethodGet, path: "/healthz", serve: (*Handler).healthz},
 		{method: http.MethodHead, path: "/healthz", serve: (*Handler).healthz},
 		{method: http.MethodGet, path: "/readyz", serve: (*Handler).readyz},
@@ -179,7 +207,7 @@ func routes(metrics bool) []route {
 		{method: http.MethodGet, path: "/openapi.json", serve: (*Handler).openAPI},
 	}
 	if metrics {
-		all = append(all, route{method: http.MethodGet, path: "/metrics", right: auth.Read, serve: (*Handler).metrics})
+		all = append(all, route{method: http.MethodGet, path: "/metrics", permission: auth.Read, serve: (*Handler).metrics})
 	}
 	return all
 }
@@ -192,12 +220,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = h.panicked(fault)
+			err = h.logPanic(fault)
 		}
 		err = c.finish(ctx, err)
-		h.opts.Observe(r.Context(), wire.Call{Protocol: "http", Method: c.name, Key: c.key, Duration: time.Since(c.began), Err: err})
-		if err != nil && c.started && !c.ended {
-			// What was sent must not look complete. This is how net/http is told to cut the connection.
+		h.opts.Observe(r.Context(), wire.Call{Protocol: "http", Method: c.name, Key: c.keyName, Duration: time.Since(c.began), Err: err})
+		if err != nil && c.started && !c.complete {
+			// The part that was sent must not look complete. This panic makes net/http cut the
+			// connection.
 			panic(http.ErrAbortHandler)
 		}
 	}()
@@ -205,28 +234,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(ctx context.Context, c *call, cancel context.CancelCauseFunc) error {
-	answered, err := h.admit(c)
+	answered, err := h.checkOrigin(c)
 	if answered || err != nil {
 		return err
 	}
-	route, err := h.find(c)
+	route, err := h.findRoute(c)
 	if err != nil {
 		return err
 	}
-	if route.right != 0 {
-		if err := c.present(h.opts.Keys, route.right); err != nil {
+	if route.permission != 0 {
+		if err := c.authorize(h.opts.Keys, route.permission); err != nil {
 			return err
 		}
 	}
-	if !route.endless {
-		c.time = time.AfterFunc(h.opts.Limits.CallTime, func() { cancel(context.DeadlineExceeded) })
-		defer c.time.Stop()
+	if !route.unbounded {
+		c.deadline = time.AfterFunc(h.opts.Limits.CallTime, func() { cancel(context.DeadlineExceeded) })
+		defer c.deadline.Stop()
 	}
 	return route.serve(h, ctx, c)
 }
 
-// find returns the route of c.
-func (h *Handler) find(c *call) (route, error) {
+// findRoute returns the route of c, or a 404 or 405.
+func (h *Handler) findRoute(c *call) (route, error) {
 	var methods []string
 	for _, route := range h.routes {
 		if route.path != c.r.URL.Path {
@@ -239,18 +268,19 @@ func (h *Handler) find(c *call) (route, error) {
 		methods = append(methods, route.method)
 	}
 	if methods == nil {
-		return route{}, &refusal{http.StatusNotFound, wrong("path", "is none of this server's; GET /openapi.json tells them")}
+		return route{}, &statusError{http.StatusNotFound, invalid("path", "is unknown; GET /openapi.json lists the paths")}
 	}
 	for _, method := range methods {
 		c.w.Header().Add("Allow", method)
 	}
-	return route{}, &refusal{http.StatusMethodNotAllowed, wrong("method", "is not one that this path has")}
+	return route{}, &statusError{http.StatusMethodNotAllowed, invalid("method", "is not allowed on this path; the header Allow lists those that are")}
 }
 
-// panicked makes an error of a fault of ours. Its text goes no further than that of a runtime error, for another one could hold anything.
-func (h *Handler) panicked(fault any) error {
+// logPanic logs a panic and returns it as an error. Only the text of a runtime error is kept,
+// because another value can contain anything, event data included.
+func (h *Handler) logPanic(fault any) error {
 	if fault == http.ErrAbortHandler { //nolint:errorlint // it is this very value
-		return context.Canceled // by a handler that was given to us
+		return context.Canceled // by a handler of the caller's, such as Options.Metrics
 	}
 	err := fmt.Errorf("dcbhttp: panic: %T", fault)
 	var runtimeError interface {
@@ -260,6 +290,6 @@ func (h *Handler) panicked(fault any) error {
 	if cause, ok := fault.(error); ok && errors.As(cause, &runtimeError) {
 		err = fmt.Errorf("dcbhttp: panic: %w", runtimeError)
 	}
-	h.opts.Log.Error("a call panicked", "error", err, "stack", stack())
+	h.opts.Log.Error("call panicked", "error", err, "stack", string(debug.Stack()))
 	return err
 }

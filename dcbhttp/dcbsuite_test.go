@@ -12,8 +12,8 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// The checks that the public suite for event stores with Dynamic Consistency Boundaries describes, by its protocol, on every store: an append's
-// condition holds whoever else writes, positions rise, and writers that do not concern each other do not hold each other up.
+// These are the checks of the public suite for Dynamic Consistency Boundaries, by its protocol, on every
+// store: conditions hold under parallel writes, positions rise, and unrelated writers do not conflict.
 
 type suiteAppended struct {
 	DurationInMicroseconds *float64
@@ -78,9 +78,9 @@ func together(n int, f func(i int)) {
 	group.Wait()
 }
 
-// Every writer reads with a random query, and appends an event that the query would have selected, if nothing came between. In the end, no event may
-// have come between what a writer had read and what it wrote.
-func TestSuiteConditionsHoldUnderParallelWrites(t *testing.T) {
+// Every writer reads with a random query, and appends an event on the condition that nothing new matches
+// the query. Then no event that matches lies between what a writer read and what it wrote.
+func TestAppendConditionHoldsUnderParallelWrites(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, server *served) {
 		seed := rand.Uint64()
@@ -98,7 +98,7 @@ func TestSuiteConditionsHoldUnderParallelWrites(t *testing.T) {
 				if last := server.suiteRead(t, query, object{"backwards": true, "limit": 1}); len(last) > 0 {
 					after = *last[0].Position
 				}
-				decision, err := json.Marshal(object{"query": query, "after": after, "who": fmt.Sprint(i, ".", n)})
+				decision, err := json.Marshal(object{"query": query, "after": after, "writer": fmt.Sprint(i, ".", n)})
 				if err != nil {
 					t.Error(err)
 				}
@@ -110,11 +110,11 @@ func TestSuiteConditionsHoldUnderParallelWrites(t *testing.T) {
 		})
 		all := server.suiteRead(t, object{"items": []any{}}, object{})
 		if len(all) == 0 {
-			t.Error("no append was accepted")
+			t.Error("no append succeeded")
 		}
 		for i, e := range all {
 			if *e.Position != uint64(i+1) {
-				t.Fatalf("the event at %d has position %d", i, *e.Position)
+				t.Fatalf("event %d has position %d", i, *e.Position)
 			}
 			var decision struct {
 				Query struct{ Items []dcb.QueryItem }
@@ -129,15 +129,16 @@ func TestSuiteConditionsHoldUnderParallelWrites(t *testing.T) {
 			}
 			for _, between := range all[decision.After:i] {
 				if query.Matches(dcb.Event{Type: between.Type, Tags: between.Tags}) {
-					t.Errorf("event %d was recorded though %d came between", *e.Position, *between.Position)
+					t.Errorf("event %d was recorded although event %d matches its condition", *e.Position, *between.Position)
 				}
 			}
 		}
 	})
 }
 
-// Who reads the newest event again and again, while others write, never sees a lower position than before, nor a gap that is filled later.
-func TestSuitePositionsRise(t *testing.T) {
+// A reader of the newest event, beside writers, never sees a lower position than before, nor a gap that
+// is filled later.
+func TestReadPositionsRiseWithoutGaps(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, server *served) {
 		writers, done := make(chan struct{}), make(chan struct{})
@@ -166,7 +167,7 @@ func TestSuitePositionsRise(t *testing.T) {
 			for range 20 {
 				events := []object{{"type": "A", "tags": []string{fmt.Sprint("w:", i)}, "data": "{}"}, {"type": "B", "data": "{}"}}
 				if server.suiteAppend(t, object{"events": events}) {
-					t.Error("an append without a condition failed one")
+					t.Error("an append without a condition failed with a conflict")
 				}
 			}
 		})
@@ -184,8 +185,8 @@ func TestSuitePositionsRise(t *testing.T) {
 	})
 }
 
-// Writers whose conditions are about tags of their own are never refused, however many there are.
-func TestSuiteUnrelatedWritersDoNotRefuseEachOther(t *testing.T) {
+// Writers whose conditions have tags of their own never conflict.
+func TestAppendsOfUnrelatedWritersNeverConflict(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, server *served) {
 		together(16, func(i int) {
@@ -201,7 +202,7 @@ func TestSuiteUnrelatedWritersDoNotRefuseEachOther(t *testing.T) {
 				}
 				event := object{"type": "A", "tags": []string{fmt.Sprint("writer:", i)}, "data": fmt.Sprint(n)}
 				if server.suiteAppend(t, object{"events": []object{event}, "condition": condition}) {
-					t.Errorf("writer %d is refused at %d", i, n)
+					t.Errorf("writer %d: append %d failed with a conflict", i, n)
 				}
 			}
 		})

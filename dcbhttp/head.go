@@ -3,11 +3,13 @@ package dcbhttp
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
 func (h *Handler) head(ctx context.Context, c *call) error {
@@ -18,56 +20,58 @@ func (h *Handler) head(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.answer(headJSON{Head: head})
+	return c.answer(headResponse{Head: head})
 }
 
-// The bounds of a wait, in seconds. A proxy between would give up in the end, so the server answers before.
+// The timeout of a wait, in seconds. The server answers before proxies give up.
 const (
 	defaultWaitSeconds = 30
 	maxWaitSeconds     = 300
 )
 
-// wait answers with the head when it is higher than after, or as it is when the time is over or the server goes away: whoever waits on asks again.
+// wait answers with the head as soon as it is greater than after. At the timeout, or when the
+// server drains, it answers with the head as it is; a client that still waits asks again.
 func (h *Handler) wait(ctx context.Context, c *call) error {
 	params, err := parameters(c.r, "after", "timeout")
 	if err != nil {
 		return err
 	}
-	text, there := params["after"]
-	after, err := position(text, there, "after")
+	text, given := params["after"]
+	after, err := positionParameter(text, given, "/after")
 	if err != nil {
 		return err
 	}
-	seconds := uint64(defaultWaitSeconds)
-	if text, there := params["timeout"]; there {
-		if seconds, err = parseWhole(text); err != nil {
-			return within("timeout", err)
+	seconds := eventjson.Whole(defaultWaitSeconds)
+	if text, given := params["timeout"]; given {
+		if seconds, err = eventjson.ParseWhole(text); err != nil {
+			return within("/timeout", err)
 		}
 		if seconds > maxWaitSeconds {
-			return within("timeout", &dcb.InvalidError{Problem: "is longer than 300 seconds", Limit: maxWaitSeconds})
+			return &dcb.InvalidError{Field: "/timeout", Problem: fmt.Sprintf("is longer than %d seconds", maxWaitSeconds), Limit: maxWaitSeconds}
 		}
 	}
-	bounded, cancel := context.WithTimeout(ctx, time.Duration(seconds)*h.patience.second)
+	waiting, cancel := context.WithTimeout(ctx, time.Duration(seconds)*h.timeouts.second)
 	defer cancel()
-	stop := c.until(bounded, cancel)
-	head, err := h.store.Wait(bounded, after)
+	stop := c.cancelOnDrainOrRevocation(waiting, cancel)
+	head, err := h.store.Wait(waiting, after)
 	stop()
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		if err := c.keep(); err != nil {
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		if err := c.recheckKey(); err != nil {
 			return err
 		}
-		ready, cancel := context.WithTimeout(ctx, h.opts.Limits.CallTime)
+		reading, cancel := context.WithTimeout(ctx, h.opts.Limits.CallTime)
 		defer cancel()
-		head, err = h.store.Head(ready)
+		head, err = h.store.Head(reading)
 	}
 	if err != nil {
 		return err
 	}
-	return c.answer(headJSON{Head: head})
+	return c.answer(headResponse{Head: head})
 }
 
-// until calls cancel when the server goes away or the call's key may have been revoked. Stop ends that, and must be called.
-func (c *call) until(ctx context.Context, cancel func()) (stop func()) {
+// cancelOnDrainOrRevocation calls cancel when the server drains or when the call's key loses its
+// permission. The caller must call stop, which waits until cancel is not called any more.
+func (c *call) cancelOnDrainOrRevocation(ctx context.Context, cancel func()) (stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -77,7 +81,7 @@ func (c *call) until(ctx context.Context, cancel func()) (stop func()) {
 				cancel()
 				return
 			case <-c.changed:
-				if c.keep() != nil {
+				if c.recheckKey() != nil {
 					cancel()
 					return
 				}
@@ -95,31 +99,32 @@ func (c *call) until(ctx context.Context, cancel func()) (stop func()) {
 }
 
 func (h *Handler) healthz(_ context.Context, c *call) error {
-	return c.answer(statusJSON{Status: "ok"})
+	return c.answer(statusResponse{Status: "ok"})
 }
 
 func (h *Handler) readyz(ctx context.Context, c *call) error {
 	if h.draining() {
-		return &refusal{http.StatusServiceUnavailable, dcb.ErrUnavailable}
+		return &statusError{http.StatusServiceUnavailable, dcb.ErrUnavailable}
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.patience.ready)
+	ctx, cancel := context.WithTimeout(ctx, h.timeouts.ready)
 	defer cancel()
 	if err := h.opts.Ready(ctx); err != nil {
-		return &refusal{http.StatusServiceUnavailable, err}
+		return &statusError{http.StatusServiceUnavailable, err}
 	}
-	return c.answer(statusJSON{Status: "ready"})
+	return c.answer(statusResponse{Status: "ready"})
 }
 
-// metrics hands the call on. What Options.Metrics answers is its own.
+// metrics passes the call to Options.Metrics.
 func (h *Handler) metrics(_ context.Context, c *call) error {
-	c.hurry()
+	c.setWriteDeadline()
 	c.started = true
 	h.opts.Metrics.ServeHTTP(c.w, c.r)
-	c.ended = true
+	c.complete = true
 	return nil
 }
 
-// document describes this package for other programs. It is written by hand, and tests hold it against the code.
+// document describes this package for other programs. It is written by hand; tests compare it with
+// the code.
 //
 //go:embed openapi.json
 var document []byte
@@ -128,6 +133,6 @@ func (h *Handler) openAPI(_ context.Context, c *call) error {
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.Header().Set("Content-Length", strconv.Itoa(len(document)))
 	err := c.send(document)
-	c.ended = true
+	c.complete = true
 	return err
 }

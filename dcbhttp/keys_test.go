@@ -11,13 +11,14 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/wire"
+
 	"github.com/dcbstore/dcb/memstore"
 )
 
 const (
-	readKey   = "a-key-that-may-read"
-	appendKey = "a-key-that-may-append"
-	bothKey   = "a-key-that-may-do-both"
+	readKey   = "a-key-that-can-read"
+	appendKey = "a-key-that-can-append"
+	bothKey   = "a-key-that-can-do-both"
 )
 
 func someKeys() []auth.Key {
@@ -28,17 +29,17 @@ func someKeys() []auth.Key {
 	}
 }
 
-func TestEveryRouteAsksForItsKey(t *testing.T) {
+func TestServeHTTPChecksTheKeyOfEveryRoute(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var told []wire.Call
+	var observed []wire.Call
 	server := serve(t, filled(t, 1), &Options{
 		Keys:    auth.NewKeys(someKeys()...),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "figures") }),
 		Observe: func(_ context.Context, call wire.Call) {
 			mu.Lock()
 			defer mu.Unlock()
-			told = append(told, call)
+			observed = append(observed, call)
 		},
 	}, false)
 	for _, route := range server.routes {
@@ -50,7 +51,7 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 			body = `{}`
 		}
 		if route.path == "/subscribe" {
-			continue // the next test's
+			continue // see TestSubscribeAndWaitEndWhenTheKeyIsRevoked
 		}
 		for header, has := range map[string]auth.Permission{
 			"":                            0,
@@ -71,7 +72,7 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 			response, text := server.send(t, route.method, route.path, body, headers...)
 			name := route.method + " " + route.path + " with " + header + ": "
 			switch {
-			case has&route.right == route.right:
+			case has&route.permission == route.permission:
 				wantStatus(t, response, http.StatusOK, name+text)
 			case has == 0:
 				wantStatus(t, response, http.StatusUnauthorized, name+text)
@@ -84,41 +85,41 @@ func TestEveryRouteAsksForItsKey(t *testing.T) {
 				wantProblem(t, response, text, http.StatusForbidden, wire.NoPermission, "permission")
 			}
 			if strings.Contains(text, "key-that") {
-				t.Errorf("%sthe answer has a key: %s", name, text)
+				t.Errorf("%sthe response contains a key: %s", name, text)
 			}
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	names := map[string]bool{}
-	for _, call := range told {
+	for _, call := range observed {
 		names[call.Key] = true
 		if call.Err != nil && strings.Contains(call.Err.Error(), "key-that") {
-			t.Errorf("the observer was told a key: %v", call.Err)
+			t.Errorf("the observed error contains a key: %v", call.Err)
 		}
 	}
 	for _, name := range []string{"", "reader", "writer", "both"} {
 		if !names[name] {
-			t.Errorf("the observer was never told of key %q", name)
+			t.Errorf("no observed call has the key %q", name)
 		}
 	}
 }
 
-func TestTwoAuthorizationHeadersAreNone(t *testing.T) {
+func TestServeHTTPRefusesTwoAuthorizationHeaders(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), &Options{Keys: auth.NewKeys(someKeys()...)}, false)
 	response, text := server.send(t, "GET", "/head", "", "Authorization", "Bearer "+readKey, "Authorization", "Bearer "+appendKey)
 	wantProblem(t, response, text, http.StatusUnauthorized, wire.NoKey, "")
 }
 
-func TestWithoutAnyKeyNobodyMayDoAnything(t *testing.T) {
+func TestServeHTTPRefusesEveryCallIfThereAreNoKeys(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), &Options{Keys: auth.NewKeys()}, false)
 	response, text := server.send(t, "GET", "/head", "", "Authorization", "Bearer ")
 	wantProblem(t, response, text, http.StatusUnauthorized, wire.NoKey, "")
 }
 
-func TestARevokedKeyEndsItsStreamAndItsWait(t *testing.T) {
+func TestSubscribeAndWaitEndWhenTheKeyIsRevoked(t *testing.T) {
 	t.Parallel()
 	keys := auth.NewKeys(someKeys()...)
 	server := serve(t, filled(t, 3), &Options{Keys: keys}, false)
@@ -168,11 +169,11 @@ func TestARevokedKeyEndsItsStreamAndItsWait(t *testing.T) {
 	}
 	select {
 	case last := <-ended:
-		t.Errorf("the stream of a key that stays ended with %v", last)
+		t.Errorf("the stream of a valid key ended with %v", last)
 	default:
 	}
 	server.Drain()
 	if last := <-ended; last.retry == "" {
-		t.Errorf("the stream of a key that stays ended with %v", last)
+		t.Errorf("the stream of a valid key ended with %v", last)
 	}
 }

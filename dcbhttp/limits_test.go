@@ -11,13 +11,14 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
+
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// chunked hides a body's length.
+// chunked hides the length of a body.
 type chunked struct{ *strings.Reader }
 
-func TestABodyBeyondTheLimitIsRefused(t *testing.T) {
+func TestAppendRefusesABodyBeyondTheLimit(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), &Options{Limits: wire.Limits{MessageBytes: 500}}, false)
 	body := func(size int) string {
@@ -35,7 +36,7 @@ func TestABodyBeyondTheLimitIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var p problemJSON
+			var p problemResponse
 			if err := json.NewDecoder(response.Body).Decode(&p); want != 200 && (err != nil || p.Code != wire.Invalid || p.Field != "body" || p.Limit != 1000) {
 				t.Errorf("%d bytes: %v %+v", size, err, p)
 			}
@@ -43,15 +44,15 @@ func TestABodyBeyondTheLimitIsRefused(t *testing.T) {
 			_ = response.Body.Close()
 		}
 	}
-	if held := server.bodies.held.Load(); held != 0 {
-		t.Errorf("%d bytes are still counted", held)
+	if held := server.bodies.used.Load(); held != 0 {
+		t.Errorf("%d bytes of the budget are still in use", held)
 	}
 }
 
-func TestTooManyLargeBodiesAtOnceAreRefused(t *testing.T) {
+func TestAppendRefusesTooManyLargeBodiesAtOnce(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
-	most := server.bodies.most
+	most := server.bodies.limit
 	if err := server.bodies.take(int(most) - 6000); err != nil {
 		t.Fatal(err)
 	}
@@ -59,24 +60,24 @@ func TestTooManyLargeBodiesAtOnceAreRefused(t *testing.T) {
 	response, text := server.send(t, "POST", "/append", body)
 	wantProblem(t, response, text, http.StatusServiceUnavailable, wire.Limit, "at a limit")
 	if response.Header.Get("Retry-After") == "" {
-		t.Error("it does not say when to try again")
+		t.Error("there is no Retry-After")
 	}
 	response, text = server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`)
 	wantStatus(t, response, http.StatusOK, text)
-	if held := server.bodies.held.Load(); held != most-6000 {
-		t.Errorf("%d bytes are counted, want %d", held, most-6000)
+	if held := server.bodies.used.Load(); held != most-6000 {
+		t.Errorf("%d bytes of the budget are in use, want %d", held, most-6000)
 	}
 }
 
-func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
+func TestServeHTTPRefusesQueriesBeyondTheLimit(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), &Options{Limits: wire.Limits{QueryItems: 2}}, false)
 	for n, want := range map[int]int{2: 200, 3: 400} {
 		query := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"types":["A"]},`, n), ",") + `]}`
 		for _, c := range []struct{ method, target, body, field string }{
-			{"GET", "/read?query=" + url.QueryEscape(query), "", "query"},
-			{"POST", "/read", `{"query":` + query + `}`, "query"},
-			{"POST", "/append", `{"events":[{"type":"B"}],"condition":{"failIfEventsMatch":` + query + `}}`, "condition.failIfEventsMatch"},
+			{"GET", "/read?query=" + url.QueryEscape(query), "", "/query"},
+			{"POST", "/read", `{"query":` + query + `}`, "/query"},
+			{"POST", "/append", `{"events":[{"type":"B"}],"condition":{"failIfEventsMatch":` + query + `}}`, "/condition/failIfEventsMatch"},
 		} {
 			response, text := server.send(t, c.method, c.target, c.body)
 			if wantStatus(t, response, want, text); want != 200 {
@@ -88,8 +89,9 @@ func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 	wantProblem(t, response, text, http.StatusBadRequest, wire.Invalid, "the limit of this server is 2")
 }
 
-// What the contract limits is limited here too, with the names of this wire, and what becomes large while it is read is refused while it is read.
-func TestTheLimitsOfTheContractHold(t *testing.T) {
+// Limits of the contract are checked with the names of this protocol. Lists are refused while they are
+// being parsed.
+func TestAppendChecksTheLimitsOfTheContract(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	long := func(n int) string { return strings.Repeat("x", n) }
@@ -112,20 +114,20 @@ func TestTheLimitsOfTheContractHold(t *testing.T) {
 		good, bad, says string
 		limit           int
 	}{
-		{`{"events":[{"type":"` + long(256) + `"}]}`, `{"events":[{"type":"` + long(257) + `"}]}`, "events[0].type has 257 bytes", 256},
-		{event(`"tags":["` + long(1024) + `"]`), event(`"tags":["` + long(1025) + `"]`), "events[0].tags[0] has 1025 bytes", 1024},
-		{event(`"tags":[` + tags(128) + `,"t1"]`), event(`"tags":[` + tags(129) + `]`), "events[0].tags has 129 different tags", 128},
-		{event(`"metadata":{` + entries(64) + `}`), event(`"metadata":{` + entries(65) + `}`), "events[0].metadata has more than 64 entries", 64},
-		{event(`"metadata":{"` + long(256) + `":""}`), event(`"metadata":{"` + long(257) + `":""}`), "events[0].metadata key has 257 bytes", 256},
-		{event(`"metadata":{"Type":"` + long(4096) + `"}`), event(`"metadata":{".Type":"` + long(4097) + `"}`), `events[0].metadata[".Type"] has 4097 bytes`, 4096},
+		{`{"events":[{"type":"` + long(256) + `"}]}`, `{"events":[{"type":"` + long(257) + `"}]}`, "/events/0/type has 257 bytes", 256},
+		{event(`"tags":["` + long(1024) + `"]`), event(`"tags":["` + long(1025) + `"]`), "/events/0/tags/0 has 1025 bytes", 1024},
+		{event(`"tags":[` + tags(128) + `,"t1"]`), event(`"tags":[` + tags(129) + `]`), "/events/0/tags has 129 different tags", 128},
+		{event(`"metadata":{` + entries(64) + `}`), event(`"metadata":{` + entries(65) + `}`), "/events/0/metadata has more than 64 entries", 64},
+		{event(`"metadata":{"` + long(256) + `":""}`), event(`"metadata":{"` + long(257) + `":""}`), "/events/0/metadata key has 257 bytes", 256},
+		{event(`"metadata":{"Type":"` + long(4096) + `"}`), event(`"metadata":{".Type":"` + long(4097) + `"}`), `/events/0/metadata/.Type has 4097 bytes`, 4096},
 		{
 			`{"events":[` + strings.Repeat(`{"type":"A"},`, dcb.MaxEvents-1) + `{"type":"A"}]}`,
-			`{"events":[` + strings.Repeat(`{"type":"A"},`, dcb.MaxEvents) + `{"type":"A"},garbage`, "events has more than 65536 events", 65536,
+			`{"events":[` + strings.Repeat(`{"type":"A"},`, dcb.MaxEvents) + `{"type":"A"},garbage`, "/events has more than 65536 events", 65536,
 		},
 		{
 			`{"events":[{"type":"A"}],"condition":{"after":99999999,"failIfEventsMatch":{"items":[` + strings.Repeat(`{},`, dcb.MaxQueryItems-1) + `{}]}}}`,
 			`{"events":[{"type":"A"}],"condition":{"failIfEventsMatch":{"items":[` + strings.Repeat(`{},`, dcb.MaxQueryItems) + `{},garbage`,
-			"condition.failIfEventsMatch.items has more than 65536 items", 65536,
+			"/condition/failIfEventsMatch/items has more than 65536 items", 65536,
 		},
 	} {
 		response, text := server.send(t, "POST", "/append", c.good)
@@ -133,16 +135,16 @@ func TestTheLimitsOfTheContractHold(t *testing.T) {
 		response, text = server.send(t, "POST", "/append", c.bad)
 		wantProblem(t, response, text, http.StatusBadRequest, "", c.says)
 		if !strings.Contains(text, fmt.Sprintf(`"limit":%d}`, c.limit)) {
-			t.Errorf("it does not tell the limit %d: %s", c.limit, text)
+			t.Errorf("the limit %d is missing: %s", c.limit, text)
 		}
 	}
 }
 
-func TestDataOfTheGreatestSizeComesBackAsItWas(t *testing.T) {
+func TestReadReturnsDataOfTheMaximumSize(t *testing.T) {
 	t.Parallel()
 	c := serve(t, memstore.New(nil), nil, false).client()
 	for _, data := range [][]byte{
-		bytes.Repeat([]byte{0}, dcb.MaxDataBytes), // six times as long in the answer
+		bytes.Repeat([]byte{0}, dcb.MaxDataBytes), // six times as long in the response
 		bytes.Repeat([]byte{0xff}, dcb.MaxDataBytes),
 	} {
 		position, err := c.Append(t.Context(), []dcb.Event{{Type: "A", Data: data}}, nil)
@@ -156,7 +158,7 @@ func TestDataOfTheGreatestSizeComesBackAsItWas(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsNotJSONByItsHeaderIsRefused(t *testing.T) {
+func TestAppendRefusesOtherContentTypes(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	for header, want := range map[string]int{
@@ -182,7 +184,7 @@ func TestABodyThatIsNotJSONByItsHeaderIsRefused(t *testing.T) {
 	wantProblem(t, response, text, http.StatusUnsupportedMediaType, wire.Invalid, "Content-Type")
 }
 
-func TestAHeaderBeyondTheLimitIsRefused(t *testing.T) {
+func TestServerRefusesALargeHeader(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	query := func(n int) string {

@@ -2,14 +2,16 @@ package dcbhttp
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/wire"
+
 	"github.com/dcbstore/dcb/memstore"
 )
 
-func TestOnlyPagesOfNamedOriginsMayCall(t *testing.T) {
+func TestServeHTTPChecksTheOriginOfWebPages(t *testing.T) {
 	t.Parallel()
 	const named, other = "https://app.example.com", "https://evil.example.com"
 	event := `{"events":[{"type":"A"}]}`
@@ -22,20 +24,20 @@ func TestOnlyPagesOfNamedOriginsMayCall(t *testing.T) {
 				header = append(header, "Origin", origin, "Sec-Fetch-Site", "cross-site")
 			}
 			response, text := server.send(t, "GET", "/head", "", header...)
-			wantStatus(t, response, http.StatusOK, text) // what a browser does not hand on does no harm
+			wantStatus(t, response, http.StatusOK, text) // without the header, a browser does not pass the response to the page
 			wantOrigin(t, response, origin, allowed)
 			response, text = server.send(t, "POST", "/append", event, header...)
 			if allowed || origin == "" {
 				wantStatus(t, response, http.StatusOK, text)
 			} else {
-				wantProblem(t, response, text, http.StatusForbidden, wire.Invalid, "Origin is not one whose pages may call")
+				wantProblem(t, response, text, http.StatusForbidden, wire.Invalid, "Origin is not one of the origins")
 			}
 			wantOrigin(t, response, origin, allowed)
 			if vary := response.Header.Get("Vary"); (vary == "Origin") != (origins != nil) {
 				t.Errorf("Vary: %q", vary)
 			}
 
-			// What a browser asks first, which it does without a key.
+			// The preflight request of a browser has no key.
 			response, text = server.send(t, "OPTIONS", "/append", "", append(header[2:], "Access-Control-Request-Method", "POST")...)
 			wantOrigin(t, response, origin, allowed)
 			if allowed {
@@ -61,7 +63,7 @@ func wantOrigin(t *testing.T, response *answer, origin string, allowed bool) {
 	}
 }
 
-func TestAWrongOptionIsNamed(t *testing.T) {
+func TestNewNamesAWrongOption(t *testing.T) {
 	t.Parallel()
 	for _, opts := range []*Options{
 		{Origins: []string{"*"}},
@@ -71,9 +73,9 @@ func TestAWrongOptionIsNamed(t *testing.T) {
 		{Limits: wire.Limits{CallTime: -1}},
 	} {
 		if _, err := New(memstore.New(nil), opts); err == nil {
-			t.Errorf("%+v is taken", opts)
-		} else {
-			t.Log(err)
+			t.Errorf("New(%+v) = nil", opts)
+		} else if !strings.Contains(err.Error(), "Options.") {
+			t.Errorf("New(%+v) = %v, want the name of the option", opts, err)
 		}
 	}
 }

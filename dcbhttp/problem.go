@@ -3,39 +3,44 @@ package dcbhttp
 import (
 	"errors"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
+
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// problemJSON is an error in an answer, as RFC 9457 has it. Code is what programs look at; Field and Limit are there where something that was
-// sent is wrong.
-type problemJSON struct {
+// problemResponse is an error as RFC 9457 has it. Programs look at Code. Field and Limit are set if
+// something in the request is wrong: Field is a JSON pointer into the body, whose members are also
+// the parameters of a URL, or the name of a header.
+type problemResponse struct {
 	Type   string    `json:"type"`
 	Title  string    `json:"title"`
 	Status int       `json:"status"`
 	Detail string    `json:"detail"`
 	Code   wire.Code `json:"code"`
-	Field  string    `json:"field,omitempty"`
-	Limit  int       `json:"limit,omitempty"`
+	Field  string    `json:"field,omitzero"`
+	Limit  int       `json:"limit,omitzero"`
 }
 
-// refusal is an error that HTTP has a status of its own for.
-type refusal struct {
+// statusError is an error with a status that its code alone does not have.
+type statusError struct {
 	status int
 	err    error
 }
 
-func (r *refusal) Error() string { return r.err.Error() }
-func (r *refusal) Unwrap() error { return r.err }
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
 
-func wrong(field, problem string) error { return &dcb.InvalidError{Field: field, Problem: problem} }
+func invalid(field, problem string) error { return &dcb.InvalidError{Field: field, Problem: problem} }
 
-// statusOf returns the status for an error. It is the one place that knows.
+// statusOf maps errors to statuses, in this one place.
 func statusOf(err error) int {
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		return refused.status
+	if e, ok := errors.AsType[*statusError](err); ok {
+		return e.status
 	}
 	switch wire.CodeOf(err) {
 	case wire.OK:
@@ -57,23 +62,23 @@ func statusOf(err error) int {
 	}
 }
 
-// problemOf returns what a caller is told of err.
-func problemOf(err error) problemJSON {
+// problemOf returns the problem document for err.
+func problemOf(err error) problemResponse {
 	code, status := wire.CodeOf(err), statusOf(err)
-	p := problemJSON{Type: "urn:dcb:problem:" + string(code), Title: http.StatusText(status), Status: status, Code: code}
-	var invalid *dcb.InvalidError
-	if !errors.As(err, &invalid) {
+	p := problemResponse{Type: "urn:dcb:problem:" + string(code), Title: http.StatusText(status), Status: status, Code: code}
+	inner, ok := errors.AsType[*dcb.InvalidError](err)
+	if !ok {
 		p.Detail = wire.Text(err)
 		return p
 	}
-	told := *invalid
-	told.Field = wireField(invalid.Field)
-	p.Field, p.Limit, p.Detail = told.Field, told.Limit, wire.Text(&told)
+	outer := *inner
+	outer.Field = fieldPointer(inner.Field)
+	p.Field, p.Limit, p.Detail = outer.Field, outer.Limit, wire.Text(&outer)
 	return p
 }
 
-// problem answers with a problem document.
-func (c *call) problem(err error) error {
+// sendProblem answers with the problem document for err.
+func (c *call) sendProblem(err error) error {
 	p := problemOf(err)
 	switch p.Code {
 	case wire.NoKey:
@@ -83,21 +88,38 @@ func (c *call) problem(err error) error {
 	default:
 	}
 	c.w.Header().Del("Trailer")
-	return c.write(p.Status, "application/problem+json", p)
+	return c.answerStatus(p.Status, "application/problem+json", p)
 }
 
-// names are how the contract's paths to fields are called on this wire.
-var names = strings.NewReplacer(
-	"condition.FailIfEventsMatch[", "condition.failIfEventsMatch.items[", "condition.FailIfEventsMatch", "condition.failIfEventsMatch",
-	"query[", "query.items[", "options.Limit", "options.limit",
-	".Types", ".types", ".Type", ".type", ".Tags", ".tags", ".Data", ".data", ".Metadata", ".metadata",
-)
+// pointer returns the JSON pointer of a member of the request.
+func pointer(name string) string { return eventjson.Pointer(name) }
 
-// wireField returns the contract's path to a field as this wire has it.
-func wireField(field string) string {
-	const metadata = ".Metadata[" // what follows is a caller's own name
-	if i := strings.Index(field, metadata); i >= 0 {
-		return names.Replace(field[:i+len(metadata)-1]) + field[i+len(metadata)-1:]
+// fieldParts matches a part of a path such as events[3].Metadata["a.b"]: a name, an index or a
+// quoted key.
+var fieldParts = regexp.MustCompile(`\[("(?:[^"\\]|\\.)*"|\d+)\]|[^.\[]+`)
+
+// fieldPointer returns a path of the contract, such as events[3].Tags[0], as a JSON pointer into the
+// request: /events/3/tags/0. It leaves pointers, and the names of headers and of the body, alone.
+func fieldPointer(field string) string {
+	root, _, _ := strings.Cut(field, "[")
+	root, _, _ = strings.Cut(root, ".")
+	if root != "events" && root != "condition" && root != "query" && root != "options" {
+		return field
 	}
-	return names.Replace(field)
+	var tokens []string
+	for _, part := range fieldParts.FindAllString(field, -1) {
+		if !strings.HasPrefix(part, "[") {
+			tokens = append(tokens, strings.ToLower(part[:1])+part[1:])
+			continue
+		}
+		token := strings.Trim(part, "[]")
+		if last := tokens[len(tokens)-1]; last == "query" || last == "failIfEventsMatch" {
+			tokens = append(tokens, "items")
+		}
+		if key, err := strconv.Unquote(token); err == nil {
+			token = key
+		}
+		tokens = append(tokens, token)
+	}
+	return eventjson.Pointer(tokens...)
 }

@@ -3,21 +3,23 @@ package dcbhttp
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// headHeader has the position that the reader may use as the after of a condition: ReadResult.Head of the contract.
+// headHeader carries [dcb.ReadResult].Head: the position to use as after of a condition.
 const headHeader = "Dcb-Head"
 
 const (
-	// firstPage is how many events are read at once before a read turns out to be a long one. Most are over then, at the cost of one call.
+	// firstPage is the number of events in the first read. Most reads end with it, at the cost of
+	// one call of the store.
 	firstPage = 64
-	// heldBytes is how much of an answer is held back to see its end, where the head depends on it.
-	heldBytes = 1 << 20
+	// maxBuffered is how many bytes of a response are held back if its end decides what the header
+	// says.
+	maxBuffered = 1 << 20
 )
 
 func (h *Handler) getRead(ctx context.Context, c *call) error {
@@ -25,60 +27,50 @@ func (h *Handler) getRead(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	q, err := queryOf(params)
+	q, err := queryParameter(params)
 	if err != nil {
 		return err
 	}
-	var opts dcb.ReadOptions
-	if text, ok := params["options"]; ok {
-		err = parse([]byte(text), "options", func(p *parser) (err error) {
-			opts, err = p.options()
-			return err
-		})
-		if err != nil {
+	var options readOptions
+	if text, given := params["options"]; given {
+		if err := unmarshal([]byte(text), "/options", &options); err != nil {
 			return err
 		}
 	}
-	return h.read(ctx, c, q, opts)
+	return h.read(ctx, c, q, options)
 }
 
-// queryOf returns the query in the parameters of a call. No query is everything.
-func queryOf(params map[string]string) (q dcb.Query, err error) {
-	text, ok := params["query"]
-	if !ok {
+// queryParameter returns the query in the parameters of a call. Without one it selects everything.
+func queryParameter(params map[string]string) (dcb.Query, error) {
+	text, given := params["query"]
+	if !given {
 		return dcb.All(), nil
 	}
-	err = parse([]byte(text), "query", func(p *parser) (err error) {
-		q, err = p.query()
-		return err
-	})
-	return q, err
+	var q eventjson.Query
+	err := unmarshal([]byte(text), "/query", &q)
+	return q.Query(), err
 }
 
 func (h *Handler) postRead(ctx context.Context, c *call) error {
 	if _, err := parameters(c.r); err != nil {
 		return err
 	}
-	text, release, err := h.body(c)
+	var request readRequest
+	release, err := h.readJSON(c, &request)
 	defer release()
 	if err != nil {
 		return err
 	}
-	var q dcb.Query
-	var opts dcb.ReadOptions
-	err = parseBody(text, func(p *parser) (err error) {
-		q, opts, err = p.readRequest()
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return h.read(ctx, c, q, opts)
+	return h.read(ctx, c, request.Query.Query(), request.Options)
 }
 
 // read answers with the events that q selects, as they come. It begins with one read of a page, which is all of most reads, and goes on with
 // a stream up to the head as it is then.
-func (h *Handler) read(ctx context.Context, c *call, q dcb.Query, opts dcb.ReadOptions) error {
+func (h *Handler) read(ctx context.Context, c *call, q dcb.Query, options readOptions) error {
+	opts, err := options.contract()
+	if err != nil {
+		return err
+	}
 	if err := h.opts.Limits.CheckQuery(q); err != nil {
 		return err
 	}
@@ -92,7 +84,7 @@ func (h *Handler) read(ctx context.Context, c *call, q dcb.Query, opts dcb.ReadO
 	if err != nil {
 		return err
 	}
-	a := &array{call: c, most: pieceBytes, head: result.Head}
+	a := &array{call: c, flush: pieceBytes, head: result.Head}
 	n := len(result.Events)
 	long := n == page && n != limit
 	if long {
@@ -133,7 +125,7 @@ func (h *Handler) rest(ctx context.Context, a *array, opts dcb.ReadOptions, firs
 		opts.Before = head + 1
 	}
 	if opts.Limit > 0 {
-		a.open, a.most = true, heldBytes
+		a.open, a.flush = true, maxBuffered
 	}
 	return opts, nil
 }
@@ -161,64 +153,62 @@ func (h *Handler) readOn(ctx context.Context, a *array, q dcb.Query, opts dcb.Re
 	return nil
 }
 
-// array is an answer that is an array of events. If it isn't ended it has no end, also in JSON.
+// array is a response that is an array of events. Unless end is called, it is not valid JSON.
 type array struct {
 	*call
-	text bytes.Buffer
-	most int          // how many bytes are held back
-	head dcb.Position // for the header
-	last dcb.Position // that of the last event read on
-	open bool         // the head is not final before the end; if something must be sent before, it comes in the trailer
+	buf   bytes.Buffer
+	flush int          // the size of buf at which it is sent
+	head  dcb.Position // for the header or the trailer
+	last  dcb.Position // of the last event after the first page
+	open  bool         // head is final only at the end; if part of the response was sent by then, it goes into the trailer
 }
 
 func (a *array) add(e *dcb.SequencedEvent) error {
-	if err := a.keep(); err != nil {
+	if err := a.recheckKey(); err != nil {
 		return err
 	}
-	if a.text.Len() == 0 && !a.started {
-		a.text.WriteByte('[')
+	if a.buf.Len() == 0 && !a.started {
+		a.buf.WriteByte('[')
 	} else {
-		a.text.WriteString(",\n")
+		a.buf.WriteString(",\n")
 	}
-	if err := encode(&a.text, jsonOf(e)); err != nil {
+	if err := eventjson.Write(&a.buf, eventjson.Of(e)); err != nil {
 		return err
 	}
-	if a.text.Len() < a.most {
+	if a.buf.Len() < a.flush {
 		return nil
 	}
 	if !a.started {
-		a.header()
+		a.writeHeader()
 	}
-	err := a.send(a.text.Bytes())
-	if a.text.Reset(); a.text.Cap() > 4*heldBytes {
-		a.text = bytes.Buffer{} // one large event is no reason to keep as much
-	}
+	err := a.send(a.buf.Bytes())
+	resetBuffer(&a.buf)
 	return err
 }
 
-// end sends what is left and, if it was not before, the head.
+// end sends the rest of the array, and the head if the header did not have it.
 func (a *array) end() error {
-	if a.text.Len() == 0 && !a.started {
-		a.text.WriteByte('[')
+	if a.buf.Len() == 0 && !a.started {
+		a.buf.WriteByte('[')
 	}
-	a.text.WriteString("]\n")
+	a.buf.WriteString("]\n")
 	trailer := a.open && a.started
 	if !a.started {
 		a.open = false
-		a.header()
-		a.w.Header().Set("Content-Length", strconv.Itoa(a.text.Len()))
+		a.w.Header().Set("Content-Length", strconv.Itoa(a.buf.Len()))
+		a.writeHeader()
 	}
-	if err := a.send(a.text.Bytes()); err != nil {
+	if err := a.send(a.buf.Bytes()); err != nil {
 		return err
 	}
 	if trailer {
 		a.w.Header().Set(headHeader, formatPosition(a.head))
 	}
-	a.ended = true
+	a.complete = true
 	return nil
 }
 
-func (a *array) header() {
+func (a *array) writeHeader() {
 	header := a.w.Header()
 	header.Set("Content-Type", "application/json")
 	if a.open {
@@ -226,19 +216,15 @@ func (a *array) header() {
 	} else {
 		header.Set(headHeader, formatPosition(a.head))
 	}
-	a.hurry()
+	a.setWriteDeadline()
 	a.w.WriteHeader(http.StatusOK)
 }
 
 func formatPosition(p dcb.Position) string { return strconv.FormatUint(uint64(p), 10) }
 
-// encode adds value to text as JSON on one line.
-func encode(text *bytes.Buffer, value any) error {
-	encoder := json.NewEncoder(text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return err
+// resetBuffer empties a buffer. It gives the memory of an unusually large one back.
+func resetBuffer(b *bytes.Buffer) {
+	if b.Reset(); b.Cap() > 4*maxBuffered {
+		*b = bytes.Buffer{}
 	}
-	text.Truncate(text.Len() - 1) // the end of the line is the caller's
-	return nil
 }

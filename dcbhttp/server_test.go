@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/eventjson"
 	"github.com/dcbstore/dcb/internal/pgtest"
 )
 
@@ -57,7 +58,7 @@ func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// served is a handler with its server.
+// served is a handler with its server and a transport to it.
 type served struct {
 	*Handler
 	server    *http.Server
@@ -75,7 +76,7 @@ func serve(t testing.TB, store dcb.Store, opts *Options, loopback bool) *served 
 	return h.serveAt(t, loopback)
 }
 
-// serveAt serves h, or instead of it what else is given, until the end of the test.
+// serveAt serves h, or a handler instead of it, until the end of the test.
 func (h *Handler) serveAt(t testing.TB, loopback bool, instead ...http.HandlerFunc) *served {
 	t.Helper()
 	s := &served{Handler: h, server: h.Server(), transport: &http.Transport{MaxIdleConnsPerHost: 100}}
@@ -109,14 +110,14 @@ func (h *Handler) serveAt(t testing.TB, loopback bool, instead ...http.HandlerFu
 
 func (s *served) client() *client { return newClient(s.base, s.transport) }
 
-// answer is an answer without its body, which was read.
+// answer is a response whose body was read.
 type answer struct {
 	StatusCode int
 	Header     http.Header
 	Close      bool
 }
 
-// send sends a call as it is, and returns the answer with its body.
+// send sends a request and returns the response with its body.
 func (s *served) send(t testing.TB, method, target, body string, header ...string) (*answer, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.base+target, strings.NewReader(body))
@@ -138,10 +139,10 @@ func (s *served) send(t testing.TB, method, target, body string, header ...strin
 	return &answer{response.StatusCode, response.Header, response.Close}, string(text)
 }
 
-// message is one of server-sent events.
+// message is one server-sent event.
 type message struct{ id, event, data, retry string }
 
-// messages reads them as a browser does. In the end comes an error.
+// messages reads server-sent events as a browser does. It yields an error at the end.
 func messages(from io.Reader) iter.Seq2[message, error] {
 	return func(yield func(message, error) bool) {
 		var m message
@@ -176,15 +177,15 @@ func messages(from io.Reader) iter.Seq2[message, error] {
 func (m message) result() (dcb.ReadResult, error) {
 	switch m.event {
 	case "event":
-		var e eventJSON
+		var e eventjson.SequencedEvent
 		err := json.Unmarshal([]byte(m.data), &e)
-		return dcb.ReadResult{Events: []dcb.SequencedEvent{e.event()}, Head: e.Position}, err
+		return dcb.ReadResult{Events: []dcb.SequencedEvent{eventIn(e)}, Head: e.Position}, err
 	case "head":
-		var h headJSON
+		var h headResponse
 		err := json.Unmarshal([]byte(m.data), &h)
 		return dcb.ReadResult{Head: h.Head}, err
 	case "problem":
-		var p problemJSON
+		var p problemResponse
 		if err := json.Unmarshal([]byte(m.data), &p); err != nil {
 			return dcb.ReadResult{}, err
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/dcbstore/dcb/pgstore"
 )
 
-// kinds are the stores that are served here. Each opens a new one, and the function that opens the same events again.
+// kinds lists the stores that the tests serve. Open returns a new store, and a function that reopens
+// the same events.
 var kinds = []struct {
 	name string
 	open func(t testing.TB) (store dcb.Store, again func() dcb.Store)
@@ -57,14 +58,14 @@ var kinds = []struct {
 	}},
 }
 
-// remote is a client that knows its server.
+// remote is a client with its server.
 type remote struct {
 	*client
 	server *served
 	again  func() dcb.Store
 }
 
-// wrap returns the store that the kit sees: one that follows by events, or by reading and waiting.
+// wrap returns the store for the kit. It follows by server-sent events, or by reading and waiting.
 func (r *remote) wrap(events bool) dcb.Store {
 	if events {
 		return &following{remote: r, events: follower{r.client}}
@@ -82,14 +83,14 @@ func (f *following) Follow(ctx context.Context, q dcb.Query, after dcb.Position)
 	return f.events.Follow(ctx, q, after)
 }
 
-// serveSuite serves a store to a kit that waits for every head.
+// serveSuite serves a store with short pauses between events with the head, for which the kit waits.
 func serveSuite(t testing.TB, store dcb.Store, loopback bool) *served {
 	t.Helper()
 	h, err := New(store, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.patience.progress = 20 * time.Millisecond
+	h.timeouts.progress = 20 * time.Millisecond
 	return h.serveAt(t, loopback)
 }
 
@@ -101,7 +102,7 @@ func suite(open func(t testing.TB) (dcb.Store, func() dcb.Store), loopback, even
 		return s.(*remote)
 	}
 	return dcbtest.Suite{
-		Timeout:      5 * testPatience, // some cases make thousands of calls
+		Timeout:      5 * testTimeout, // some cases make thousands of calls
 		WithoutLarge: racing.Watched,
 		Open: func(t testing.TB) dcb.Store {
 			store, again := open(t)
@@ -123,7 +124,7 @@ func suite(open func(t testing.TB) (dcb.Store, func() dcb.Store), loopback, even
 	}
 }
 
-func TestEveryStoreKeepsTheContractOverHTTP(t *testing.T) {
+func TestServeHTTPKeepsTheContract(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			if kind.name != "disk" {
@@ -136,7 +137,7 @@ func TestEveryStoreKeepsTheContractOverHTTP(t *testing.T) {
 	}
 }
 
-func TestTheAPIAnswersAsTheModel(t *testing.T) {
+func TestServeHTTPAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	modeltest.Check(t, func(t testing.TB) dcb.Store { return serve(t, memstore.New(nil), nil, false).client() })
 }

@@ -10,38 +10,42 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
+
+	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// lastEventID is the header with which a browser's EventSource comes back. It wins over the parameter, which stays what it was.
+// lastEventID is the header that a browser's EventSource sends when it reconnects. It takes
+// precedence over the parameter after, which still has its first value then.
 const lastEventID = "Last-Event-ID"
 
-// subscribe answers with server-sent events for ever:
+// subscribe answers with server-sent events without end:
 //
 //	id: 17                                   id: 20                  : still here
 //	event: event                             event: head
 //	data: {"position":17,"type":…}           data: {"head":20}
 //
-// An event of the store is an event of the stream, and its position the ID. Where the head rose without one, so does the ID, by
-// an event that tells the head, at most one a second: so who comes back with the last ID misses nothing and has nothing searched again.
+// Each event of the store is an event of the stream, and its position is the ID. If the head rises
+// without a matching event, an event with the head carries the new ID, at most once a second. So a
+// client that reconnects with the last ID misses nothing, and no position is searched twice.
 func (h *Handler) subscribe(ctx context.Context, c *call) error {
 	params, err := parameters(c.r, "query", "after")
 	if err != nil {
 		return err
 	}
-	q, err := queryOf(params)
+	q, err := queryParameter(params)
 	if err != nil {
 		return err
 	}
 	if err := h.opts.Limits.CheckQuery(q); err != nil {
 		return err
 	}
-	text, there := params["after"]
-	after, err := position(text, there, "after")
+	text, given := params["after"]
+	after, err := positionParameter(text, given, "/after")
 	if err != nil {
 		return err
 	}
 	if ids := c.r.Header.Values(lastEventID); len(ids) > 0 && ids[0] != "" {
-		if after, err = position(ids[0], true, lastEventID); err != nil {
+		if after, err = positionParameter(ids[0], true, lastEventID); err != nil {
 			return err
 		}
 	}
@@ -49,24 +53,25 @@ func (h *Handler) subscribe(ctx context.Context, c *call) error {
 	batches := follow(ctx, h.store, q, after)
 	defer func() {
 		cancel()
-		for range batches { // until the follower is gone
+		for range batches { // until the follower has ended
 		}
 	}()
-	s := &stream{call: c}
+	s := &eventStream{call: c}
 	err = s.run(ctx, batches)
-	if c.started && !c.ended && err != nil {
-		return s.fail(err)
+	if c.started && !c.complete && err != nil {
+		return s.sendError(err)
 	}
 	return err
 }
 
-// batch is what a follower yields.
+// batch is one result of the follower, or its error.
 type batch struct {
 	dcb.ReadResult
 	err error
 }
 
-// follow sends what Follow yields. It is never more than one batch ahead, and the channel is closed when it is gone.
+// follow sends the results of Follow to a channel, which it closes at the end. It reads at most one
+// batch ahead.
 func follow(ctx context.Context, store dcb.Store, q dcb.Query, after dcb.Position) <-chan batch {
 	batches := make(chan batch)
 	go func() {
@@ -82,40 +87,40 @@ func follow(ctx context.Context, store dcb.Store, q dcb.Query, after dcb.Positio
 	return batches
 }
 
-// stream is an answer that is server-sent events.
-type stream struct {
+// eventStream is a response of server-sent events.
+type eventStream struct {
 	*call
-	text bytes.Buffer
-	told dcb.Position // the last ID that was sent
-	head dcb.Position // what was read up to
-	tick time.Time    // when the head was told
+	buf        bytes.Buffer
+	lastID     dcb.Position // the last ID that was written to buf
+	head       dcb.Position // the events up to here were written to buf
+	headSentAt time.Time    // when an event with the head was last written; zero before the first
 }
 
-func (s *stream) run(ctx context.Context, batches <-chan batch) error {
-	progress := time.NewTicker(s.h.patience.progress)
+func (s *eventStream) run(ctx context.Context, batches <-chan batch) error {
+	progress := time.NewTicker(s.h.timeouts.progress)
 	defer progress.Stop()
-	alive := time.NewTicker(s.h.patience.heartbeat)
-	defer alive.Stop()
+	heartbeat := time.NewTicker(s.h.timeouts.heartbeat)
+	defer heartbeat.Stop()
 	for {
 		var err error
 		select {
 		case <-s.h.drained:
-			return s.goodbye()
+			return s.sendGoodbye()
 		case <-ctx.Done():
-			return nil // the client went, as followers do
+			return nil // the client closed the stream, which is how streams end
 		case <-s.changed:
-			err = s.keep()
+			err = s.recheckKey()
 		case b, ok := <-batches:
 			if !ok {
 				return nil
 			}
 			if err = b.err; err == nil {
-				err = s.batch(b.ReadResult)
+				err = s.sendBatch(b.ReadResult)
 			}
 		case <-progress.C:
-			err = s.progress()
-		case <-alive.C:
-			err = s.sign()
+			err = s.sendHead()
+		case <-heartbeat.C:
+			err = s.sendHeartbeat()
 		}
 		if err != nil {
 			return err
@@ -123,26 +128,28 @@ func (s *stream) run(ctx context.Context, batches <-chan batch) error {
 	}
 }
 
-// begin sends the header. It waits for the first batch, so that what is wrong from the beginning is a problem like any other.
-func (s *stream) begin() error {
+// begin sends the response's header. The stream waits for its first batch with it, so that an error
+// before that is a problem document.
+func (s *eventStream) begin() error {
 	header := s.w.Header()
 	header.Set("Content-Type", "text/event-stream")
-	header.Set("X-Accel-Buffering", "no") // nginx would wait for more
-	s.hurry()
+	header.Set("X-Accel-Buffering", "no") // or nginx collects events before it passes them on
+	s.setWriteDeadline()
 	s.w.WriteHeader(http.StatusOK)
-	return s.send([]byte(": here are events\n\n"))
+	return s.send([]byte(": connected\n\n"))
 }
 
-// sign shows that the connection lives. If nothing was found so far, it also shows that the call was understood.
-func (s *stream) sign() error {
+// sendHeartbeat shows that the connection is alive. While a long search has found nothing yet, it
+// also shows that the call was accepted.
+func (s *eventStream) sendHeartbeat() error {
 	if !s.started {
 		return s.begin()
 	}
 	return s.send([]byte(": still here\n\n"))
 }
 
-// batch sends events, each as soon as it is encoded if it is large, and keeps to what the key and the server allow in between.
-func (s *stream) batch(result dcb.ReadResult) error {
+// sendBatch sends events in pieces. Before each piece it checks the key again.
+func (s *eventStream) sendBatch(result dcb.ReadResult) error {
 	if !s.started {
 		if err := s.begin(); err != nil {
 			return err
@@ -150,84 +157,82 @@ func (s *stream) batch(result dcb.ReadResult) error {
 	}
 	for i := range result.Events {
 		e := &result.Events[i]
-		if err := s.event(e.Position, "event", jsonOf(e)); err != nil {
+		if err := s.writeEvent(e.Position, "event", eventjson.Of(e)); err != nil {
 			return err
 		}
-		if s.text.Len() >= pieceBytes {
+		if s.buf.Len() >= pieceBytes {
 			if err := s.flush(); err != nil {
 				return err
 			}
 		}
 	}
 	s.head = result.Head
-	if s.tick.IsZero() {
-		return s.progress() // at once: so the follower knows that it has begun
+	if s.headSentAt.IsZero() {
+		return s.sendHead() // at once, so that the client sees that the stream has begun
 	}
 	return s.flush()
 }
 
-// progress tells the head if it is higher than the last ID.
-func (s *stream) progress() error {
-	if s.started && (s.head > s.told || s.tick.IsZero()) {
-		s.tick = time.Now()
-		if err := s.event(s.head, "head", headJSON{Head: s.head}); err != nil {
+// sendHead sends an event with the head if the head is greater than the last ID.
+func (s *eventStream) sendHead() error {
+	if s.started && (s.head > s.lastID || s.headSentAt.IsZero()) {
+		s.headSentAt = time.Now()
+		if err := s.writeEvent(s.head, "head", headResponse{Head: s.head}); err != nil {
 			return err
 		}
 	}
 	return s.flush()
 }
 
-func (s *stream) event(id dcb.Position, name string, data any) error {
-	fmt.Fprintf(&s.text, "id: %d\nevent: %s\ndata: ", id, name)
-	if err := encode(&s.text, data); err != nil {
+func (s *eventStream) writeEvent(id dcb.Position, name string, data any) error {
+	fmt.Fprintf(&s.buf, "id: %d\nevent: %s\ndata: ", id, name)
+	if err := eventjson.Write(&s.buf, data); err != nil {
 		return err
 	}
-	s.text.WriteString("\n\n")
-	s.told = id
+	s.buf.WriteString("\n\n")
+	s.lastID = id
 	return nil
 }
 
-func (s *stream) flush() error {
-	if s.text.Len() == 0 {
+func (s *eventStream) flush() error {
+	if s.buf.Len() == 0 {
 		return nil
 	}
-	if err := s.keep(); err != nil {
+	if err := s.recheckKey(); err != nil {
 		return err
 	}
-	err := s.send(s.text.Bytes())
-	if s.text.Reset(); s.text.Cap() > 4*heldBytes {
-		s.text = bytes.Buffer{}
-	}
+	err := s.send(s.buf.Bytes())
+	resetBuffer(&s.buf)
 	return err
 }
 
-// goodbye sends the client away. It comes back after a second or a few: not all at once.
-func (s *stream) goodbye() error {
+// sendGoodbye ends the stream. The clients reconnect after one to three seconds, not all at once.
+func (s *eventStream) sendGoodbye() error {
 	if !s.started {
 		if err := s.begin(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(&s.text, ": the server goes away; come back\nretry: %d\n\n", 1000+rand.IntN(2000))
-	err := s.send(s.text.Bytes())
-	s.ended = err == nil
+	fmt.Fprintf(&s.buf, ": the server is stopping; reconnect\nretry: %d\n\n", 1000+rand.IntN(2000))
+	err := s.send(s.buf.Bytes())
+	s.complete = err == nil
 	return err
 }
 
-// fail tells a client that can still be told why the stream ends.
-func (s *stream) fail(err error) error {
+// sendError ends the stream with a problem document, unless the client accepts nothing any more.
+func (s *eventStream) sendError(err error) error {
 	code := wire.CodeOf(err)
 	if code == wire.Canceled || code == wire.Deadline {
-		return err // it accepts nothing
+		return err
 	}
-	s.text.Reset()
-	s.text.WriteString("retry: 5000\nevent: problem\ndata: ")
-	if encodeErr := encode(&s.text, problemOf(err)); encodeErr != nil {
+	s.buf.Reset()
+	s.buf.WriteString("retry: 5000\nevent: problem\ndata: ")
+	if encodeErr := eventjson.Write(&s.buf, problemOf(err)); encodeErr != nil {
 		return encodeErr
 	}
-	s.text.WriteString("\n\n")
-	if s.send(s.text.Bytes()) == nil {
-		s.ended = true
+	s.buf.WriteString("\n\n")
+	if s.send(s.buf.Bytes()) == nil {
+		s.complete = true
 	}
 	return err
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// stream begins a stream, and returns it with a function that returns what comes next.
+// stream begins an event stream. Next returns its next message, the zero message at the end.
 func (s *served) stream(t *testing.T, target string, header ...string) (head *answer, next func() message) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -43,7 +43,7 @@ func (s *served) stream(t *testing.T, target string, header ...string) (head *an
 	return &answer{response.StatusCode, response.Header, response.Close}, func() message { return <-come }
 }
 
-func TestAStreamTellsEventsAndThenTheHead(t *testing.T) {
+func TestSubscribeSendsEventsAndThenTheHead(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	server := serve(t, store, nil, true)
@@ -71,7 +71,7 @@ func TestAStreamTellsEventsAndThenTheHead(t *testing.T) {
 	}
 }
 
-func TestAStreamGoesOnAfterTheLastID(t *testing.T) {
+func TestSubscribeResumesAfterTheLastEventID(t *testing.T) {
 	t.Parallel()
 	server := serve(t, filled(t, 5), nil, false)
 	for _, c := range []struct {
@@ -99,8 +99,8 @@ func TestAStreamGoesOnAfterTheLastID(t *testing.T) {
 	wantProblem(t, response, text, http.StatusBadRequest, wire.Invalid, "Last-Event-ID is not a whole number")
 }
 
-// Whoever is cut off at any moment and comes back with the last ID sees everything once.
-func TestAFollowerThatIsCutOffMissesNothing(t *testing.T) {
+// A client that reconnects with the last ID sees each event once, wherever its stream was cut.
+func TestSubscribeMissesNothingAfterReconnects(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	server := serve(t, store, nil, true)
@@ -152,7 +152,7 @@ func TestAFollowerThatIsCutOffMissesNothing(t *testing.T) {
 	appending.Wait() // the last event may be seen before its append has returned
 }
 
-func TestAStreamEndsWithAnInvitationWhenTheServerGoes(t *testing.T) {
+func TestSubscribeEndsWithARetryTimeOnDrain(t *testing.T) {
 	t.Parallel()
 	server := serve(t, filled(t, 1), nil, false)
 	_, next := server.stream(t, "/subscribe?after=1")
@@ -162,12 +162,12 @@ func TestAStreamEndsWithAnInvitationWhenTheServerGoes(t *testing.T) {
 	server.Drain()
 	m := next()
 	if m.event != "" || m.id != "" || len(m.retry) != 4 {
-		t.Errorf("got %v, want a time to come back after and no event", m)
+		t.Errorf("got %v, want a retry time and no event", m)
 	}
 	if m = next(); m != (message{}) {
-		t.Errorf("after the end came %v", m)
+		t.Errorf("got %v after the end", m)
 	}
-	// Who comes too early is sent away in the same way: a browser would never come back after an error.
+	// A client that reconnects too early gets the same: after an error status, a browser never reconnects.
 	_, next = server.stream(t, "/subscribe?after=1")
 	for m = next(); m.event == "head"; m = next() {
 	}
@@ -179,14 +179,14 @@ func TestAStreamEndsWithAnInvitationWhenTheServerGoes(t *testing.T) {
 	}
 }
 
-// failing is a store that fails after a while.
+// failing is a store whose Wait fails.
 type failing struct{ *memstore.Store }
 
 func (failing) Wait(context.Context, dcb.Position) (dcb.Position, error) {
 	return 0, fmt.Errorf("%w: %w", dcb.ErrCorrupt, errors.New("secret"))
 }
 
-func TestAStreamThatFailsSaysWhy(t *testing.T) {
+func TestSubscribeSendsAProblemWhenTheStoreFails(t *testing.T) {
 	t.Parallel()
 	server := serve(t, failing{filled(t, 1)}, nil, false)
 	_, next := server.stream(t, "/subscribe")
@@ -199,7 +199,7 @@ func TestAStreamThatFailsSaysWhy(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftWhenClientsGo(t *testing.T) {
+func TestServeHTTPLeaksNoGoroutines(t *testing.T) {
 	store := filled(t, 1000)
 	server := serve(t, store, nil, true)
 	if response, text := server.send(t, "GET", "/head", ""); response.StatusCode != http.StatusOK {
@@ -229,6 +229,6 @@ func TestNothingIsLeftWhenClientsGo(t *testing.T) {
 	server.transport.CloseIdleConnections()
 	if !eventually(func() bool { return runtime.NumGoroutine() <= before }) {
 		stacks := make([]byte, 1<<20)
-		t.Errorf("there are %d goroutines, and were %d:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		t.Errorf("%d goroutines, want at most %d:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 	}
 }

@@ -16,12 +16,14 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
+
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// In these tests time is the bubble's, which passes when everybody waits: so they wait for minutes, and take none.
+// These tests run in synctest bubbles: their clock advances when every goroutine waits, so minutes take
+// no time.
 
-// hanging is a store whose calls end with their context.
+// hanging is a store whose calls return when their context ends.
 type hanging struct{ *memstore.Store }
 
 func (hanging) Read(ctx context.Context, _ dcb.Query, _ dcb.ReadOptions) (dcb.ReadResult, error) {
@@ -39,7 +41,7 @@ func (hanging) Head(ctx context.Context) (dcb.Position, error) {
 	return 0, ctx.Err()
 }
 
-func TestACallEndsWhenItsTimeIsOver(t *testing.T) {
+func TestServeHTTPEndsCallsAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := serve(t, hanging{memstore.New(nil)}, nil, false)
@@ -66,7 +68,7 @@ func TestACallEndsWhenItsTimeIsOver(t *testing.T) {
 	})
 }
 
-func TestAWaitIsBounded(t *testing.T) {
+func TestWaitReturnsTheHeadAtTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := serve(t, filled(t, 2), nil, false)
@@ -81,7 +83,7 @@ func TestAWaitIsBounded(t *testing.T) {
 	})
 }
 
-// slow is a store whose stream takes its time for each event.
+// slow is a store whose streams pause before each event.
 type slow struct {
 	*memstore.Store
 	pause time.Duration
@@ -103,7 +105,7 @@ func (s slow) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) ite
 	}
 }
 
-func TestALongReadGoesOnAsLongAsItsPiecesCome(t *testing.T) {
+func TestReadCanTakeLongIfEachPieceIsInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := memstore.New(nil)
@@ -117,16 +119,16 @@ func TestALongReadGoesOnAsLongAsItsPiecesCome(t *testing.T) {
 		server := serve(t, slow{store, 50 * time.Second}, nil, false)
 		result, err := server.client().Read(t.Context(), dcb.All(), dcb.ReadOptions{})
 		if err != nil || len(result.Events) != 70 {
-			t.Errorf("pieces in time: %v, %d events", err, len(result.Events))
+			t.Errorf("pieces in time: Read = %v, %d events", err, len(result.Events))
 		}
 		server = serve(t, slow{store, 70 * time.Second}, nil, false)
 		if _, err := server.client().Read(t.Context(), dcb.All(), dcb.ReadOptions{}); !errors.Is(err, dcb.ErrUnavailable) {
-			t.Errorf("pieces too late: %v", err)
+			t.Errorf("pieces too late: Read = %v", err)
 		}
 	})
 }
 
-// raw sends text on a connection of its own.
+// raw sends text on a new connection.
 func (s *served) raw(t *testing.T, text string) net.Conn {
 	t.Helper()
 	conn, err := s.transport.DialContext(t.Context(), "", "")
@@ -140,14 +142,14 @@ func (s *served) raw(t *testing.T, text string) net.Conn {
 	return conn
 }
 
-func TestWhoSendsTooSlowlyIsCutOff(t *testing.T) {
+func TestServerCutsOffSlowSenders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := serve(t, memstore.New(nil), nil, false)
 		for text, want := range map[string]time.Duration{
 			"GET /read HTTP/1.1\r\nHost: x\r\nX: ":                             10 * time.Second,
 			"POST /append HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{": time.Minute,
-			"GET /head HTTP/1.1\r\nHost: x\r\n\r\n":                            2 * time.Minute, // and then nothing
+			"GET /head HTTP/1.1\r\nHost: x\r\n\r\n":                            2 * time.Minute, // and then no further request
 		} {
 			began := time.Now()
 			answer, _ := io.ReadAll(server.raw(t, text))
@@ -161,7 +163,7 @@ func TestWhoSendsTooSlowlyIsCutOff(t *testing.T) {
 	})
 }
 
-// counting is a store that counts the events that were read.
+// counting is a store that counts the events that its reads return.
 type counting struct {
 	*memstore.Store
 	read atomic.Int64
@@ -173,7 +175,7 @@ func (c *counting) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) 
 	return result, err
 }
 
-func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
+func TestServeHTTPCutsOffAClientThatAcceptsNothing(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{"/subscribe", "/read"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -186,11 +188,11 @@ func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			var mu sync.Mutex
-			var told []wire.Call
+			var observed []wire.Call
 			server := serve(t, store, &Options{Observe: func(_ context.Context, call wire.Call) {
 				mu.Lock()
 				defer mu.Unlock()
-				told = append(told, call)
+				observed = append(observed, call)
 			}}, false)
 			began := time.Now()
 			stuck := server.raw(t, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -201,7 +203,7 @@ func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
 			if n := store.read.Load(); n > 1000 {
 				t.Errorf("%s: %d events were read for a client that accepts none", target, n)
 			}
-			// Others have no reason to wait.
+			// Other clients do not wait.
 			if _, text := server.send(t, "POST", "/append", `{"events":[{"type":"A"}]}`); !strings.Contains(text, "50001") {
 				t.Error(text)
 			}
@@ -212,21 +214,21 @@ func TestAStuckConsumerIsBoundedAndCutOffAndDelaysNobody(t *testing.T) {
 				break
 			}
 			if took := time.Since(began); took != 0 {
-				t.Errorf("others waited for %v", took)
+				t.Errorf("other clients waited for %v", took)
 			}
 			time.Sleep(31 * time.Second)
 			synctest.Wait()
 			mu.Lock()
 			defer mu.Unlock()
-			last := told[len(told)-1]
+			last := observed[len(observed)-1]
 			if last.Method != target || wire.CodeOf(last.Err) != wire.Deadline || last.Duration != 30*time.Second {
-				t.Errorf("the observer was told %+v", last)
+				t.Errorf("observed %+v, want a deadline after 30 s", last)
 			}
 		})
 	}
 }
 
-func TestAQuietStreamShowsThatItLives(t *testing.T) {
+func TestSubscribeSendsHeartbeats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := filled(t, 1)
@@ -234,22 +236,22 @@ func TestAQuietStreamShowsThatItLives(t *testing.T) {
 		conn := server.raw(t, "GET /subscribe?after=1 HTTP/1.1\r\nHost: x\r\n\r\n")
 		began := time.Now()
 		buffer := make([]byte, 10_000)
-		signs := 0
-		for signs < 3 {
+		heartbeats := 0
+		for heartbeats < 3 {
 			n, err := conn.Read(buffer)
 			if err != nil {
 				t.Fatal(err)
 			}
-			signs += strings.Count(string(buffer[:n]), ": still here\n\n")
+			heartbeats += strings.Count(string(buffer[:n]), ": still here\n\n")
 		}
 		if took := time.Since(began); took != 45*time.Second {
-			t.Errorf("three signs of life came within %v", took)
+			t.Errorf("three heartbeats took %v, want 45 s", took)
 		}
 	})
 }
 
-// A follower whose query nothing matches learns how far it is, though not of every append.
-func TestAFilteredFollowerLearnsTheHead(t *testing.T) {
+// A follower whose query matches nothing gets the head, at most once a second.
+func TestSubscribeSendsTheHeadIfNothingMatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := filled(t, 3)
@@ -278,12 +280,12 @@ func TestAFilteredFollowerLearnsTheHead(t *testing.T) {
 		cancel()
 		<-done
 		if len(got) < 4 || len(got) > 6 || got[0] != `head3{"head":3}` || got[len(got)-1] != `head43{"head":43}` {
-			t.Errorf("it learnt %q", got)
+			t.Errorf("got %q, want 4 to 6 heads from 3 to 43", got)
 		}
 	})
 }
 
-func TestTheServerHasBounds(t *testing.T) {
+func TestServerSetsItsLimits(t *testing.T) {
 	t.Parallel()
 	h, err := New(memstore.New(nil), &Options{Limits: wire.Limits{Calls: 17}})
 	if err != nil {
