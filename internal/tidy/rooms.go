@@ -45,7 +45,7 @@ var rooms = []room{
 	{dir: "stores", rooms: []string{every}, modules: []string{uuid, pgx}},
 	{dir: "examples", rooms: []string{every}, modules: []string{uuid}},
 	{dir: "cmd", rooms: []string{every}, modules: []string{
-		uuid, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
+		uuid, json, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel",
 		// The handlers that make a span of each call, and what they are handed to.
 		"go.opentelemetry.io/contrib/instrumentation", "google.golang.org/grpc",
@@ -53,6 +53,7 @@ var rooms = []room{
 	// A program of ours that measures dcb beside others, on a server of its own.
 	{dir: "cmd/dcbstore/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid}},
+	{dir: "internal/eventjson", modules: []string{uuid, json}},
 	{dir: "internal/proto", modules: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
 	{dir: "internal/wire", rooms: []string{"auth"}},
 	{dir: "internal/vfs", modules: []string{"golang.org/x/sys"}},
