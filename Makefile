@@ -4,9 +4,10 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help speedrun check postgres python build vet lint cross tidy test crash bench cover dist fmt clean
+.PHONY: help speedrun check postgres python build vet lint prose cross tidy test crash bench cover dist fmt clean
 
 golangci := go tool -modfile=tools/go.mod golangci-lint
+vale := go tool -modfile=tools/go.mod vale
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,11 @@ vet: ## look for mistakes, with go vet
 
 lint: ## look for more of them, and at the format, with staticcheck, gofumpt and others (.golangci.yml)
 	$(golangci) run
+
+prose: ## check the English of comments, pages and commit subjects with Vale (PATHS="dir file" checks only these)
+	$(vale) test .vale
+	$(vale) $(or $(PATHS),.)
+	$(if $(PATHS),,bash .ci/subjects)
 
 cross: ## compile, and vet, for the other systems
 	GOOS=darwin go vet ./...
