@@ -2,6 +2,7 @@ package diskstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -12,32 +13,36 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
 
-// call is an append on its way to the disk.
+// appendRequest is one call of Append, from its validation until its answer. Requests are
+// reused.
+//
+// The calling goroutine owns the request until enqueue. From then until done is set, the leader
+// owns all fields but those that Store.mu guards.
 type appendRequest struct {
-	frame.Draft // the frame
+	frame.Draft // the log record
 
-	keys    []term.Key // of each event: its type, its ID or 0, its tags
-	ends    []int      // where the keys of each event end
-	hasIDs  bool
-	query   search.Query // of the condition
-	finder  finder
-	segment *segment
-	offset  uint32 // of the frame in the segment
-	first   dcb.Position
-	// recordedAt is in microseconds since 1970.
-	recordedAt int64
+	keys       []term.Key   // of each event: the key of its type, of its ID or 0, and of its tags
+	ends       []int        // of each event, the end of its keys in keys
+	hasIDs     bool         // at least one event has an ID
+	query      search.Query // of the condition
+	finder     finder
+	segment    *segment
+	offset     uint32       // of the log record in the segment, in bytes
+	first      dcb.Position // the position of the first event
+	recordedAt int64        // microseconds since 1970
 
-	// Of the store's mu, until the call is done.
+	// Guarded by Store.mu.
 	done      bool
 	isLeader  bool // the caller is to write the next group
-	abandoned bool // the caller is gone
+	abandoned bool // the caller has returned
 	err       error
-	wake      chan struct{} // has room for one; told when done or lead was set
+	wake      chan struct{} // has capacity 1; receives when done or isLeader was set
 }
 
-// largeDraft is from which size on the memory of a frame is not kept for the next.
+// maxPooledBytes is the largest log record whose memory is kept for reuse.
 const maxPooledBytes = 1 << 20
 
+// newRequest encodes the log record of events and hashes their terms, before any lock is taken.
 func (s *Store) newRequest(events []dcb.Event, condition *dcb.AppendCondition) *appendRequest {
 	r, ok := s.requests.Get().(*appendRequest)
 	if !ok {
@@ -64,7 +69,7 @@ func (s *Store) newRequest(events []dcb.Event, condition *dcb.AppendCondition) *
 	return r
 }
 
-// free gives the call back. Nobody may have it any more.
+// recycle makes r available for reuse. The caller must hold the only reference.
 func (s *Store) recycle(r *appendRequest) {
 	r.query.Of = nil
 	if cap(r.Bytes) <= maxPooledBytes && r.finder.isSmall() {
@@ -72,9 +77,11 @@ func (s *Store) recycle(r *appendRequest) {
 	}
 }
 
+// last returns the position of the last event.
 func (r *appendRequest) last() dcb.Position { return r.first + dcb.Position(len(r.ends)) - 1 }
 
-// Append implements dcb.Store. If ctx ends while the append is being written its outcome is unknown to the caller.
+// Append implements [dcb.Store]. If ctx ends while the append is being written, its outcome is
+// unknown: it is recorded as a whole or not at all.
 func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if err := dcb.ValidateAppend(events, condition); err != nil {
 		return 0, err
@@ -83,7 +90,7 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 		return 0, err
 	}
 	r := s.newRequest(events, condition)
-	checked := dcb.Position(0) // nothing at or before it stands in the way
+	checked := dcb.Position(0) // no event at or before it conflicts
 	for {
 		recorded, head, err := s.checkDurable(ctx, r, events, condition, checked)
 		if err != nil || recorded > 0 {
@@ -106,8 +113,9 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	}
 }
 
-// judge looks at what is durable, after judged: it returns the position of the last of events if they are recorded already, or the error that
-// stands in the way, and otherwise how far it looked.
+// checkDurable checks the IDs and the condition against the durable events after checked. It
+// returns the position of the last of events if they are recorded already, or the error that the
+// append fails with; otherwise the head up to which it checked.
 func (s *Store) checkDurable(ctx context.Context, r *appendRequest, events []dcb.Event, condition *dcb.AppendCondition, checked dcb.Position) (recorded, head dcb.Position, err error) {
 	head, err = s.head.Load()
 	if err != nil || head <= checked || condition == nil && !r.hasIDs {
@@ -125,7 +133,8 @@ func (s *Store) checkDurable(ctx context.Context, r *appendRequest, events []dcb
 		if condition == nil {
 			return nil
 		}
-		b := bounds{after: max(condition.After, checked), last: head, backwards: true} // what is new is what conflicts
+		// Backwards, because conflicts are most likely among the newest events.
+		b := bounds{after: max(condition.After, checked), last: head, backwards: true}
 		return r.finder.forEach(ctx, s, snap, &r.query, b, func(e *dcb.SequencedEvent) error {
 			s.counters.conflicts.Add(1)
 			return &dcb.ConflictError{Position: e.Position}
@@ -134,8 +143,8 @@ func (s *Store) checkDurable(ctx context.Context, r *appendRequest, events []dcb
 	return recorded, head, err
 }
 
-// repeated returns the position of the last of events if they are a repetition of what is recorded up to head, 0 if none of their IDs is
-// recorded, and dcb.ErrDuplicateID otherwise.
+// findRepeat returns the position of the last of events if exactly these events are recorded up
+// to head. It returns 0 if none of their IDs is recorded, and [dcb.ErrDuplicateID] otherwise.
 func findRepeat(snap *snapshot, r *appendRequest, events []dcb.Event, head dcb.Position) (dcb.Position, error) {
 	for i := range events {
 		if events[i].ID == uuid.Nil {
@@ -155,14 +164,14 @@ func findRepeat(snap *snapshot, r *appendRequest, events []dcb.Event, head dcb.P
 			}
 		}
 		if !same {
-			return 0, fmt.Errorf("%w: %s is recorded at position %d, and not by this append", dcb.ErrDuplicateID, events[i].ID, position)
+			return 0, fmt.Errorf("%w: %s is recorded at position %d by another append", dcb.ErrDuplicateID, events[i].ID, position)
 		}
 		return first + dcb.Position(len(events)) - 1, nil
 	}
 	return 0, nil
 }
 
-// idKey returns the key of the ID of event i.
+// idKey returns the key of the ID of event i, or 0 if it has none.
 func (r *appendRequest) idKey(i int) term.Key {
 	from := 0
 	if i > 0 {
@@ -171,8 +180,9 @@ func (r *appendRequest) idKey(i int) term.Key {
 	return r.keys[from+1]
 }
 
-// decide gives the call its positions and its place in the log, if nothing after judged stands in the way and there is room. Otherwise it returns what to wait
-// for before judging again.
+// admit gives r its positions and its place in the queue, unless an append admitted after
+// checked may conflict or the log has no space. In these cases it returns a function that waits;
+// the caller then checks again.
 func (s *Store) admit(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (wait func(context.Context) error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +195,7 @@ func (s *Store) admit(ctx context.Context, r *appendRequest, condition *dcb.Appe
 			conflicting, err = s.mayConflict(ctx, r, condition, checked)
 			return err
 		})
-		if damaged, ok := asDamaged(err); ok {
+		if damaged, ok := errors.AsType[*damagedIndexError](err); ok {
 			return func(ctx context.Context) error { return s.rebuildIndex(ctx, damaged) }, nil
 		}
 		if err != nil {
@@ -202,19 +212,21 @@ func (s *Store) admit(ctx context.Context, r *appendRequest, condition *dcb.Appe
 	return nil, nil
 }
 
-// refusal returns why nothing can be appended, if that is so.
+// checkUsable returns the error of every append if the store cannot append. The caller holds mu.
 func (s *Store) checkUsable() error {
 	switch {
 	case s.closing:
 		return dcb.ErrClosed
 	case s.failed != nil:
-		return unavailable(false, "the store has failed, and must be closed and opened again: %w", s.failed)
+		return unavailable(false, "append: the store cannot append until it is closed and opened again: %w", s.failed)
 	}
 	return nil
 }
 
-// touched reports whether what was decided after judged may stand in the way: an event that the condition selects, or one of the IDs. It looks at keys alone, in
-// memory, since what was decided may not be written yet; who is touched waits until it is, and judges it then.
+// mayConflict reports whether an append admitted after checked may conflict with r: it may have
+// an event that the condition matches, or one of the IDs. It compares keys in memory only,
+// because the events may not be written yet. The caller then waits until they are durable and
+// checks the events themselves. The caller holds mu.
 func (s *Store) mayConflict(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (bool, error) {
 	snap := s.snapshot.Load()
 	if r.hasIDs {
@@ -232,7 +244,8 @@ func (s *Store) mayConflict(ctx context.Context, r *appendRequest, condition *dc
 	return r.finder.hasCandidate(ctx, snap, &r.query, bounds{after: max(condition.After, checked), last: s.admitted, backwards: true})
 }
 
-// untilRisen returns a wait for the head to be above judged, or for anything else to become known of it.
+// waitForHead returns a function that waits until the head is above checked, or until an append
+// in progress has failed.
 func (s *Store) waitForHead(checked dcb.Position) func(context.Context) error {
 	risen := s.head.Risen()
 	if head, err := s.head.Load(); err != nil || head > checked {
@@ -248,7 +261,9 @@ func (s *Store) waitForHead(checked dcb.Position) func(context.Context) error {
 	}
 }
 
-// accept gives the call its positions and its place, and puts it into the index beyond the head.
+// enqueue gives r its positions, its offset and its time, adds its events to the tail index, and
+// appends it to pending. The caller holds mu. Readers do not see the events until the head
+// rises.
 func (s *Store) enqueue(r *appendRequest) {
 	if now := s.opts.Now().UnixMicro(); now > s.lastRecordedAt {
 		s.lastRecordedAt = now
@@ -271,7 +286,7 @@ func (s *Store) enqueue(r *appendRequest) {
 	}
 }
 
-// await returns when the call is recorded, or is known not to be. The caller writes it himself if he is to lead.
+// await waits until r is recorded or has failed. The caller leads if it is chosen to.
 func (s *Store) await(ctx context.Context, r *appendRequest) (dcb.Position, error) {
 	for {
 		s.mu.Lock()

@@ -15,36 +15,38 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// BackupReport is what a backup holds, and what was done for it.
+// BackupReport is the content of a backup, and what was done for it.
 type BackupReport struct {
 	// Head is the last position in the backup.
 	Head dcb.Position
-	// Copied and Kept are the files that were copied, and those that were there from an earlier backup.
+	// Copied counts the files that were copied, Reused those that were there from an earlier
+	// backup.
 	Copied, Reused int
-	// CopiedBytes is the size of those that were copied.
+	// CopiedBytes is the size of the copied files.
 	CopiedBytes int64
 }
 
-// Backup copies the store in a directory to another directory, whether the store is open or not. What is there from an earlier backup of the same
-// store is not copied again, but for the end of the log. The result opens like any store, and has everything that an append was answered for before the backup began.
+// Backup copies the store in dir to the directory to. The store may be open. From an earlier
+// backup of the same store in to, everything is reused but the end of the log. The result opens
+// like any store. It contains every append that was acknowledged before Backup was called.
 //
-// Every frame is checked on its way: what is damaged is not copied, and the error is a [CorruptError]. A directory that holds events which the store does not
-// have, or not any more, is refused. If it ends early, for whatever reason, the
-// directory holds a store as it was at some moment not before the earlier backup.
-func Backup(ctx context.Context, dir, to string, options *InspectOptions) (BackupReport, error) {
-	opts := options.complete()
-	return backup(ctx, opts, dir, to, endless)
+// Backup checks every log record that it copies. It copies no damaged segment; the error is then
+// a [CorruptError]. It refuses a directory with events that the store does not have. If Backup
+// ends early, the directory contains a valid store, at least as new as the earlier backup.
+func Backup(ctx context.Context, dir, to string, opts *InspectOptions) (BackupReport, error) {
+	return backup(ctx, opts.withDefaults(), dir, to, endless)
 }
 
-// Backup is the function Backup on an open store, up to the head at the beginning.
-func (s *Store) Backup(ctx context.Context, to string, options *InspectOptions) (BackupReport, error) {
+// Backup does the same as the function [Backup] for an open store, up to the head at the time of
+// the call.
+func (s *Store) Backup(ctx context.Context, to string, opts *InspectOptions) (BackupReport, error) {
 	head, err := s.Head(ctx)
 	if err != nil {
 		return BackupReport{}, err
 	}
-	opts := options.complete()
-	opts.fs = s.fs
-	return backup(ctx, opts, s.dir, to, head)
+	o := opts.withDefaults()
+	o.fs = s.fs
+	return backup(ctx, o, s.dir, to, head)
 }
 
 func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.Position) (BackupReport, error) {
@@ -62,7 +64,7 @@ func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.P
 		return b.report, err
 	}
 	if filepath.Clean(dir) == filepath.Clean(to) {
-		return b.report, fmt.Errorf("diskstore: back up %s: to itself; name another directory", dir)
+		return b.report, fmt.Errorf("diskstore: back up %s to itself; name another directory", dir)
 	}
 	if err := b.fs.MakeDir(to); err != nil {
 		return b.report, fmt.Errorf("diskstore: back up to %s: %w", to, err)
@@ -88,20 +90,22 @@ func backup(ctx context.Context, opts InspectOptions, dir, to string, last dcb.P
 	return b.report, err
 }
 
+// backupRun is the state of one backup.
 type backupRun struct {
-	ctx          context.Context //nolint:containedctx // of the one call that this is the state of
+	ctx          context.Context //nolint:containedctx // a backupRun is the state of one call
 	fs           vfs.FS
 	opts         InspectOptions
 	from, to     string
-	last         dcb.Position // of what is copied
-	acknowledged dcb.Position // what an append was answered for, as far as is known
-	previous     []byte       // the frames in the last segment that the directory has, without a mark at their end
+	last         dcb.Position // no later position is copied
+	acknowledged dcb.Position // the last acknowledged position, as far as is known
+	previous     []byte       // the last segment of the earlier backup, without a marker at its end
 	report       BackupReport
-	done         int64
-	total        int64
+	done         int64 // bytes read so far
+	total        int64 // bytes to read
 }
 
-// source returns what there is to copy. What is wrong with it is looked at again: a store that is open may have begun a segment between two looks.
+// source reads what there is to copy. It tries again if the log seems damaged: an open store may
+// start a segment between the two steps.
 func (b *backupRun) source() (found listing, source segmentChain, err error) {
 	for range 2 {
 		if found, err = listStore(b.fs, b.from); err != nil {
@@ -114,7 +118,8 @@ func (b *backupRun) source() (found listing, source segmentChain, err error) {
 	return found, source, err
 }
 
-// copy copies what is missing of the log, the oldest first, so that what is there is a log at every moment.
+// copyLog copies the missing part of the log, the oldest segment first, so that the destination
+// is a valid log at any time.
 func (b *backupRun) copyLog(source segmentChain, there listing) error {
 	kept, err := b.reusable(source, there)
 	if err != nil {
@@ -139,19 +144,19 @@ func (b *backupRun) copyLog(source segmentChain, there listing) error {
 	return nil
 }
 
-// kept returns how many segments of the source the directory has already, as they are.
+// reusable returns how many segments of the earlier backup can stay as they are.
 func (b *backupRun) reusable(source segmentChain, there listing) (int, error) {
 	if len(there.segments) == 0 {
 		return 0, nil
 	}
 	old, err := readChain(b.fs, b.to, there)
 	if err != nil {
-		return 0, fmt.Errorf("diskstore: back up to %s, which holds an earlier backup: %w", b.to, err)
+		return 0, fmt.Errorf("diskstore: back up to %s: read the earlier backup: %w", b.to, err)
 	}
 	if old.headers[0].StoreID != source.headers[0].StoreID {
-		return 0, fmt.Errorf("diskstore: back up to %s: it holds a backup of another store; name another directory", b.to)
+		return 0, fmt.Errorf("diskstore: back up to %s: it contains another store; name another directory", b.to)
 	}
-	// The last one was not finished when it was copied.
+	// The last segment was still active when it was copied.
 	for i := range old.segments {
 		if i >= len(source.segments) || old.headers[i] != source.headers[i] {
 			return 0, b.otherEventsError(old.segments[i].first)
@@ -161,11 +166,15 @@ func (b *backupRun) reusable(source segmentChain, there listing) (int, error) {
 	return last, b.readPrevious(old.segments[last], old.headers[last])
 }
 
+// otherEventsError returns the error for a destination whose events differ from position from
+// on.
 func (b *backupRun) otherEventsError(from dcb.Position) error {
-	return fmt.Errorf("diskstore: back up to %s: it holds what %s does not, from position %d on; name another directory", b.to, b.from, from)
+	return fmt.Errorf("diskstore: back up to %s: its events differ from those of %s, from position %d on; name another directory",
+		b.to, b.from, from)
 }
 
-// firstOther returns the position of the first event that the directory has otherwise than copied has it.
+// firstDifference returns the position of the first event in which the earlier backup differs
+// from copied.
 func (b *backupRun) firstDifference(copied []byte, header frame.Segment) dcb.Position {
 	same := 0
 	for same < min(len(copied), len(b.previous)) && copied[same] == b.previous[same] {
@@ -178,7 +187,8 @@ func (b *backupRun) firstDifference(copied []byte, header frame.Segment) dcb.Pos
 	return state.next
 }
 
-// hold reads what the directory has of its last segment, which is to be a beginning of what takes its place.
+// readPrevious reads the last segment of the earlier backup. It must be a prefix of the segment
+// that replaces it.
 func (b *backupRun) readPrevious(g *segment, header frame.Segment) error {
 	content, err := b.fileReader(func(int64, int64) {}).readFile(g.path)
 	if err != nil {
@@ -191,18 +201,19 @@ func (b *backupRun) readPrevious(g *segment, header frame.Segment) error {
 		}
 	}
 	b.previous = content[:end]
-	b.last = max(b.last, state.next-1) // a backup that was begun later may have been there earlier
+	b.last = max(b.last, state.next-1) // another backup may have been faster
 	return nil
 }
 
-// reader returns what reads files.
+// fileReader returns a reader of files that reports to progress.
 func (b *backupRun) fileReader(progress func(done, total int64)) *verifier {
 	v := &verifier{ctx: b.ctx, fs: b.fs, opts: b.opts}
 	v.opts.Progress = progress
 	return v
 }
 
-// segment copies the frames of a segment, up to end, or if that is 0 all that there are.
+// copySegment copies the log records of a segment up to offset end, or all that there are if end
+// is 0.
 func (b *backupRun) copySegment(g *segment, header frame.Segment, end uint32) error {
 	var content []byte
 	var state segmentState
@@ -223,7 +234,7 @@ func (b *backupRun) copySegment(g *segment, header frame.Segment, end uint32) er
 	if !state.clean && (end == 0 || state.end < end) {
 		copied = append(copied, frame.Mark(state.salt, state.next, state.recordedAt)...)
 	}
-	err = writeAtomically(b.fs, filepath.Join(b.to, base(g.path)), func(file vfs.File) error { return writeAndSync(file, copied) })
+	err = writeAtomically(b.fs, filepath.Join(b.to, filepath.Base(g.path)), func(file vfs.File) error { return writeAndSync(file, copied) })
 	if err != nil {
 		return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 	}
@@ -234,12 +245,13 @@ func (b *backupRun) copySegment(g *segment, header frame.Segment, end uint32) er
 	return nil
 }
 
-// read returns the content of a segment.
+// readFile returns the content of a segment.
 func (b *backupRun) readFile(g *segment) ([]byte, error) {
 	return b.fileReader(func(done, _ int64) { b.opts.Progress(b.done+done, max(b.total, b.done+done)) }).readFile(g.path)
 }
 
-// frames reads the frames of a segment, up to end and to the last position that is copied. The error says why there are no more before that.
+// readRecords reads the log records of a segment, up to offset end and to the last position to
+// copy. The error says why there are no more.
 func (b *backupRun) readRecords(content []byte, header frame.Segment, end uint32) (segmentState, error) {
 	state := newSegmentState(header)
 	for state.end < end {
@@ -254,7 +266,8 @@ func (b *backupRun) readRecords(content []byte, header frame.Segment, end uint32
 	return state, nil
 }
 
-// sealed reads a segment that the next one vouches for. If the log has gone on meanwhile, its end may lie beyond the last position that is copied.
+// readSealed reads a sealed segment. If it was sealed during the backup, the last position to
+// copy may be before its end.
 func (b *backupRun) readSealed(g *segment, header frame.Segment, end uint32) ([]byte, segmentState, error) {
 	content, err := b.readFile(g)
 	if err != nil {
@@ -273,12 +286,13 @@ func (b *backupRun) readSealed(g *segment, header frame.Segment, end uint32) ([]
 	return content, state, nil
 }
 
-// unfinished reads the segment that is appended to. What is behind its last whole frame may just be being written, and is looked at again before it is damage.
+// readActive reads the active segment. What follows its last whole log record may be a write in
+// progress, so it is read again before it is reported as damage.
 func (b *backupRun) readActive(g *segment, header frame.Segment) ([]byte, segmentState, error) {
 	for stopped := uint32(0); ; {
 		content, err := b.readFile(g)
 		if err == nil {
-			err = syncFile(b.fs, g.path) // what was read and is not durable yet would otherwise be in the backup, and after a crash not in the store
+			err = syncFile(b.fs, g.path) // so that the backup has no append that a crash takes from the store
 		}
 		if err != nil {
 			return nil, segmentState{}, err
@@ -291,7 +305,7 @@ func (b *backupRun) readActive(g *segment, header frame.Segment) ([]byte, segmen
 		if broken == nil && state.next-1 < b.acknowledged {
 			broken = &CorruptError{
 				File: g.path, Offset: int64(state.end), Position: state.next,
-				Problem: fmt.Errorf("%w, although an append was answered for up to position %d", err, b.acknowledged), Advice: adviceRestore,
+				Problem: fmt.Errorf("%w, but the appends up to position %d were acknowledged", err, b.acknowledged), Advice: adviceRestore,
 			}
 		}
 		if broken == nil || state.end == stopped {
@@ -301,7 +315,7 @@ func (b *backupRun) readActive(g *segment, header frame.Segment) ([]byte, segmen
 	}
 }
 
-// syncFile makes durable what is in a file, as far as whoever wants it may do so.
+// syncFile makes the content of a file durable, if the process has the permission to.
 func syncFile(files vfs.FS, path string) error {
 	var err error
 	for _, open := range []func(string) (vfs.File, error){files.Open, files.OpenWrite} {
@@ -309,16 +323,17 @@ func syncFile(files vfs.FS, path string) error {
 		if file, err = open(path); err == nil {
 			err = errors.Join(file.Sync(), file.Close())
 		}
-		if !errors.Is(err, fs.ErrPermission) { // somewhere a file that was opened for reading cannot be synced
+		if !errors.Is(err, fs.ErrPermission) { // Windows cannot sync a file opened for reading
 			break
 		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("diskstore: make %s durable: %w", base(path), err)
+		return fmt.Errorf("diskstore: sync %s: %w", filepath.Base(path), err)
 	}
 	return nil
 }
 
+// checkOnly is the callback for readRecord of a caller that does not use the events.
 func checkOnly(uint32, *dcb.SequencedEvent) error { return nil }
 
 func writeAndSync(file vfs.File, content []byte) error {
@@ -328,7 +343,8 @@ func writeAndSync(file vfs.File, content []byte) error {
 	return file.Sync()
 }
 
-// indexes copies the index files of what was copied, and removes those that the store has not any more.
+// copyIndexes copies the index files for what was copied, and removes those that the store does
+// not have any more.
 func (b *backupRun) copyIndexes(found listing, source segmentChain) error {
 	there, err := list(b.fs, b.to)
 	if err != nil {
@@ -357,13 +373,14 @@ func (b *backupRun) copyIndexes(found listing, source segmentChain) error {
 	return nil
 }
 
-// index copies an index file. One that is damaged, or was merged meanwhile, is left out: the backup makes its own when it is opened.
+// copyIndex copies an index file. It leaves out a file that is damaged or was merged meanwhile:
+// opening the backup builds it.
 func (b *backupRun) copyIndex(name string) error {
 	path := filepath.Join(b.from, name)
 	x, err := indexfile.Open(b.fs, path)
 	if err == nil {
 		err = x.Verify(b.ctx)
-		_ = x.Close() // of what was only read
+		_ = x.Close() // only read
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, indexfile.ErrBroken) || errors.Is(err, indexfile.ErrVersion) {
 		return nil

@@ -160,7 +160,7 @@ func TestWhatIsNoBackupOfTheStoreIsLeftAlone(t *testing.T) {
 	}
 	for _, c := range []struct{ from, to, says string }{
 		{dir, "other", "another store"},
-		{dir, "things", "other things"},
+		{dir, "things", "other files"},
 		{dir, dir, "to itself"},
 		{"none", "copy", "no log"},
 		{"nowhere", "copy", "nowhere"},
@@ -181,7 +181,7 @@ func TestWhatIsNoBackupOfTheStoreIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := everything(t, files, "copy")
-	if _, err := diskstore.Backup(t.Context(), dir, "copy", diskstore.InspectOptions{}.On(files)); err == nil || !strings.Contains(err.Error(), "it holds what dir does not") {
+	if _, err := diskstore.Backup(t.Context(), dir, "copy", diskstore.InspectOptions{}.On(files)); err == nil || !strings.Contains(err.Error(), "its events differ from those of dir") {
 		t.Errorf("to a fork: %v", err)
 	}
 	if diff := cmp.Diff(before, everything(t, files, "copy"), cmpopts.EquateEmpty()); diff != "" {

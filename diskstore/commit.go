@@ -3,6 +3,7 @@ package diskstore
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -13,28 +14,30 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// active is the segment that is appended to.
+// activeSegment is a segment that appends go to, or went to until its index file exists.
 type activeSegment struct {
 	segment *segment
-	header  frame.Segment // of which Before, End and Sum become known when it is written
-	file    vfs.File
+	header  frame.Segment // Before, End and Sum are set when it is written
+	file    vfs.File      // nil after the segment was truncated to its end
 	tail    *tail.Index
-	end     uint32 // where the next frame begins
+	end     uint32 // the offset of the next log record
 }
 
-// written is what the leader knows of the log. It belongs to whoever leads.
+// logState is what was written to the log. It belongs to the leader.
 type logState struct {
-	active       *activeSegment // where the last frame was written
-	segmentState                // those that are written: the last is durable
-	buffer       []byte
-	group        []*appendRequest
-	durable      dcb.Position
+	active       *activeSegment   // the segment of the last log record
+	segmentState                  // after the last log record
+	buffer       []byte           // reused by every group
+	group        []*appendRequest // reused by every group
+	durable      dcb.Position     // the last position known to be durable
 }
 
-// maxGroupBytes bounds what is written at once, so that the first of many need not wait for all.
+// maxGroupBytes bounds one write, so that the first of many appends does not wait for all of
+// them.
 const maxGroupBytes = 8 << 20
 
-// lead writes the next group of those who wait, answers them, and hands the lead to the first who came meanwhile. The caller was told to.
+// commitNext writes the next group, answers its callers, and hands leadership to the first
+// caller that arrived meanwhile. The caller is the leader.
 func (s *Store) commitNext() {
 	group := s.coalesce()
 	last := group[len(group)-1]
@@ -67,15 +70,16 @@ func (s *Store) commitNext() {
 	s.mu.Unlock()
 }
 
-// patience is how often, and for how long, the leader lets others run in vain before he takes those who wait.
+// The leader gives up coalescing after this many yields, or this long, without a new request.
 const (
 	maxIdleYields = 32
 	maxIdleTime   = 50 * time.Microsecond
 )
 
-// gather takes the next group. Whoever has just been answered often appends again at once. Those callers are let go first, for as long as they keep coming, so that
-// they are in this group; otherwise each would wait for the sync of this one and then for that of the next. There is no timer in it, and who is alone is not
-// delayed.
+// coalesce takes the next group. A caller that was just answered often appends again at once.
+// The leader yields to those callers as long as more requests arrive, so that they join this
+// group. Otherwise each would wait for the sync of this group and then for the next one. No
+// timer is involved, and a single caller is not delayed.
 func (s *Store) coalesce() []*appendRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +96,8 @@ func (s *Store) coalesce() []*appendRequest {
 	return s.takeGroup()
 }
 
-// nextGroup takes those who wait for the same segment, as many as are written at once.
+// takeGroup removes the next group from pending: requests for one segment, up to maxGroupBytes.
+// The caller holds mu.
 func (s *Store) takeGroup() []*appendRequest {
 	group, size := s.log.group[:0], 0
 	for _, r := range s.pending {
@@ -110,12 +115,13 @@ func (s *Store) takeGroup() []*appendRequest {
 	return group
 }
 
-// answer wakes the caller of c, if he is still there.
+// answer sets the result of r and wakes its caller if it is still waiting. The caller holds mu.
 func (s *Store) answer(r *appendRequest, err error) {
 	r.err, r.done = err, true
 	r.notify()
 }
 
+// notify wakes the goroutine that waits in await, if there is one.
 func (r *appendRequest) notify() {
 	select {
 	case r.wake <- struct{}{}:
@@ -123,7 +129,7 @@ func (r *appendRequest) notify() {
 	}
 }
 
-// handOver lets the first of those who wait lead, if there are any.
+// handOver chooses the first waiting caller of pending as the leader. The caller holds mu.
 func (s *Store) handOver() {
 	if len(s.pending) == 0 {
 		s.hasLeader = false
@@ -137,10 +143,11 @@ func (s *Store) handOver() {
 			return
 		}
 	}
-	go s.commitNext() // all of them are gone, and what they sent is recorded all the same
+	go s.commitNext() // no caller is left, but their appends were admitted
 }
 
-// leave lets the caller of c go before it is done. It reports false if it is done after all.
+// abandon lets the caller of r return before the answer. It returns false if the answer is there
+// already.
 func (s *Store) abandon(r *appendRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +162,8 @@ func (s *Store) abandon(r *appendRequest) bool {
 	return true
 }
 
-// write writes the frames of a group to the log and makes them durable. On an error the log is as it was, but for what may be in the file behind its end.
+// writeGroup writes the log records of a group and makes them durable. After an error s.log is
+// unchanged, but the file may have bytes after its end.
 func (s *Store) writeGroup(group []*appendRequest) error {
 	l := &s.log
 	a, offset := l.active, group[0].offset
@@ -179,17 +187,17 @@ func (s *Store) writeGroup(group []*appendRequest) error {
 	next.next, next.end, next.recordedAt, next.clean = last.last()+1, last.offset+uint32(len(last.Bytes)), last.recordedAt, false
 	all := b
 	if len(b) == 0 {
-		all = last.Bytes // alone: it need not be copied
+		all = last.Bytes // a single log record is written without a copy
 	}
 	if cap(b) <= maxGroupBytes {
 		l.buffer = b
 	}
 	if _, err := a.file.WriteAt(all, int64(offset)); err != nil {
-		return fmt.Errorf("write to %s: %w", base(a.segment.path), err)
+		return fmt.Errorf("write to %s: %w", filepath.Base(a.segment.path), err)
 	}
-	if s.opts.Durability == Sync || offset == 0 { // what a segment begins with proves that the one before it is whole
+	if s.opts.Durability == Sync || offset == 0 { // the header of a segment certifies the previous one
 		if err := s.syncLog(a.file); err != nil {
-			return &syncError{fmt.Errorf("sync %s: %w", base(a.segment.path), err)}
+			return &syncError{fmt.Errorf("sync %s: %w", filepath.Base(a.segment.path), err)}
 		}
 		l.durable = last.last()
 	}
@@ -197,11 +205,13 @@ func (s *Store) writeGroup(group []*appendRequest) error {
 	return nil
 }
 
-// syncError: whether what was written is on the disk is unknown, and will remain so.
+// syncError is the error of a failed sync. It is unknown whether the data is on the disk, and a
+// later sync does not tell.
 type syncError struct{ error }
 
 func (e *syncError) Unwrap() error { return e.error }
 
+// syncLog syncs file and measures the time.
 func (s *Store) syncLog(file vfs.File) error {
 	began := time.Now()
 	err := file.Sync()
@@ -209,12 +219,13 @@ func (s *Store) syncLog(file vfs.File) error {
 	return err
 }
 
-// nextSegment returns the segment after the one that was written to, whose header vouches for that, and what its first frame comes after.
+// nextSegment completes the header of the segment after the one last written to, which certifies
+// that one. It returns the segment and its state before the first log record.
 func (s *Store) nextSegment() (*activeSegment, segmentState, error) {
 	l := &s.log
 	if l.durable < l.next-1 { // with NoSync
 		if err := s.syncLog(l.active.file); err != nil {
-			return nil, segmentState{}, &syncError{fmt.Errorf("sync %s: %w", base(l.active.segment.path), err)}
+			return nil, segmentState{}, &syncError{fmt.Errorf("sync %s: %w", filepath.Base(l.active.segment.path), err)}
 		}
 		l.durable = l.next - 1
 	}
@@ -225,11 +236,12 @@ func (s *Store) nextSegment() (*activeSegment, segmentState, error) {
 	return a, newSegmentState(a.header), nil
 }
 
-// fail deals with a write or sync that failed: nobody who waits can be recorded any more, since he was decided after those. What was not synced
-// can be undone, and the store goes on; after a failed sync nobody knows what is on the disk, and it does not.
+// failGroup fails a group whose write or sync failed, and every pending request, because those
+// were checked against the group. If the write can be undone, the store goes on. After a failed
+// sync the content of the disk is unknown, and the store appends nothing until it is opened
+// again. The caller holds mu.
 func (s *Store) failGroup(group []*appendRequest, err error) {
-	var synced *syncError
-	unknown := errors.As(err, &synced)
+	_, unknown := errors.AsType[*syncError](err)
 	if !unknown {
 		if undone := s.undoGroup(group); undone != nil {
 			unknown, err = true, errors.Join(err, undone)
@@ -242,7 +254,7 @@ func (s *Store) failGroup(group []*appendRequest, err error) {
 		r.err = unavailable(unknown, "append: %w", err)
 	}
 	for _, r := range s.pending {
-		s.answer(r, unavailable(false, "append: one before it failed: %w", err))
+		s.answer(r, unavailable(false, "append: an earlier append failed: %w", err))
 	}
 	clear(s.pending)
 	s.pending = s.pending[:0]
@@ -250,18 +262,19 @@ func (s *Store) failGroup(group []*appendRequest, err error) {
 	s.head.Nudge()
 }
 
-// poison lets nothing be appended any more. The caller holds mu.
+// poison makes every later append fail. The caller holds mu.
 func (s *Store) poison(err error) {
 	s.failed = err
-	s.opts.Log.Error("nothing can be appended any more; close the store and open it again", "dir", s.dir, "cause", err)
+	s.opts.Log.Error("the store cannot append until it is closed and opened again", "dir", s.dir, "cause", err)
 }
 
-// undo takes back what the write of a group may have left, and everything that was decided since: the log ends where it ended before.
+// undoGroup removes what the write of a group may have left in the file, and every request
+// admitted since. The log then ends where it ended before. The caller holds mu.
 func (s *Store) undoGroup(group []*appendRequest) error {
 	l := &s.log
 	a := l.active
 	for _, later := range s.openSegments[1:] {
-		_ = later.file.Close() // what was written to it does not count
+		_ = later.file.Close() // it is removed
 		if err := s.fs.Remove(later.segment.path); err != nil {
 			return err
 		}
@@ -305,7 +318,7 @@ func (s *Store) undoGroup(group []*appendRequest) error {
 	return nil
 }
 
-// zero writes zeros.
+// writeZeros writes size zeros at offset from.
 func writeZeros(file vfs.File, from, size int64) error {
 	_, err := file.WriteAt(make([]byte, size), from)
 	return err

@@ -11,25 +11,28 @@ import (
 )
 
 var (
-	// ErrNoStore: the directory holds something, but no store. It is left as it is.
+	// ErrNoStore means that the directory contains other files, but no store. It was left
+	// unchanged.
 	ErrNoStore = errors.New("diskstore: not a store")
-	// ErrVersion: the directory was written by a newer version of this program. Open it with that.
+	// ErrVersion means that a newer version of this program wrote the directory. Open it with
+	// that version.
 	ErrVersion = errors.New("diskstore: written by a newer version")
-	// ErrLocked: another process, or another Store of this one, has the directory open. It comes together with dcb.ErrUnavailable.
+	// ErrLocked means that another process, or another Store of this process, has the directory
+	// open. The error is also [dcb.ErrUnavailable].
 	ErrLocked = errors.New("diskstore: in use")
 )
 
-// CorruptError is the error of what is damaged on the disk. It is dcb.ErrCorrupt.
+// CorruptError reports damage on the disk. It matches [dcb.ErrCorrupt].
 type CorruptError struct {
-	// File is the path of the file that is damaged.
+	// File is the path of the damaged file.
 	File string
-	// Offset is where in the file the damage was noticed, in bytes.
+	// Offset is where in the file the damage was found, in bytes.
 	Offset int64
-	// Position is that of the first event that is affected, 0 if that is unknown.
+	// Position is the position of the first affected event, or 0 if that is unknown.
 	Position dcb.Position
-	// Problem says what is wrong.
+	// Problem is what is wrong with the file.
 	Problem error
-	// Advice says what can be done, if there is something.
+	// Advice is what the operator can do about it; it may be empty.
 	Advice string
 }
 
@@ -48,32 +51,34 @@ func (e *CorruptError) Error() string {
 // Is reports whether target is [dcb.ErrCorrupt].
 func (e *CorruptError) Is(target error) bool { return target == dcb.ErrCorrupt }
 
-// Unwrap returns what is wrong.
+// Unwrap returns e.Problem.
 func (e *CorruptError) Unwrap() error { return e.Problem }
 
-const adviceRestore = "restore the directory from a backup; dcbstore verify tells what else is damaged"
+const adviceRestore = "restore the directory from a backup; dcbstore verify lists all damage"
 
-// unavailable returns the error of an append that could not be carried out now.
+// unavailable returns the error of a call that the store cannot serve now. If unknown is true,
+// the append may be recorded all the same.
 func unavailable(unknown bool, format string, args ...any) error {
 	return &dcb.UnavailableError{OutcomeUnknown: unknown, Cause: fmt.Errorf("diskstore: "+format, args...)}
 }
 
-// classified returns the error of a read as the contract has it: what is nothing else is something that the system cannot do now.
+// readError translates an error of a read for the caller: an error of the file system becomes
+// [dcb.ErrUnavailable], unless it reports damage.
 func readError(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) && !errors.Is(err, dcb.ErrCorrupt) {
+	if _, ok := errors.AsType[*fs.PathError](err); ok && !errors.Is(err, dcb.ErrCorrupt) {
 		return unavailable(false, "read: %w", err)
 	}
 	return err
 }
 
-// inUse returns the error of opening a directory that is open.
+// lockedError returns the error for a directory that is already open.
 func lockedError(dir string) error {
-	return &dcb.UnavailableError{Cause: fmt.Errorf("%w: another process, or another store of this one, has %s open; only one may", ErrLocked, dir)}
+	err := fmt.Errorf("%w: %s is open in another process, or in another Store of this process; close it there", ErrLocked, dir)
+	return &dcb.UnavailableError{Cause: err}
 }
 
-// guarded calls f, which reads mapped files. Where the disk cannot be read, or somebody has made a file shorter, that is a fault at an address,
-// of which it makes an error.
+// catchFaults calls f, which reads mapped files, and turns a memory fault into an error. A fault
+// happens where the disk cannot be read, or where the file was truncated after it was mapped.
 func catchFaults(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -85,7 +90,7 @@ func catchFaults(f func() error) (err error) {
 			if !ok {
 				panic(r)
 			}
-			err = fmt.Errorf("diskstore: a file cannot be read: %w: %w", fault, dcb.ErrCorrupt)
+			err = fmt.Errorf("diskstore: read a mapped file: %w: %w", fault, dcb.ErrCorrupt)
 		}
 	}()
 	return f()

@@ -87,7 +87,7 @@ func TestABackupIsNotMadeShorter(t *testing.T) {
 	files.WriteFile(name, older) // somebody has restored it
 	refused := func(what string, err error) {
 		t.Helper()
-		if err == nil || !strings.Contains(err.Error(), "it holds what dir does not, from position 501 on") {
+		if err == nil || !strings.Contains(err.Error(), "its events differ from those of dir, from position 501 on") {
 			t.Errorf("%s: the error is %v", what, err)
 		}
 		if report := verify(t, files, "copy"); len(report.Problems) > 0 || report.Events != 1000 {

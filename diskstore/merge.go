@@ -10,18 +10,19 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 )
 
-// A term is looked up in every index file, so there must be few: as soon as mergeWidth neighbours are of the same rank, they become one of
-// a higher rank. Of n segments there are then at most (mergeWidth-1) × log n files, and each event is written again log n times. As positions
-// never overlap, the merged file is the others one behind the other, term by term.
+// A lookup asks every index file, so there must be few of them. As soon as mergeWidth neighbors
+// have the same rank, they are merged into one file of a higher rank. For n segments there are then
+// at most (mergeWidth-1) × log n files, and each event is rewritten log n times (base mergeWidth).
+// Ranges never overlap, so a merge concatenates the lists of each term.
 const (
 	mergeWidth = 4
-	maxMerged  = 16 // neighbours at once
+	maxMerged  = 16 // files in one merge
 )
 
-// rank is the logarithm of how many segments a file covers.
+// rank returns the logarithm, to base mergeWidth, of the number of segments that a file covers.
 func rank(f *indexFile) int { return (bits.Len32(f.Meta().Segments) - 1) / 2 }
 
-// merge merges as long as there is something to merge.
+// mergeAll merges index files until none can be merged.
 func (s *Store) mergeAll() error {
 	for {
 		merged, err := s.mergeOnce()
@@ -31,6 +32,8 @@ func (s *Store) mergeAll() error {
 	}
 }
 
+// mergeOnce merges one run of index files. It returns false if there is none, or if a rebuild
+// waits.
 func (s *Store) mergeOnce() (merged bool, err error) {
 	s.sealer.indexMu.Lock()
 	defer s.sealer.indexMu.Unlock()
@@ -66,12 +69,12 @@ func (s *Store) mergeOnce() (merged bool, err error) {
 	if errors.Is(err, indexfile.ErrBroken) || errors.Is(err, dcb.ErrCorrupt) {
 		rebuilt, failed := s.rebuildDamaged(run)
 		if rebuilt == 0 {
-			return false, errors.Join(err, failed) // so that it is not tried for ever
+			return false, errors.Join(err, failed) // trying again would fail the same way
 		}
 		return failed == nil, failed
 	}
 	if ctx.Err() != nil && s.sealer.ctx.Err() == nil {
-		return false, nil // somebody has something to mend, and then it is begun again
+		return false, nil // a rebuild interrupted the merge, and restarts it afterwards
 	}
 	if err != nil {
 		return false, err
@@ -81,13 +84,14 @@ func (s *Store) mergeOnce() (merged bool, err error) {
 	s.installIndexes(file)
 	s.mu.Unlock()
 	for _, r := range run {
-		// Where it cannot be removed while somebody looks at it, that is done at the next opening.
+		// Windows cannot remove a mapped file; then the next opening does.
 		_ = s.fs.Remove(r.file.path)
 	}
 	return true, nil
 }
 
-// interruptible returns the context of a merge, and what to call at its end; nothing, if somebody has something to mend first.
+// startMerge returns the context of a merge and a function to call at its end, or a nil function
+// if a rebuild waits.
 func (l *sealer) startMerge() (ctx context.Context, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +108,7 @@ func (l *sealer) startMerge() (ctx context.Context, done func()) {
 	}
 }
 
-// mergeable returns neighbours that are to become one file, if there are any.
+// mergeable returns neighboring ranges that are to become one file, or nil.
 func mergeable(ranges []indexRange) []indexRange {
 	for from := 0; from < len(ranges); {
 		if ranges[from].file == nil {

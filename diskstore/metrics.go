@@ -6,33 +6,36 @@ import (
 	"time"
 )
 
-// Metrics is what a store has done since it was opened.
+// Metrics counts what a store has done since it was opened.
 type Metrics struct {
-	Appends    int64 // that were recorded
-	Events     int64 // that were recorded
-	Conflicts  int64 // appends that an event stood in the way of
-	Groups     int64 // appends written together: one write each
-	GroupTime  Histogram
-	GroupSizes Sizes // of the groups, in appends
-	Syncs      int64
-	SyncTime   Histogram
+	Appends    int64     // recorded appends
+	Events     int64     // recorded events
+	Conflicts  int64     // appends that failed with a conflict
+	Groups     int64     // groups of appends, each written with one write
+	GroupTime  Histogram // from the write of a group until its head is published
+	GroupSizes Sizes     // in appends
+	Syncs      int64     // of the log
+	SyncTime   Histogram // of one sync
 	Reads      int64
 	EventsRead int64
-	Lookups    int64 // of a query in one index, in memory or in a file
-	Merges     int64 // of index files
-	Rebuilds   int64 // of index files that were damaged
+	Lookups    int64 // lookups of a query in one index, in memory or in a file
+	Merges     int64 // merges of index files
+	Rebuilds   int64 // index files that were damaged and rebuilt while the store was open
 }
 
-// Histogram counts durations: Counts[i] are those below 2^i microseconds that no count before it has; the last has all the rest.
+// Histogram counts durations. Counts[0] counts durations below 1 microsecond, and Counts[i]
+// those from 2^(i-1) to below 2^i microseconds. The last count has all longer durations. Sum is
+// their total.
 type Histogram struct {
 	Counts [24]int64
 	Sum    time.Duration
 }
 
-// Sizes counts numbers: [i] are those up to 2^i that no count before it has; the last has all the rest.
+// Sizes counts numbers. Sizes[0] counts 0 and 1, and Sizes[i] the numbers above 2^(i-1) up to
+// 2^i. The last count has all larger numbers.
 type Sizes [16]int64
 
-// metrics are counted where they happen.
+// counters are the live values behind [Metrics].
 type counters struct {
 	appends, events, conflicts, groups, syncs, reads, eventsRead, lookups, merges, rebuilds atomic.Int64
 
@@ -71,7 +74,7 @@ func (c *counters) observeSync(took time.Duration) {
 	c.syncTime.observe(took)
 }
 
-// Metrics returns what the store has done since it was opened. It may be called at any time, also when the store is closed.
+// Metrics returns what the store has done since it was opened. It also works after Close.
 func (s *Store) Metrics() Metrics {
 	c := &s.counters
 	var sizes Sizes

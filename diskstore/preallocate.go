@@ -11,31 +11,33 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// Room in the log is prepared before it is needed, by writing zeros to the disk, so that a sync has nothing to make durable but what was written: a
-// larger file at the end of the active segment, and a spare file to go on in. A store that is appended to a little takes a little, and one that is
-// appended to much soon a whole segment at a time.
+// Space in the log is allocated before it is needed, by writing zeros, so that the sync of an
+// append changes no metadata. The active segment is extended, and a spare file is created for the
+// segment after it. The size doubles each time, up to a segment: a small store stays small.
 
-// firstChunk is how much room is prepared first after an opening. It doubles with each time, up to the size of a segment.
+// initialChunk is how many bytes the first preallocation after opening adds.
 const initialChunk = 256 << 10
 
-// preparation is room being prepared.
+// preallocation is an allocation of space under way.
 type preallocation struct {
-	segment *activeSegment // that is being made larger, if it is that
+	segment *activeSegment // the segment that it extends, or nil
 	done    chan struct{}
-	err     error // when done
+	err     error // set before done is closed
 }
 
-// spare is a file that the log can go on in. It has its room, but no name yet.
+// spareSegment is an allocated file for the next segment. It does not have its final name yet.
 type spareSegment struct {
 	file vfs.File
 	size int64
 }
 
-// room returns nil if the active segment has room for a frame of that size, possibly after it became a new one. Otherwise it has room prepared, and returns a wait for
-// that.
+// ensureSpace returns nil if the active segment has space for a log record of size bytes, if
+// necessary after it has changed to the spare file. Otherwise it starts a preallocation and
+// returns a function that waits for it. The caller holds mu.
 func (s *Store) ensureSpace(size int64) (wait func(context.Context) error, err error) {
 	end := int64(s.active.end)
-	isNew := s.admitted < s.active.segment.first // it may have a mark, but the next segment would have its name
+	// A segment without events cannot be left: the next one would have the same name.
+	isNew := s.admitted < s.active.segment.first
 	switch {
 	case isNew || end+size <= int64(s.opts.SegmentBytes):
 		if end+size <= s.active.segment.size.Load() {
@@ -48,13 +50,14 @@ func (s *Store) ensureSpace(size int64) (wait func(context.Context) error, err e
 	return waitForPreallocation(s.createSpare(frame.SegmentBytes + size)), nil
 }
 
-// untilDone returns a wait for room. Where it was prepared for somebody else, that it failed says nothing.
+// waitForPreallocation returns a function that waits for p. If p was started for another
+// purpose, its failure is not an error of the caller, which tries again.
 func waitForPreallocation(p *preallocation, own bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
 		case <-p.done:
 			if p.err != nil && own {
-				return unavailable(false, "append: there is no room for it: %w", p.err)
+				return unavailable(false, "append: allocate space in the log: %w", p.err)
 			}
 			return nil
 		case <-ctx.Done():
@@ -63,7 +66,8 @@ func waitForPreallocation(p *preallocation, own bool) func(context.Context) erro
 	}
 }
 
-// prepareAhead has room prepared that will soon be needed. If that fails it is tried again when somebody waits for it.
+// preallocateAhead starts a preallocation if space will soon be needed. After a failure it waits
+// until an append needs the space. The caller holds mu.
 func (s *Store) preallocateAhead() {
 	if s.preallocating != nil || s.preallocationFailed {
 		return
@@ -78,7 +82,8 @@ func (s *Store) preallocateAhead() {
 	}
 }
 
-// grow has the active segment made larger, to at least that size. Own is false if something else is being prepared.
+// growActive starts to extend the active segment to at least the given size. If another
+// preallocation is under way, it returns that one and false. The caller holds mu.
 func (s *Store) growActive(least int64) (p *preallocation, own bool) {
 	a, allocate := s.active, s.allocator()
 	size := max(min(a.segment.size.Load()+s.nextChunk, int64(s.opts.SegmentBytes)), least)
@@ -90,15 +95,16 @@ func (s *Store) growActive(least int64) (p *preallocation, own bool) {
 		}
 		if !vfs.IsFull(err) {
 			s.mu.Lock()
-			s.poison(err) // what was appended meanwhile may have been lost with it
+			s.poison(err) // the failed sync may have lost appends written meanwhile
 			s.mu.Unlock()
 		}
 		return err
 	})
 }
 
-// growAside makes a file larger that is being appended to. It opens the file for itself: an error of the disk is told once to each who has it open, and is not to
-// be told here instead of to the one who syncs what was appended.
+// growFile extends a file that is being appended to, through a file handle of its own. The
+// kernel reports an error of the disk once per handle. So a failed sync here does not hide the
+// error from the sync of an append.
 func growFile(files vfs.FS, path string, grow func(file vfs.File) (int64, error)) (size int64, err error) {
 	file, err := files.OpenWrite(path)
 	if err != nil {
@@ -108,12 +114,14 @@ func growFile(files vfs.FS, path string, grow func(file vfs.File) (int64, error)
 	return size, errors.Join(err, file.Close())
 }
 
-// largeWrite is from which size of a group on the room is not written with zeros before: the sync of one takes so long anyway that what it adds in
-// metadata is less than writing everything twice.
+// maxZeroedGroup is the average size of groups from which on space is reserved without writing
+// zeros. The sync of such a group takes so long that the change of metadata costs less than
+// writing everything twice.
 const maxZeroedGroup = 256 << 10
 
-// preallocate returns how room is made, as things are: it makes a file that large, or, where that does not fit on the disk, as large as it must at least be, and
-// returns how large.
+// allocator returns the function that allocates space for groups of the current size. It extends
+// a file to size, or to the smaller least if the disk has no space for more, and returns the new
+// size. The caller holds mu.
 func (s *Store) allocator() func(file vfs.File, size, least int64) (int64, error) {
 	prepare := vfs.File.Preallocate
 	if s.averageGroupBytes >= maxZeroedGroup {
@@ -128,7 +136,8 @@ func (s *Store) allocator() func(file vfs.File, size, least int64) (int64, error
 	}
 }
 
-// makeSpare has a spare file made, of at least that size. Own is false if something else is being prepared.
+// createSpare starts to create a spare file of at least the given size. If another preallocation
+// is under way, it returns that one and false. The caller holds mu.
 func (s *Store) createSpare(least int64) (p *preallocation, own bool) {
 	if s.preallocating != nil {
 		return s.preallocating, false
@@ -137,12 +146,12 @@ func (s *Store) createSpare(least int64) (p *preallocation, own bool) {
 	old, allocate := s.spare, s.allocator()
 	s.spare = nil
 	return s.startPreallocation(nil, func() error {
-		if old != nil { // it is too small for what came
+		if old != nil { // too small for the append
 			_ = old.file.Close()
 		}
-		s.startMaintenance() // what failed is tried again
+		s.startMaintenance() // retries sealing that failed
 		if err := s.sealer.waitForBacklog(); err != nil {
-			return fmt.Errorf("the segments before it have no index yet: %w", err)
+			return fmt.Errorf("%d segments wait for an index file: %w", maxUnsealed, err)
 		}
 		file, err := createReplacing(s.fs, s.filePath(spareName))
 		if err != nil {
@@ -160,7 +169,8 @@ func (s *Store) createSpare(least int64) (p *preallocation, own bool) {
 	})
 }
 
-// prepare carries out the job in a goroutine, unless one is being carried out, and returns the one that is.
+// startPreallocation runs job in a goroutine, unless a preallocation is under way. It returns
+// the preallocation under way, and whether it is the caller's own. The caller holds mu.
 func (s *Store) startPreallocation(segment *activeSegment, job func() error) (p *preallocation, own bool) {
 	if s.preallocating != nil {
 		return s.preallocating, false
@@ -178,7 +188,7 @@ func (s *Store) startPreallocation(segment *activeSegment, job func() error) (p 
 	return p, true
 }
 
-// createAnew creates a file, in the place of one that was left behind.
+// createReplacing creates a file. It removes a file of that name that an earlier process left.
 func createReplacing(files vfs.FS, path string) (vfs.File, error) {
 	if err := files.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -186,7 +196,8 @@ func createReplacing(files vfs.FS, path string) (vfs.File, error) {
 	return files.Create(path)
 }
 
-// roll goes on in the spare file. It is durable under its name before anything is written to it.
+// rollSegment continues the log in the spare file. The file has its final name, durably, before
+// anything is written to it. The caller holds mu.
 func (s *Store) rollSegment() error {
 	first := s.admitted + 1
 	g := newSegment(s.fs, s.dir, first, s.spare.size)
@@ -194,7 +205,8 @@ func (s *Store) rollSegment() error {
 	err := s.fs.Rename(s.filePath(spareName), g.path)
 	if err == nil {
 		if err = s.fs.SyncDir(s.dir); err != nil {
-			if removed := s.fs.Remove(g.path); removed != nil { // and it must not be there when the log goes on past its name
+			// The log continues past this name, so an empty segment must not remain.
+			if removed := s.fs.Remove(g.path); removed != nil {
 				err = errors.Join(err, removed)
 				s.poison(err)
 			}
@@ -203,7 +215,7 @@ func (s *Store) rollSegment() error {
 	s.spare = nil
 	if err != nil {
 		_ = file.Close()
-		return unavailable(false, "append: the log cannot go on in a new file: %w", err)
+		return unavailable(false, "append: continue the log in a new segment: %w", err)
 	}
 	header := frame.Segment{StoreID: s.storeID, First: first}
 	g.salt = header.Salt()
@@ -211,7 +223,7 @@ func (s *Store) rollSegment() error {
 	return nil
 }
 
-// open lets the log go on in a, in the view too.
+// activate makes a the active segment and publishes it. The caller holds mu.
 func (s *Store) activate(a *activeSegment) {
 	snap := s.snapshot.Load()
 	ranges := append([]indexRange(nil), snap.ranges...)

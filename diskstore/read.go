@@ -17,27 +17,28 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
 
-// bounds say which part of the sequence is looked at, both ends included, and in which direction.
+// bounds limit a search to the positions after < position <= last, in one direction.
 type bounds struct {
-	after, last dcb.Position // from the one after after
+	after, last dcb.Position
 	backwards   bool
 }
 
-// errEnough ends a walk that found what it wanted.
+// errPageFull ends a search before the event that no longer fits into the page.
 var errPageFull = errors.New("enough")
 
-// walk goes through the events that a query selects. It may be used again.
+// finder finds the events that a query selects. It can be reused, by one goroutine at a time.
 type finder struct {
 	search search.Search
-	event  dcb.SequencedEvent // a view of the one that was found last
+	event  dcb.SequencedEvent // the event that was found last, decoded without copying
 	list   postings.Cursor
 }
 
-// isSmall reports whether the walk takes so little memory that it is kept for the next.
+// isSmall reports whether f uses little memory, so that it is worth reusing.
 func (f *finder) isSmall() bool { return f.search.Size() < 256 && cap(f.event.Tags) <= dcb.MaxTags }
 
-// each calls found with every event within the bounds that the query selects, each once and in order, until it returns an error, which each returns. The event
-// is a view, valid until found returns.
+// forEach calls found with each event within b that q selects, once and in order. It stops at
+// the first error of found and returns it. The event shares memory with the store; it is valid
+// until found returns.
 func (f *finder) forEach(ctx context.Context, s *Store, snap *snapshot, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
 	if b.after >= b.last {
 		return nil
@@ -62,7 +63,7 @@ func (f *finder) forEach(ctx context.Context, s *Store, snap *snapshot, q *searc
 	return nil
 }
 
-// part calls found with what the search of one part finds.
+// searchRange calls found with each event that the search of r finds.
 func (f *finder) searchRange(ctx context.Context, snap *snapshot, r *indexRange, q *search.Query, found func(e *dcb.SequencedEvent) error) error {
 	var cursor segmentCursor
 	seen := dcb.Position(0)
@@ -83,7 +84,7 @@ func (f *finder) searchRange(ctx context.Context, snap *snapshot, r *indexRange,
 			return err
 		}
 		if !q.Of[candidate.Item].Matches(f.event.Event) {
-			continue // another term has the same key
+			continue // a hash collision of terms
 		}
 		if err := found(&f.event); err != nil {
 			return err
@@ -92,20 +93,20 @@ func (f *finder) searchRange(ctx context.Context, snap *snapshot, r *indexRange,
 	}
 }
 
-// cursor is a segment that events are viewed in.
+// segmentCursor is the segment of the event that was decoded last.
 type segmentCursor struct {
 	segment *segment
-	next    dcb.Position // the first that is not in it
+	next    dcb.Position // the first position after the segment
 	content []byte
 }
 
-// view sets w.event to the event at a position, whose record is at that place in its segment.
+// decode sets f.event to the event at position, whose entry is at offset in its segment.
 func (f *finder) decode(snap *snapshot, cursor *segmentCursor, offset uint32, position dcb.Position) error {
 	if cursor.segment == nil || position < cursor.segment.first || position >= cursor.next {
 		cursor.segment, cursor.next = snap.segmentOf(position)
 		cursor.content = nil
 	}
-	if int64(len(cursor.content)) < cursor.segment.size.Load() { // at first, and when the file has grown
+	if int64(len(cursor.content)) < cursor.segment.size.Load() { // not mapped, or has grown
 		var err error
 		if cursor.content, err = cursor.segment.content(); err != nil {
 			return err
@@ -117,7 +118,7 @@ func (f *finder) decode(snap *snapshot, cursor *segmentCursor, offset uint32, po
 	return nil
 }
 
-// at sets w.event to the event at a position.
+// load sets f.event to the event at position.
 func (f *finder) load(snap *snapshot, position dcb.Position) error {
 	r := snap.rangeOf(position)
 	offset, _, err := r.index.Event(uint32(position - r.first))
@@ -127,7 +128,7 @@ func (f *finder) load(snap *snapshot, position dcb.Position) error {
 	return f.decode(snap, new(segmentCursor), offset, position)
 }
 
-// findID returns the position of the event with that ID, up to last, or 0.
+// findID returns the position of the event with the ID, up to last, or 0.
 func (f *finder) findID(snap *snapshot, id uuid.UUID, key term.Key, last dcb.Position) (dcb.Position, error) {
 	for i := range snap.ranges {
 		r := &snap.ranges[len(snap.ranges)-1-i]
@@ -149,7 +150,7 @@ func (f *finder) findID(snap *snapshot, id uuid.UUID, key term.Key, last dcb.Pos
 			if f.event.ID == id {
 				return f.event.Position, nil
 			}
-			f.list.Next() // another ID has the same key
+			f.list.Next() // a hash collision of IDs
 		}
 		if err := f.list.Err(); err != nil {
 			return 0, r.attribute(err)
@@ -158,7 +159,8 @@ func (f *finder) findID(snap *snapshot, id uuid.UUID, key term.Key, last dcb.Pos
 	return 0, nil
 }
 
-// same reports whether exactly events, each with an ID, are recorded from first on, up to last.
+// isRecorded reports whether exactly events, each of which must have an ID, are recorded from
+// position first on, up to last.
 func (f *finder) isRecorded(snap *snapshot, events []dcb.Event, first, last dcb.Position) (bool, error) {
 	for i := range events {
 		position := first + dcb.Position(i)
@@ -175,7 +177,8 @@ func (f *finder) isRecorded(snap *snapshot, events []dcb.Event, first, last dcb.
 	return true, nil
 }
 
-// hasTerm reports whether an event after after and up to last has a term, as far as keys tell.
+// hasTerm reports whether an event after after and up to last may have the term with key. It
+// compares keys only.
 func (f *finder) hasTerm(snap *snapshot, key term.Key, after, last dcb.Position) (bool, error) {
 	if after >= last {
 		return false, nil
@@ -201,7 +204,7 @@ func (f *finder) hasTerm(snap *snapshot, key term.Key, after, last dcb.Position)
 	return false, nil
 }
 
-// hasCandidate reports whether the query selects an event within the bounds, as far as keys tell.
+// hasCandidate reports whether q may select an event within b. It compares keys only.
 func (f *finder) hasCandidate(ctx context.Context, snap *snapshot, q *search.Query, b bounds) (bool, error) {
 	if b.after >= b.last {
 		return false, nil
@@ -220,7 +223,8 @@ func (f *finder) hasCandidate(ctx context.Context, snap *snapshot, q *search.Que
 	return false, nil
 }
 
-// reading calls f with a view. If f finds an index file damaged, that is made again from the log, and f is called again.
+// withSnapshot calls read with the current snapshot. If read finds a damaged index file,
+// withSnapshot rebuilds that file from the log and calls read again.
 func (s *Store) withSnapshot(ctx context.Context, read func(snap *snapshot) error) error {
 	for {
 		snap, err := s.acquire()
@@ -229,7 +233,7 @@ func (s *Store) withSnapshot(ctx context.Context, read func(snap *snapshot) erro
 		}
 		err = catchFaults(func() error { return read(snap) })
 		snap.release()
-		damaged, ok := asDamaged(err)
+		damaged, ok := errors.AsType[*damagedIndexError](err)
 		if !ok {
 			return readError(err)
 		}
@@ -239,7 +243,7 @@ func (s *Store) withSnapshot(ctx context.Context, read func(snap *snapshot) erro
 	}
 }
 
-// reader is what a read needs, and what may be used again.
+// pageReader is the reusable state of one read.
 type pageReader struct {
 	finder finder
 	query  search.Query
@@ -254,13 +258,13 @@ func (r *pageReader) recycle() {
 	}
 }
 
-// Read implements dcb.Store.
+// Read implements [dcb.Store].
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	result, _, err := s.ReadPage(ctx, q, opts, math.MaxInt)
 	return result, err
 }
 
-// ReadPage implements dcb.Pager.
+// ReadPage implements [dcb.Pager].
 func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (result dcb.ReadResult, more bool, err error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, false, err
@@ -294,7 +298,8 @@ func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions,
 	return result, err != nil, nil
 }
 
-// page adds what it finds to result, until that is all, or as much as was asked for, and there is more: errEnough.
+// collect adds the events that it finds to result. It returns errPageFull if there are more than
+// the limit or the byte bound admits.
 func (r *pageReader) collect(ctx context.Context, s *Store, snap *snapshot, b bounds, opts dcb.ReadOptions, bytes int, result *dcb.ReadResult) error {
 	return r.finder.forEach(ctx, s, snap, &r.query, b, func(e *dcb.SequencedEvent) error {
 		read := len(result.Events)
@@ -319,19 +324,22 @@ func (r *pageReader) collect(ctx context.Context, s *Store, snap *snapshot, b bo
 	})
 }
 
-// mostRoom bounds for how many events room is made before they are found.
+// maxGrowth bounds for how many events memory is allocated before they are found.
 const maxGrowth = 1024
 
-// room returns for how many events more to make room, if there are found so many already, and at most limit are wanted unless that is not positive.
+// growth returns for how many more events to allocate memory, after found events. At most limit
+// more events are wanted; limit <= 0 means no limit.
 func (f *finder) growth(limit, found int) int {
-	growth := min(f.search.AtMost()+1, max(found, maxGrowth)) // the one that is at hand has been counted
+	growth := min(f.search.AtMost()+1, max(found, maxGrowth)) // plus the current event
 	if limit > 0 {
 		growth = min(growth, limit)
 	}
 	return max(growth, 1)
 }
 
-// keep returns a copy of an event that is a view, and its bytes. Its text and its data are one piece of memory, which no other event shares.
+// cloneEvent returns a copy of e, which shares memory with the store, and the number of its
+// bytes. The type, the tags and the data of the copy are in one allocation that no other event
+// shares.
 func cloneEvent(e *dcb.SequencedEvent) (clone dcb.SequencedEvent, size int) {
 	size = len(e.Type) + len(e.Data)
 	for _, tag := range e.Tags {
@@ -351,7 +359,8 @@ func cloneEvent(e *dcb.SequencedEvent) (clone dcb.SequencedEvent, size int) {
 	return clone, size
 }
 
-// keepText puts text behind what is in room, which has the capacity for it and is never written again there.
+// appendText appends text to buffer, which has the capacity, and returns the copy as a string.
+// Later calls only append, so the string never changes.
 func appendText(buffer []byte, text string) (copied string, rest []byte) {
 	from := len(buffer)
 	buffer = append(buffer, text...)

@@ -22,9 +22,9 @@ func openIndexFile(files vfs.FS, path string) (*indexFile, error) {
 	return &indexFile{Index: index, path: path}, nil
 }
 
-// mend makes the index of a file that was found damaged again, from the log.
+// rebuildIndex replaces a damaged index file by one that it builds from the log.
 func (s *Store) rebuildIndex(ctx context.Context, d *damagedIndexError) error {
-	defer s.startMaintenance() // what was not begun meanwhile
+	defer s.startMaintenance() // merges that had to wait
 	done := s.sealer.blockMerges()
 	defer done()
 	s.sealer.indexMu.Lock()
@@ -32,6 +32,7 @@ func (s *Store) rebuildIndex(ctx context.Context, d *damagedIndexError) error {
 	return s.rebuildIndexLocked(ctx, d)
 }
 
+// rebuildIndexLocked is rebuildIndex for a caller that holds sealer.indexMu.
 func (s *Store) rebuildIndexLocked(ctx context.Context, d *damagedIndexError) error {
 	snap, err := s.acquire()
 	if err != nil {
@@ -40,9 +41,9 @@ func (s *Store) rebuildIndexLocked(ctx context.Context, d *damagedIndexError) er
 	defer snap.release()
 	damaged := d.file.indexRange()
 	if r := snap.rangeOf(damaged.first); r.file != d.file {
-		return nil // somebody else has mended it
+		return nil // already replaced
 	}
-	s.opts.Log.Warn("an index file is damaged, and is made again", "file", d.file.path, "cause", d.error)
+	s.opts.Log.Warn("rebuilding a damaged index file", "file", d.file.path, "cause", d.error)
 	s.counters.rebuilds.Add(1)
 	var files []*indexFile
 	var covered []*segment
@@ -51,7 +52,7 @@ func (s *Store) rebuildIndexLocked(ctx context.Context, d *damagedIndexError) er
 			covered = append(covered, g)
 		}
 	}
-	progress := newProgress(s.opts.Log, "making an index again from the log", len(covered))
+	progress := newProgress(s.opts.Log, "rebuilding an index from the log", len(covered))
 	for i, g := range covered {
 		err := ctx.Err()
 		var file *indexFile
@@ -85,13 +86,13 @@ func (s *Store) rebuildIndexLocked(ctx context.Context, d *damagedIndexError) er
 	s.installIndexes(files...)
 	s.mu.Unlock()
 	if len(covered) > 1 {
-		_ = s.fs.Remove(d.file.path) // it is removed at the next opening otherwise
+		_ = s.fs.Remove(d.file.path) // otherwise the next opening removes it
 	}
 	s.startMaintenance()
 	return nil
 }
 
-// remake makes the index file of a sealed segment from the log.
+// rebuildSegmentIndex builds the index file of a sealed segment from the log.
 func (s *Store) rebuildSegmentIndex(g *segment) (file *indexFile, err error) {
 	err = catchFaults(func() error {
 		header, err := readSegmentHeader(s.fs, g.path)
@@ -108,7 +109,8 @@ func (s *Store) rebuildSegmentIndex(g *segment) (file *indexFile, err error) {
 	return file, err
 }
 
-// mendAny mends those files of parts that are damaged, and returns how many. The caller holds maintaining.
+// rebuildDamaged rebuilds those files of ranges that are damaged, and returns how many. The
+// caller holds sealer.indexMu.
 func (s *Store) rebuildDamaged(ranges []indexRange) (rebuilt int, err error) {
 	for _, r := range ranges {
 		broken := catchFaults(func() error { return r.file.Verify(s.sealer.ctx) })
@@ -123,7 +125,7 @@ func (s *Store) rebuildDamaged(ranges []indexRange) (rebuilt int, err error) {
 	return rebuilt, nil
 }
 
-// progress tells how far something got that takes long.
+// progress logs the progress of long work on segments.
 type progress struct {
 	log        *slog.Logger
 	message    string
@@ -139,6 +141,7 @@ func newProgress(log *slog.Logger, what string, of int) *progress {
 	return &progress{log: log, message: what, total: of, start: now, lastReport: now}
 }
 
+// report logs that done segments are finished, at most once in progressInterval.
 func (p *progress) report(done int) {
 	if now := time.Now(); now.Sub(p.lastReport) >= progressInterval {
 		p.lastReport = now
@@ -146,9 +149,10 @@ func (p *progress) report(done int) {
 	}
 }
 
+// finish logs the end of the work, if anything was done.
 func (p *progress) finish(done int) {
 	if done > 0 {
-		p.log.Info("indexes were made again from the log", "segments", done, "seconds", time.Since(p.start).Seconds())
+		p.log.Info("built indexes from the log", "segments", done, "seconds", time.Since(p.start).Seconds())
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -16,32 +15,28 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// Exists reports whether a directory holds a store. It changes nothing.
-func Exists(dir string) (bool, error) {
-	found, err := list(vfs.OS(), dir)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoStore) {
-		return false, nil
-	}
-	return len(found.segments) > 0, err
-}
-
-// Open opens the store in a directory, which is made if it is missing, with a new store if it is empty. What a crash left unfinished is
-// dropped, indexes that are missing are made again. Options may be nil.
+// Open opens the store in a directory. It creates the directory if it is missing, and a store if
+// the directory is empty. It removes unfinished appends and files that a crash left, and
+// rebuilds missing indexes. A nil opts means the defaults.
 //
-// Errors: ErrNoStore if the directory holds something else, ErrVersion, ErrLocked if it is open already, and a [CorruptError] if something is
-// missing or damaged that an append was once answered for. Nothing is changed then.
-func Open(dir string, options *Options) (*Store, error) {
-	opts, err := options.complete()
+// The errors are ErrNoStore if the directory contains other files, ErrVersion, ErrLocked if it
+// is already open, and a [CorruptError] if something is missing or damaged that an acknowledged
+// append wrote. Then nothing was changed.
+func Open(dir string, opts *Options) (*Store, error) {
+	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: opts.fs, dir: dir, opts: opts, nextChunk: min(initialChunk, int64(opts.SegmentBytes))}
+	s := &Store{
+		fs: o.fs, dir: dir, opts: o, closed: make(chan struct{}),
+		nextChunk: min(initialChunk, int64(o.SegmentBytes)),
+	}
 	s.idle.L = &s.mu
 	s.sealer.init()
 	if err := s.fs.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("diskstore: open %s: %w", dir, err)
 	}
-	// Looked at before anything is made in it: it may be somebody else's.
+	// Before the lock file is created: the directory may belong to another program.
 	if _, err := list(s.fs, dir); err != nil {
 		return nil, err
 	}
@@ -63,7 +58,7 @@ func Open(dir string, options *Options) (*Store, error) {
 	return s, nil
 }
 
-// recover finds out what the directory holds, and makes the store ready to go on.
+// recover reads the directory and prepares the store for appending.
 func (s *Store) recover() error {
 	found, err := list(s.fs, s.dir)
 	if err != nil {
@@ -71,7 +66,7 @@ func (s *Store) recover() error {
 	}
 	if len(found.segments) == 0 {
 		if err := s.createLog(); err != nil {
-			return fmt.Errorf("diskstore: make a new store in %s: %w", s.dir, err)
+			return fmt.Errorf("diskstore: create a store in %s: %w", s.dir, err)
 		}
 		if found, err = list(s.fs, s.dir); err != nil {
 			return err
@@ -103,10 +98,10 @@ func (s *Store) recover() error {
 	last := len(chain.segments) - 1
 	a := &activeSegment{segment: chain.segments[last], header: chain.headers[last], tail: tail.New()}
 	if a.file, err = s.fs.OpenWrite(a.segment.path); err != nil {
-		return fmt.Errorf("diskstore: open %s: %w", base(a.segment.path), err)
+		return fmt.Errorf("diskstore: open %s: %w", filepath.Base(a.segment.path), err)
 	}
 	s.openSegments, s.active = []*activeSegment{a}, a
-	// All is judged before anything is changed.
+	// Everything is checked before anything is changed.
 	recovered, err := s.readActive(a)
 	if err != nil {
 		return err
@@ -134,24 +129,25 @@ func (s *Store) recover() error {
 	return nil
 }
 
-// clear removes what was not finished and what was never used.
+// removeUnfinished removes files that were not finished, or never used.
 func (s *Store) removeUnfinished(found listing, c segmentChain) error {
 	for _, name := range append(found.unfinished, c.unused...) {
 		if err := s.fs.Remove(s.filePath(name)); err != nil {
-			return fmt.Errorf("diskstore: remove what was not finished: %w", err)
+			return fmt.Errorf("diskstore: remove the unfinished %s: %w", name, err)
 		}
 	}
 	if err := s.trimSealed(found, c); err != nil {
 		return err
 	}
-	// What a process before this one has made or removed may not be durable yet: it may have been killed before it synced the directory.
+	// An earlier process may have been killed between a change of the directory and its sync.
 	if err := s.fs.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("diskstore: open %s: %w", s.dir, err)
 	}
 	return nil
 }
 
-// trim gives back the room that was prepared at the end of segments whose index was not made in time, which is when that is done otherwise.
+// trimSealed truncates sealed segments to their last log record. A segment is longer if the
+// store was closed before its index file was built.
 func (s *Store) trimSealed(found listing, c segmentChain) error {
 	for i, g := range c.segments[:len(c.segments)-1] {
 		if found.segments[i].Size <= int64(g.end) {
@@ -162,13 +158,13 @@ func (s *Store) trimSealed(found listing, c segmentChain) error {
 			err = errors.Join(file.Truncate(int64(g.end)), file.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("diskstore: open %s: %w", base(g.path), err)
+			return fmt.Errorf("diskstore: open %s: %w", filepath.Base(g.path), err)
 		}
 	}
 	return nil
 }
 
-// begin makes the first segment of a new store.
+// createLog creates the first segment of a new store.
 func (s *Store) createLog() error {
 	header := frame.Segment{First: 1}
 	if _, err := rand.Read(header.StoreID[:]); err != nil {
@@ -182,14 +178,15 @@ func (s *Store) createLog() error {
 	})
 }
 
-// recovered is what the segment holds that was appended to.
+// recoveredSegment is the content of the active segment, as recovery found it.
 type recoveredSegment struct {
 	content    []byte
-	state      segmentState
-	durableEnd uint32 // up to where it is known to be durable
+	state      segmentState // after the last valid log record
+	durableEnd uint32       // the offset up to which the segment is proven durable
 }
 
-// readActive reads the segment that was appended to into its index, up to the last whole frame.
+// readActive reads the log records of the active segment, up to the first that is not valid,
+// into its tail index.
 func (s *Store) readActive(a *activeSegment) (recoveredSegment, error) {
 	content, err := a.segment.content()
 	if err != nil {
@@ -206,19 +203,19 @@ func (s *Store) readActive(a *activeSegment) (recoveredSegment, error) {
 	return recoveredSegment{content, state, durable.end}, checkLogEnd(a.segment, content, state, err)
 }
 
-// settle sees to it that what was read of the segment is durable and nothing is behind it.
+// makeDurable syncs the recovered part of the segment and zeros what follows it.
 func (s *Store) makeDurable(a *activeSegment, r recoveredSegment) (segmentState, error) {
 	content, state := r.content, r.state
 	rest := bytes.TrimRight(content[state.end:], "\x00")
 	if len(rest) > 0 {
-		s.opts.Log.Info("dropped what a crash had left unfinished; no append was answered for it",
+		s.opts.Log.Info("discarded an unfinished append, which was never acknowledged, after a crash",
 			"file", a.segment.path, "offset", state.end, "bytes", len(rest), "position", state.next)
 		if err := writeZeros(a.file, int64(state.end), int64(len(rest))); err != nil {
-			return state, fmt.Errorf("diskstore: drop what was not finished in %s: %w", base(a.segment.path), err)
+			return state, fmt.Errorf("diskstore: discard an unfinished append in %s: %w", filepath.Base(a.segment.path), err)
 		}
 	}
 	if err := rewrite(a.file, content[r.durableEnd:state.end], int64(r.durableEnd)); err != nil {
-		return state, fmt.Errorf("diskstore: write what may not be durable in %s again: %w", base(a.segment.path), err)
+		return state, fmt.Errorf("diskstore: rewrite the last appends in %s: %w", filepath.Base(a.segment.path), err)
 	}
 	if state.clean && len(rest) == 0 {
 		return state, nil
@@ -226,13 +223,13 @@ func (s *Store) makeDurable(a *activeSegment, r recoveredSegment) (segmentState,
 	return state, s.writeMarker(a, &state)
 }
 
-// proven is how much of a segment is known to be durable, from what its frames say.
+// durablePrefix is the part of a segment that its own log records prove durable.
 type durablePrefix struct {
-	end     uint32         // behind the last frame that is
-	pending []segmentState // behind each frame that may not be
+	end     uint32         // the offset after the last log record that is proven
+	pending []segmentState // the states after each log record that is not
 }
 
-// add adds the next frame, which all ends with.
+// add adds the next log record; state is the state after it.
 func (p *durablePrefix) add(state segmentState) {
 	for len(p.pending) > 0 && p.pending[0].next <= state.durable+1 {
 		p.end, p.pending = p.pending[0].end, p.pending[1:]
@@ -240,11 +237,13 @@ func (p *durablePrefix) add(state segmentState) {
 	p.pending = append(p.pending, state)
 }
 
-// rewrite writes again what is in a file at a place, and syncs it. That it could be read there does not mean that it is on the disk, not even if a sync succeeds:
-// where one has failed, the system may keep what it could not write, and take it for written.
+// rewrite writes content to file at offset at and syncs it. Recovery read that content from the
+// same place, but after a failed sync the page cache may hold data that the disk does not have,
+// and the system may consider it written. So a sync alone would not be enough.
 func rewrite(file vfs.File, content []byte, at int64) error {
 	for part := range slices.Chunk(content, 1<<20) {
-		if _, err := file.WriteAt(bytes.Clone(part), at); err != nil { // of the file's own memory nothing is written to it
+		// A clone, because content is the mapped file itself.
+		if _, err := file.WriteAt(bytes.Clone(part), at); err != nil {
 			return err
 		}
 		at += int64(len(part))
@@ -252,7 +251,8 @@ func rewrite(file vfs.File, content []byte, at int64) error {
 	return file.Sync()
 }
 
-// damaged returns what is wrong if reading ended with err where it should not have: if what is behind the last whole frame was once durable.
+// checkLogEnd returns nil if the log may end where state does, after readRecord returned err
+// there. It returns a [CorruptError] if a log record after that place was once durable.
 func checkLogEnd(g *segment, content []byte, state segmentState, err error) error {
 	corrupt := &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
 	if !errors.Is(err, frame.ErrEnd) && !errors.Is(err, frame.ErrBroken) {
@@ -260,17 +260,18 @@ func checkLogEnd(g *segment, content []byte, state segmentState, err error) erro
 	}
 	rest := content[state.end:]
 	if _, whole := frame.Read(state.salt, rest); whole == nil {
-		return corrupt // its checksum is right, so that it was written like this
+		return corrupt // the log record is complete, so this is no torn write
 	}
 	if at, found := frame.FindProof(state.salt, rest, state.next); found {
-		corrupt.Problem = fmt.Errorf("%w, although what is written at offset %d says that it was durable", err, int64(state.end)+int64(at))
+		corrupt.Problem = fmt.Errorf("%w, but the log record at offset %d proves that it was durable", err, int64(state.end)+int64(at))
 		return corrupt
 	}
 	return nil
 }
 
-// vouch makes durable what is in the active segment, and writes a mark behind it that says so: whatever is found to be wrong with it later is damage. On
-// a full disk there may be no room for a mark; then it is as after a crash.
+// writeMarker makes the active segment durable and appends a clean-shutdown marker, which
+// certifies everything before it: any fault found there later is damage. If the disk is full
+// there is no marker, and the next opening recovers as after a crash.
 func (s *Store) writeMarker(a *activeSegment, state *segmentState) error {
 	marker := frame.Mark(state.salt, state.next, state.recordedAt)
 	err := a.file.Sync()
@@ -278,14 +279,14 @@ func (s *Store) writeMarker(a *activeSegment, state *segmentState) error {
 		_, err = a.file.WriteAt(marker, int64(state.end))
 	}
 	if vfs.IsFull(err) {
-		s.opts.Log.Warn("the disk is too full to write that the log ends here", "file", a.segment.path)
+		s.opts.Log.Warn("no clean-shutdown marker was written, because the disk is full", "file", a.segment.path)
 		return nil
 	}
 	if err == nil {
 		err = a.file.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("diskstore: make %s durable: %w", base(a.segment.path), err)
+		return fmt.Errorf("diskstore: write the clean-shutdown marker to %s: %w", filepath.Base(a.segment.path), err)
 	}
 	a.segment.size.Store(max(a.segment.size.Load(), int64(state.end)+int64(len(marker))))
 	state.sum = frame.Sum(state.sum, binary.LittleEndian.Uint32(marker[4:]))
@@ -294,7 +295,8 @@ func (s *Store) writeMarker(a *activeSegment, state *segmentState) error {
 	return nil
 }
 
-// finish leaves the directory as it is to be when the store is closed. Nobody appends any more.
+// closeLog writes the clean-shutdown marker, truncates the preallocated space and closes the
+// files of the log. No append is under way.
 func (s *Store) closeLog() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,7 +309,7 @@ func (s *Store) closeLog() error {
 		}
 		if err == nil && int64(l.end) < a.segment.size.Load() {
 			a.segment.size.Store(int64(l.end))
-			_ = a.file.Truncate(int64(l.end)) // as in sealOne
+			_ = a.file.Truncate(int64(l.end)) // fails on Windows if the file is mapped
 			err = a.file.Sync()
 		}
 	}
@@ -327,7 +329,8 @@ func (s *Store) closeLog() error {
 	return err
 }
 
-// writeAside makes a file that is there as a whole, durable and under its name, or not at all. Write writes it and syncs it.
+// writeAtomically creates a file that is complete and durable under its name, or does not exist.
+// The function write writes and syncs the content.
 func writeAtomically(files vfs.FS, path string, write func(file vfs.File) error) error {
 	tmp := path + tmpSuffix
 	file, err := createReplacing(files, tmp)
@@ -339,13 +342,13 @@ func writeAtomically(files vfs.FS, path string, write func(file vfs.File) error)
 		err = files.Rename(tmp, path)
 	}
 	if err != nil {
-		_ = files.Remove(tmp) // it is removed at the next opening otherwise
+		_ = files.Remove(tmp) // otherwise the next opening removes it
 		return err
 	}
 	return files.SyncDir(filepath.Dir(path))
 }
 
-// readHeader returns what a segment says of itself.
+// readSegmentHeader reads and checks the header of a segment.
 func readSegmentHeader(files vfs.FS, path string) (frame.Segment, error) {
 	file, err := files.Open(path)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -15,33 +16,35 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// sealer makes index files in the background: in one goroutine of the segments that the log has left, and in another larger ones of smaller ones, so that
-// nobody waits for those who waits for these. Each is there while it has something to do.
+// sealer builds index files in the background. One goroutine builds the index file of each
+// segment that the log has left, another merges index files, so that sealing does not wait for
+// merges. Each goroutine exits when it has nothing to do.
 type sealer struct {
-	// maintaining is held by whoever makes index files of index files, or makes one again. It comes before the store's mu.
+	// indexMu is held while index files are merged or rebuilt.
 	indexMu sync.Mutex
-	// ending ends with the store.
-	ctx    context.Context //nolint:containedctx // of goroutines that live as long as the store, not of a call
+	// ctx ends when the store closes.
+	ctx    context.Context //nolint:containedctx // of goroutines that live as long as the store
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu          sync.Mutex       // guards what follows
-	unsealed    []*activeSegment // segments that have no index file yet
+	mu          sync.Mutex       // guards the fields below
+	unsealed    []*activeSegment // segments without an index file, oldest first
 	sealing     backgroundJob
 	merging     backgroundJob
-	cancelMerge context.CancelFunc // of the merge that is under way, if one is
-	rebuilds    int                // how many want to mend something, before whom no merge is begun
-	changed     chan struct{}      // closed, and then replaced, when fewer wait or sealing has ended
+	cancelMerge context.CancelFunc // cancels the merge under way; nil if there is none
+	rebuilds    int                // how many rebuilds wait; no merge starts meanwhile
+	changed     chan struct{}      // closed and replaced when unsealed shrinks or a job ends
 }
 
-// job is what one goroutine at a time does.
+// backgroundJob is work that at most one goroutine does at a time.
 type backgroundJob struct {
 	running bool
-	rerun   bool  // it was asked for while it was running
-	err     error // why it ended last time before its work was done
+	rerun   bool  // the job was requested while it was running
+	err     error // why the last run ended early
 }
 
-// backlog bounds how many segments may wait for an index file, each with an index in memory, before the log goes on in a further one.
+// maxUnsealed bounds how many segments may wait for an index file. Each has its index in memory.
+// The log does not continue in a further segment until one of them is sealed.
 const maxUnsealed = 3
 
 func (l *sealer) init() {
@@ -49,15 +52,16 @@ func (l *sealer) init() {
 	l.changed = make(chan struct{})
 }
 
-// stop ends the work in the background. What is not done is done after the next opening.
+// stop ends the background work. The next opening continues it.
 func (l *sealer) stop() {
-	l.mu.Lock() // so that nothing is begun any more when it is waited for
+	l.mu.Lock() // so that no job starts during work.Wait
 	l.cancel()
 	l.mu.Unlock()
 	l.work.Wait()
 }
 
-// waitForBacklog returns when few enough segments wait, or why they still do.
+// waitForBacklog waits until fewer than maxUnsealed segments wait. It returns the error of
+// sealing if that has stopped.
 func (l *sealer) waitForBacklog() error {
 	for {
 		l.mu.Lock()
@@ -73,13 +77,13 @@ func (l *sealer) waitForBacklog() error {
 	}
 }
 
-// tell wakes who waits for a change. The caller holds mu.
+// broadcast wakes the goroutines that wait for changed. The caller holds mu.
 func (l *sealer) broadcast() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// beforeMerges ends the merge that is under way, and lets none begin until done is called.
+// blockMerges cancels the merge under way, and prevents merges until done is called.
 func (l *sealer) blockMerges() (done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +98,8 @@ func (l *sealer) blockMerges() (done func()) {
 	}
 }
 
-// seal has an index file made of a segment that nothing is written to any more. The caller holds mu.
+// enqueueSeal queues a segment that nothing is written to any more; state is its final state.
+// The caller holds Store.mu.
 func (s *Store) enqueueSeal(a *activeSegment, state segmentState) {
 	a.segment.end, a.segment.sum = state.end, state.sum
 	s.sealer.mu.Lock()
@@ -103,13 +108,13 @@ func (s *Store) enqueueSeal(a *activeSegment, state segmentState) {
 	s.startMaintenance()
 }
 
-// maintain has the work in the background done, as far as there is any.
+// startMaintenance starts the background work, as far as there is any.
 func (s *Store) startMaintenance() {
 	s.startJob(&s.sealer.sealing, s.sealAll)
 	s.startJob(&s.sealer.merging, s.mergeAll)
 }
 
-// start has a job done, again if it is just being done.
+// startJob runs do in a goroutine. If the job is running already, it runs once more afterwards.
 func (s *Store) startJob(j *backgroundJob, do func() error) {
 	l := &s.sealer
 	l.mu.Lock()
@@ -122,7 +127,7 @@ func (s *Store) startJob(j *backgroundJob, do func() error) {
 	l.work.Go(func() {
 		err := do()
 		if err != nil && l.ctx.Err() == nil {
-			s.opts.Log.Warn("an index file could not be made; it will be tried again", "dir", s.dir, "cause", err)
+			s.opts.Log.Warn("cannot write an index file; the store tries again later", "dir", s.dir, "cause", err)
 		}
 		l.mu.Lock()
 		j.running, j.err = false, err
@@ -135,7 +140,7 @@ func (s *Store) startJob(j *backgroundJob, do func() error) {
 	})
 }
 
-// sealWaiting makes an index file of each segment that waits.
+// sealAll seals the waiting segments.
 func (s *Store) sealAll() error {
 	for {
 		s.sealer.mu.Lock()
@@ -158,17 +163,19 @@ func (s *Store) sealAll() error {
 	}
 }
 
+// sealSegment truncates a segment to its last log record, writes its index file and publishes
+// that.
 func (s *Store) sealSegment(a *activeSegment) error {
 	g := a.segment
 	s.mu.Lock()
 	preallocating := s.preallocating
 	s.mu.Unlock()
-	if preallocating != nil && preallocating.segment == a { // the log went on elsewhere before that was done
+	if preallocating != nil && preallocating.segment == a { // the log left the segment before it grew
 		<-preallocating.done
 	}
 	if a.file != nil {
 		g.size.Store(int64(g.end))
-		// Somewhere a file that is looked at as memory cannot be made shorter. The log knows where it ends all the same.
+		// Windows cannot truncate a mapped file. The next header says where the log records end.
 		_ = a.file.Truncate(int64(g.end))
 		file := a.file
 		a.file = nil
@@ -186,7 +193,7 @@ func (s *Store) sealSegment(a *activeSegment) error {
 	return nil
 }
 
-// writeIndex makes the index file of some segments, one behind the other, from the indexes that there are of them.
+// writeIndex writes the index file of adjacent segments from their indexes, and opens it.
 func (s *Store) writeIndex(ctx context.Context, segments []*segment, sources ...indexfile.Source) (*indexFile, error) {
 	meta := indexfile.Meta{StoreID: s.storeID, First: segments[0].first, Segments: uint32(len(segments)), Sum: contentSum(segments)}
 	for _, source := range sources {
@@ -194,12 +201,12 @@ func (s *Store) writeIndex(ctx context.Context, segments []*segment, sources ...
 	}
 	path := s.filePath(indexName(meta.First, meta.First+dcb.Position(meta.Count)-1))
 	if err := writeAtomically(s.fs, path, func(file vfs.File) error { return indexfile.Write(ctx, file, meta, sources...) }); err != nil {
-		return nil, fmt.Errorf("make index file %s: %w", base(path), err)
+		return nil, fmt.Errorf("write index file %s: %w", filepath.Base(path), err)
 	}
 	return openIndexFile(s.fs, path)
 }
 
-// contentSum returns the checksum of what the log holds in segments that are sealed.
+// contentSum returns the checksum over the checksums of sealed segments.
 func contentSum(segments []*segment) (sum uint32) {
 	for _, g := range segments {
 		sum = frame.Sum(sum, g.sum)
@@ -207,12 +214,13 @@ func contentSum(segments []*segment) (sum uint32) {
 	return sum
 }
 
-// replace puts an index file into the view, in the place of the parts that it covers. The caller holds mu.
+// installIndexes publishes index files in place of the ranges that they cover. The caller holds
+// mu.
 func (s *Store) installIndexes(files ...*indexFile) {
 	snap := s.snapshot.Load()
-	if snap == nil { // closed while a reader had an index mended
+	if snap == nil { // closed while an index was rebuilt
 		for _, f := range files {
-			_ = f.Close() // it is found at the next opening
+			_ = f.Close() // the next opening finds it
 		}
 		return
 	}
@@ -233,7 +241,7 @@ func (s *Store) installIndexes(files ...*indexFile) {
 	s.publish(snap.segments, ranges)
 }
 
-// indexOf makes an index in memory of a segment, from its frames up to end.
+// indexSegment builds an index in memory of a segment, from its log records up to offset end.
 func (s *Store) indexSegment(g *segment, header frame.Segment, end uint32) (*tail.Index, error) {
 	content, err := g.content()
 	if err != nil {
@@ -249,7 +257,7 @@ func (s *Store) indexSegment(g *segment, header frame.Segment, end uint32) (*tai
 	return index, nil
 }
 
-// addTo returns what puts events into an index that are read from the log.
+// indexer returns a callback for readRecord that adds each event to index.
 func indexer(index *tail.Index) func(offset uint32, e *dcb.SequencedEvent) error {
 	var tags []term.Key
 	return func(offset uint32, e *dcb.SequencedEvent) error {

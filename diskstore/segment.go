@@ -15,10 +15,10 @@ import (
 
 // The files of a store:
 //
-//	lock                                                 held by the kernel for the process that has the store open
-//	00000000000000000001.log                             a segment of the log, by the position of its first event
-//	00000000000000000001-00000000000000004096.index      the index of the events from one position to another
-//	*.tmp                                                what is not finished yet; anyone may remove it when the store is closed
+//	lock                               locked by the process that has the store open
+//	00000000000000000001.log           a segment, named by the position of its first event
+//	…0000001-…0004096.index            the index of a range of positions, 20 digits each
+//	*.tmp                              unfinished; may be removed while the store is closed
 const (
 	lockName    = "lock"
 	logSuffix   = ".log"
@@ -33,13 +33,14 @@ func indexName(first, last dcb.Position) string {
 	return fmt.Sprintf("%020d-%020d%s", first, last, indexSuffix)
 }
 
-// parseSegmentName returns the position that a segment is named by.
+// parseSegmentName returns the position of the first event of a segment.
 func parseSegmentName(name string) (first dcb.Position, ok bool) {
 	digits, ok := strings.CutSuffix(name, logSuffix)
 	first, ok2 := parsePosition(digits)
 	return first, ok && ok2
 }
 
+// parseIndexName returns the range of positions of an index file, both ends included.
 func parseIndexName(name string) (first, last dcb.Position, ok bool) {
 	both, ok := strings.CutSuffix(name, indexSuffix)
 	a, b, ok2 := strings.Cut(both, "-")
@@ -53,21 +54,21 @@ func parsePosition(digits string) (dcb.Position, bool) {
 	return dcb.Position(n), err == nil && len(digits) == 20 && n > 0
 }
 
-// segment is one file of the log. Its content is read as memory.
+// segment is one file of the log. It is read through a memory mapping.
 type segment struct {
 	fs    vfs.FS
 	path  string
 	first dcb.Position
-	salt  frame.Salt   // of the frames
-	size  atomic.Int64 // of the file; only grows while it is appended to
+	salt  frame.Salt   // of its log records
+	size  atomic.Int64 // of the file in bytes; only grows while the segment is active
 
-	// Of a sealed segment. What comes next vouches for it.
-	end uint32 // where the frames end
-	sum uint32 // of the content, as package frame says
+	// Of a sealed segment, from the header of the next one.
+	end uint32 // the offset after the last log record
+	sum uint32 // of the checksums of its log records, by frame.Sum
 
-	mapped   atomic.Pointer[[]byte]
-	mapMu    sync.Mutex    // guards maps, and the making of another
-	mappings []vfs.Mapping // the last one is mapped; those before may still be looked at
+	mapped   atomic.Pointer[[]byte] // the newest mapping
+	mapMu    sync.Mutex             // guards mappings, and the creation of one
+	mappings []vfs.Mapping          // older ones may still be read
 }
 
 func newSegment(fs vfs.FS, dir string, first dcb.Position, size int64) *segment {
@@ -76,7 +77,7 @@ func newSegment(fs vfs.FS, dir string, first dcb.Position, size int64) *segment 
 	return g
 }
 
-// content returns the file as memory, of at least the size that it had when this was called.
+// content returns the mapped file. It has at least the size that the segment had at the call.
 func (g *segment) content() ([]byte, error) {
 	size := g.size.Load()
 	if b := g.mapped.Load(); b != nil && int64(len(*b)) >= size {
@@ -97,44 +98,48 @@ func (g *segment) content() ([]byte, error) {
 		return nil, err
 	}
 	b := m.Bytes()
-	if size := min(size, g.size.Load()); int64(len(b)) < size { // it may have grown meanwhile, or been sealed
-		_ = m.Close() // of what was only read
-		return nil, &CorruptError{File: g.path, Offset: int64(len(b)), Problem: fmt.Errorf("it has had %d bytes before", size), Advice: adviceRestore}
+	if size := min(size, g.size.Load()); int64(len(b)) < size { // sealing may have truncated it
+		_ = m.Close() // only read
+		return nil, &CorruptError{
+			File: g.path, Offset: int64(len(b)),
+			Problem: fmt.Errorf("the file had %d bytes and was truncated", size), Advice: adviceRestore,
+		}
 	}
 	g.mappings = append(g.mappings, m)
 	g.mapped.Store(&b)
 	return b, nil
 }
 
-// unmap gives the memory back. Nobody may look at it any more.
+// unmap releases the mappings. No goroutine may read the segment any more.
 func (g *segment) unmap() {
 	g.mapMu.Lock()
 	defer g.mapMu.Unlock()
 	for _, m := range g.mappings {
-		_ = m.Close() // of what was only read
+		_ = m.Close() // only read
 	}
 	g.mappings = nil
 	g.mapped.Store(nil)
 }
 
-// frames are those of a segment that were read one after the other.
+// segmentState is the state of a segment after a log record.
 type segmentState struct {
 	salt       frame.Salt
-	next       dcb.Position // that a further event would have
-	end        uint32       // where a further frame would begin
-	sum        uint32       // of the content
-	recordedAt int64        // of the last frame, microseconds since 1970
-	clean      bool         // the last frame is a mark, or there is none
-	durable    dcb.Position // was when the last frame was written, as that says
+	next       dcb.Position // the position of the next event
+	end        uint32       // the offset of the next log record
+	sum        uint32       // of the checksums so far
+	recordedAt int64        // of the last log record, in microseconds since 1970
+	clean      bool         // the last log record is a clean-shutdown marker, or there is none
+	durable    dcb.Position // the last durable position, as the last log record states it
 }
 
-// newFrames returns what is known before the first frame.
+// newSegmentState returns the state before the first log record.
 func newSegmentState(header frame.Segment) segmentState {
 	return segmentState{salt: header.Salt(), next: header.First, end: frame.SegmentBytes, recordedAt: header.After, clean: true}
 }
 
-// read reads the next frame of b, and the events in it, each of which is passed to each with the place of its record. The error is frame.ErrEnd, frame.ErrBroken, or
-// what each returned.
+// readRecord reads and checks the next log record of b, the content of the segment. It calls
+// each with every event and the offset of its entry in the segment. The error is frame.ErrEnd,
+// frame.ErrBroken or the error of each.
 func (s *segmentState) readRecord(b []byte, each func(offset uint32, e *dcb.SequencedEvent) error) error {
 	content := b[s.end:]
 	h, err := frame.Read(s.salt, content)
@@ -142,17 +147,17 @@ func (s *segmentState) readRecord(b []byte, each func(offset uint32, e *dcb.Sequ
 		return err
 	}
 	if h.First != s.next {
-		return fmt.Errorf("%w: a frame whose first position is %d", frame.ErrBroken, h.First)
+		return fmt.Errorf("%w: the log record has first position %d, want %d", frame.ErrBroken, h.First, s.next)
 	}
 	if h.RecordedAt < s.recordedAt {
-		return fmt.Errorf("%w: a frame that was recorded before the one before it", frame.ErrBroken)
+		return fmt.Errorf("%w: the log record is older than the one before it", frame.ErrBroken)
 	}
-	if each != nil {
-		at := s.end
-		err := frame.Check(s.salt, content[:h.Bytes], h, func(offset uint32, e *dcb.SequencedEvent) error { return each(at+offset, e) })
-		if err != nil {
-			return err
-		}
+	start := s.end
+	err = frame.Check(s.salt, content[:h.Bytes], h, func(offset uint32, e *dcb.SequencedEvent) error {
+		return each(start+offset, e)
+	})
+	if err != nil {
+		return err
 	}
 	s.next, s.end, s.recordedAt = h.Next(), s.end+h.Bytes, h.RecordedAt
 	s.sum = frame.Sum(s.sum, h.CRC)

@@ -3,7 +3,6 @@ package diskstore
 import (
 	"errors"
 	"math"
-	"path/filepath"
 	"sort"
 	"sync/atomic"
 
@@ -13,26 +12,27 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 )
 
-// view is what readers look at: all segments, and the indexes that together cover every position. It is never changed, only replaced, but for
-// what is added to the tail beyond the head. Whoever looks at one holds it, so that no file in it is unmapped meanwhile.
+// snapshot is what readers use: all segments, and the indexes that together cover every
+// position. A snapshot is replaced, never changed. Only the tail index grows, beyond the head. A
+// reader holds a reference, so that no file of the snapshot is unmapped under it.
 type snapshot struct {
 	refs      atomic.Int64
 	segments  []*segment   // ascending
-	ranges    []indexRange // ascending, one behind the other
-	onRelease func()       // called when nobody holds the view any more
+	ranges    []indexRange // ascending, without gaps
+	onRelease func()       // called when the last reference is released
 }
 
-// part is the index of a run of positions.
+// indexRange is the index of a range of positions.
 type indexRange struct {
-	first, last dcb.Position // last is endless for the segment that is appended to
+	first, last dcb.Position // both included; last is endless for the active segment
 	index       search.Index
 	file        *indexFile  // nil if the index is in memory
-	tail        *tail.Index // nil if it is in a file
+	tail        *tail.Index // nil if the index is in a file
 }
 
 const endless = dcb.Position(math.MaxUint64)
 
-// indexFile is an open index file. Each view that has it holds it.
+// indexFile is an open index file. Each snapshot that contains it holds a reference.
 type indexFile struct {
 	*indexfile.Index
 	path string
@@ -41,16 +41,18 @@ type indexFile struct {
 
 func (f *indexFile) release() {
 	if f.refs.Add(-1) == 0 {
-		_ = f.Close() // of what was only read
+		_ = f.Close() // only read
 	}
 }
 
+// indexRange returns the range of positions that the file covers.
 func (f *indexFile) indexRange() indexRange {
 	meta := f.Meta()
 	return indexRange{first: meta.First, last: meta.First + dcb.Position(meta.Count) - 1, index: f, file: f}
 }
 
-// publish replaces the view. The caller holds mu, and gives its own hold of files that it has opened to the view.
+// publish replaces the snapshot. From then on the snapshots own the index files: a file is
+// closed with the last snapshot that contains it. The caller holds mu.
 func (s *Store) publish(segments []*segment, ranges []indexRange) {
 	snap := &snapshot{segments: segments, ranges: ranges, onRelease: s.snapshots.Done}
 	snap.refs.Store(1)
@@ -65,7 +67,8 @@ func (s *Store) publish(segments []*segment, ranges []indexRange) {
 	}
 }
 
-// hold returns the view, to be released, or dcb.ErrClosed.
+// acquire returns a reference to the current snapshot, or [dcb.ErrClosed]. The caller must
+// release it.
 func (s *Store) acquire() (*snapshot, error) {
 	for {
 		snap := s.snapshot.Load()
@@ -92,7 +95,7 @@ func (s *snapshot) release() {
 	s.onRelease()
 }
 
-// segmentOf returns the segment that has position, and the first position that is not in it.
+// segmentOf returns the segment with position, and the first position after that segment.
 func (s *snapshot) segmentOf(position dcb.Position) (g *segment, next dcb.Position) {
 	i := sort.Search(len(s.segments), func(i int) bool { return s.segments[i].first > position })
 	if i == len(s.segments) {
@@ -101,13 +104,13 @@ func (s *snapshot) segmentOf(position dcb.Position) (g *segment, next dcb.Positi
 	return s.segments[i-1], s.segments[i].first
 }
 
-// partOf returns the part that has position.
+// rangeOf returns the index range with position.
 func (s *snapshot) rangeOf(position dcb.Position) *indexRange {
 	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].last >= position })
 	return &s.ranges[i]
 }
 
-// damagedIndex is what is wrong with an index file, which can be made again.
+// damagedIndexError reports a damaged index file, which can be rebuilt from the log.
 type damagedIndexError struct {
 	file *indexFile
 	error
@@ -115,18 +118,10 @@ type damagedIndexError struct {
 
 func (e *damagedIndexError) Unwrap() error { return e.error }
 
-// explain returns err with the index file that it came from.
+// attribute adds the index file to an error that reports damage in it.
 func (r *indexRange) attribute(err error) error {
 	if err == nil || r.file == nil || !errors.Is(err, indexfile.ErrBroken) {
 		return err
 	}
 	return &damagedIndexError{r.file, err}
 }
-
-func asDamaged(err error) (*damagedIndexError, bool) {
-	var damaged *damagedIndexError
-	return damaged, errors.As(err, &damaged)
-}
-
-// base returns the name of a file without its directory.
-func base(path string) string { return filepath.Base(path) }

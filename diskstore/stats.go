@@ -15,25 +15,26 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
 
-// Stats is what a store holds.
+// Stats is what a store contains.
 type Stats struct {
 	Events     uint64      `json:"events"`
 	Segments   int         `json:"segments"`
-	LogBytes   int64       `json:"log_bytes"` // room that was prepared included
-	IndexFiles int         `json:"index_files"`
-	IndexBytes int64       `json:"index_bytes"`
-	Tags       int         `json:"tags"` // different ones
-	IDs        int         `json:"ids"`
-	Types      []TypeStats `json:"types"` // those of most events first
+	LogBytes   int64       `json:"logBytes"` // includes preallocated space
+	IndexFiles int         `json:"indexFiles"`
+	IndexBytes int64       `json:"indexBytes"`
+	Tags       int         `json:"tags"`  // number of different tags
+	IDs        int         `json:"ids"`   // number of events with an ID
+	Types      []TypeStats `json:"types"` // the types with most events first
 }
 
-// TypeStats is how many events have a type.
+// TypeStats is the number of events of one type.
 type TypeStats struct {
 	Type   string `json:"type"`
 	Events uint64 `json:"events"`
 }
 
-// Stats counts what the store holds. It reads the dictionary of every index, and the segment that is appended to.
+// Stats counts what the store contains. It reads the dictionary of every index and all of the
+// active segment.
 func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	var stats Stats
 	head, err := s.Head(ctx)
@@ -55,7 +56,8 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	return stats, err
 }
 
-// blame finds the file that is damaged, if that is what err says of one of many.
+// findDamaged returns err with the damaged index file, if err reports one of several. It
+// verifies every index file of the snapshot.
 func (s *snapshot) findDamaged(ctx context.Context, err error) error {
 	if !errors.Is(err, indexfile.ErrBroken) {
 		return err
@@ -72,17 +74,18 @@ func (s *snapshot) findDamaged(ctx context.Context, err error) error {
 	return err
 }
 
+// totalSize returns the bytes of the named files.
 func (s *Store) totalSize(names []string) (bytes int64, err error) {
 	for _, name := range names {
 		file, err := s.fs.Open(s.filePath(name))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // merged meanwhile
+			continue // merged since the directory was listed
 		}
 		if err != nil {
 			return 0, fmt.Errorf("diskstore: stats: %w", err)
 		}
 		size, err := file.Size()
-		_ = file.Close() // of what was only looked at
+		_ = file.Close() // only read
 		if err != nil {
 			return 0, fmt.Errorf("diskstore: stats: %w", err)
 		}
@@ -91,6 +94,7 @@ func (s *Store) totalSize(names []string) (bytes int64, err error) {
 	return bytes, nil
 }
 
+// countTerms sets the counts of stats to what is in snap up to head.
 func (s *Store) countTerms(ctx context.Context, snap *snapshot, head dcb.Position, stats *Stats) error {
 	snap, err := s.snapshotUpTo(snap, head)
 	if err != nil {
@@ -131,8 +135,10 @@ func (s *Store) countTerms(ctx context.Context, snap *snapshot, head dcb.Positio
 	return nil
 }
 
-// upTo returns a view of what v has up to the head, which was loaded before. Indexes in memory are made for it: those of v are added to while they are looked at, and hold what
-// is decided and not durable yet. What is in an index file is durable, and part of it even if it was not when the head was loaded.
+// snapshotUpTo returns a snapshot of what snap has up to head, which was loaded before. It
+// rebuilds the indexes in memory: those of snap grow while they are read, and contain appends
+// that are not durable yet. What is in an index file is durable, and counts even if it was not
+// when the head was loaded.
 func (s *Store) snapshotUpTo(snap *snapshot, head dcb.Position) (*snapshot, error) {
 	for _, r := range snap.ranges {
 		if r.file != nil {
@@ -158,7 +164,8 @@ func (s *Store) snapshotUpTo(snap *snapshot, head dcb.Position) (*snapshot, erro
 	return bounded, nil
 }
 
-// indexUpTo makes an index in memory of what a segment holds up to a position, which is durable and in it.
+// indexUpTo builds an index in memory of a segment up to position last, which must be durable
+// and in the segment.
 func (s *Store) indexUpTo(g *segment, last dcb.Position) (*tail.Index, error) {
 	header, err := readSegmentHeader(s.fs, g.path)
 	if err != nil {
@@ -178,7 +185,7 @@ func (s *Store) indexUpTo(g *segment, last dcb.Position) (*tail.Index, error) {
 	return index, nil
 }
 
-// typeName returns the type that has a key. All parts of the view have an end.
+// typeName returns the event type with a key. Every range of the snapshot must be bounded.
 func (f *finder) typeName(snap *snapshot, key term.Key) (string, error) {
 	for i := range snap.ranges {
 		r := &snap.ranges[i]
@@ -200,5 +207,5 @@ func (f *finder) typeName(snap *snapshot, key term.Key) (string, error) {
 		}
 		return string([]byte(f.event.Type)), nil
 	}
-	return "", fmt.Errorf("diskstore: no event has the type with key %#x: %w", uint64(key), dcb.ErrCorrupt)
+	return "", fmt.Errorf("diskstore: stats: no event has the type with key %#x: %w", uint64(key), dcb.ErrCorrupt)
 }

@@ -17,15 +17,17 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// InspectOptions are for [Verify] and [Backup]. The zero value has the defaults.
+// InspectOptions configure [Verify] and [Backup]. Nil and the zero value mean the defaults.
 type InspectOptions struct {
-	// Progress is told how many bytes of how many were dealt with, many times a second. Default: nobody is.
+	// Progress is called many times a second with the number of bytes processed so far and in
+	// total. The call is made by the goroutine that verifies or copies. Default nil: not called.
 	Progress func(done, total int64)
 
-	fs vfs.FS // the operating system's, but in tests
+	fs vfs.FS // the operating system's, except in tests
 }
 
-func (o *InspectOptions) complete() InspectOptions {
+// withDefaults returns a completed copy of o. No value is invalid.
+func (o *InspectOptions) withDefaults() InspectOptions {
 	var opts InspectOptions
 	if o != nil {
 		opts = *o
@@ -39,55 +41,60 @@ func (o *InspectOptions) complete() InspectOptions {
 	return opts
 }
 
-// Report is what [Verify] found.
+// Report is the result of [Verify].
 type Report struct {
-	// Events, Segments and IndexFiles are how many were checked, Bytes the size of all of them.
+	// Events, Segments and IndexFiles count what was checked. Bytes is the size of all of it.
 	Events     uint64
 	Segments   int
 	IndexFiles int
 	Bytes      int64
-	// InUse says that a store had the directory open, or opened it meanwhile. What it was writing meanwhile was not judged.
+	// InUse is true if a store had the directory open, or opened it meanwhile. Then the end of
+	// the log, which that store may have been writing, was not checked.
 	InUse bool
-	// Unfinished is how many bytes a crash left behind the end of the log. No append was answered for them; the next opening drops them.
+	// Unfinished is the number of bytes that a crash left after the end of the log. They belong
+	// to no acknowledged append; the next opening removes them.
 	Unfinished int64
-	// Unindexed is how many sealed segments have no index file. The next opening makes it.
+	// Unindexed is the number of sealed segments without an index file. The next opening builds
+	// the files.
 	Unindexed int
-	// Problems are what is damaged, in the log each a [CorruptError]. An index file that is damaged is made again when it is used; what is
-	// damaged in the log is lost.
+	// Problems lists the damage. Damage in the log is a [CorruptError], and what it affects is
+	// lost. A damaged index file is rebuilt when it is used.
 	Problems []error
 }
 
-// Verify checks every frame, every event and every position of the store in a directory, and every index file against the log, whether the store is open
-// or not; it may be opened meanwhile, and what seems wrong then is looked at again. It changes nothing. The error says that it could not be done; what is wrong with the store is in the report.
-func Verify(ctx context.Context, dir string, options *InspectOptions) (Report, error) {
-	opts := options.complete()
-	found, err := listStore(opts.fs, dir)
+// Verify checks every log record, every event and every position of the store in dir, and every
+// index file against the log. It changes nothing. The store may be open, and may be opened
+// meanwhile; then Verify checks again what seems wrong. The error means that Verify could not do
+// its work; the Report contains what is wrong with the store.
+func Verify(ctx context.Context, dir string, opts *InspectOptions) (Report, error) {
+	o := opts.withDefaults()
+	found, err := listStore(o.fs, dir)
 	if _, ok := errors.AsType[*CorruptError](err); ok {
 		return Report{Problems: []error{err}}, nil
 	}
 	if err != nil {
 		return Report{}, err
 	}
-	inUse, err := isOpen(opts.fs, dir)
+	inUse, err := isOpen(o.fs, dir)
 	if err != nil {
 		return Report{}, err
 	}
-	report, err := verify(ctx, opts, dir, found, inUse)
+	report, err := verify(ctx, o, dir, found, inUse)
 	if inUse || err == nil && len(report.Problems) == 0 && report.Unfinished == 0 {
 		return report, err
 	}
-	// What is wrong may be what a store was just writing that was opened meanwhile.
-	changed, failed := listStore(opts.fs, dir)
+	// A store that was opened meanwhile may have been writing what seems wrong.
+	changed, failed := listStore(o.fs, dir)
 	if failed != nil {
 		return report, err
 	}
-	if inUse, failed = isOpen(opts.fs, dir); failed != nil || !inUse && slices.Equal(found.segments, changed.segments) {
+	if inUse, failed = isOpen(o.fs, dir); failed != nil || !inUse && slices.Equal(found.segments, changed.segments) {
 		return report, err
 	}
-	return verify(ctx, opts, dir, changed, true)
+	return verify(ctx, o, dir, changed, true)
 }
 
-// verify verifies what was found in a directory. What was just being written is not judged if the store is, or was, in use.
+// verify checks the listed files. If inUse is true it skips what the open store may be writing.
 func verify(ctx context.Context, opts InspectOptions, dir string, found listing, inUse bool) (Report, error) {
 	v := &verifier{ctx: ctx, fs: opts.fs, dir: dir, opts: opts}
 	v.report.InUse = inUse
@@ -98,22 +105,23 @@ func verify(ctx context.Context, opts InspectOptions, dir string, found listing,
 	return v.report, err
 }
 
-// listStore is list for a directory that has to hold a store.
+// listStore lists a directory that must contain a store.
 func listStore(files vfs.FS, dir string) (listing, error) {
 	found, err := list(files, dir)
 	if err == nil && len(found.segments) == 0 {
-		err = fmt.Errorf("%w: %s holds no log", ErrNoStore, dir)
+		err = fmt.Errorf("%w: %s contains no log", ErrNoStore, dir)
 	}
 	return found, err
 }
 
-// isOpen reports whether somebody has the lock of a store, as far as that can be found out without changing anything. It is not kept, so that nobody who
-// opens the store has to wait for whoever inspects it.
+// isOpen reports whether a process holds the lock of a store, as far as this can be found out
+// without changing anything. It releases the lock at once, so that the store can be opened
+// during an inspection.
 func isOpen(files vfs.FS, dir string) (bool, error) {
 	path := filepath.Join(dir, lockName)
 	file, err := files.Open(path)
 	if err != nil {
-		return false, nil //nolint:nilerr // it was never opened here, or it may only be read
+		return false, nil //nolint:nilerr // never opened here, or no read permission
 	}
 	if err := file.Close(); err != nil {
 		return false, fmt.Errorf("diskstore: %w", err)
@@ -124,7 +132,7 @@ func isOpen(files vfs.FS, dir string) (bool, error) {
 		err = lock.Close()
 	case errors.Is(err, vfs.ErrLocked):
 		return true, nil
-	case errors.Is(err, fs.ErrPermission): // what one may only read one may verify
+	case errors.Is(err, fs.ErrPermission): // read permission is enough to verify
 		return false, nil
 	}
 	if err != nil {
@@ -133,25 +141,26 @@ func isOpen(files vfs.FS, dir string) (bool, error) {
 	return false, nil
 }
 
+// verifier is the state of one verification.
 type verifier struct {
-	ctx     context.Context //nolint:containedctx // of the one call that this is the state of
+	ctx     context.Context //nolint:containedctx // a verifier is the state of one call
 	fs      vfs.FS
 	dir     string
 	opts    InspectOptions
 	report  Report
 	indexes []*checkedIndex
-	buffer  []byte
-	total   int64
+	buffer  []byte // reused by readFile
+	total   int64  // bytes of all segments
 }
 
-// checkedIndex is an index file, and how much of what it says the log has said too.
+// checkedIndex is an index file, and what was compared with the log so far.
 type checkedIndex struct {
 	*indexfile.Index
 	path     string
-	postings uint64 // that the log has
-	failed   bool   // it was said already
-	covered  uint32 // events of the log that were compared
-	sum      uint32
+	postings uint64 // entries that the log has
+	failed   bool   // a problem was reported already
+	covered  uint32 // events that were compared
+	sum      uint32 // of the segments that were compared
 }
 
 func (v *verifier) addProblem(err error) { v.report.Problems = append(v.report.Problems, err) }
@@ -184,11 +193,12 @@ func (v *verifier) verify(found listing) error {
 	return nil
 }
 
-// used returns the segments without those at the end that nothing was written to yet, which are no damage: the next opening removes them.
+// usedSegments returns the segments without those at the end that have no log record yet. These
+// are no damage: the next opening removes them.
 func (v *verifier) usedSegments(segments []vfs.Info) ([]vfs.Info, error) {
 	first, err := readSegmentHeader(v.fs, filepath.Join(v.dir, segments[0].Name))
 	if err != nil {
-		return segments, nil //nolint:nilerr // it is told when it is its turn
+		return segments, nil //nolint:nilerr // verifySegment reports it
 	}
 	n := len(segments)
 	for ; n > 1; n-- {
@@ -202,7 +212,7 @@ func (v *verifier) usedSegments(segments []vfs.Info) ([]vfs.Info, error) {
 	if !v.report.InUse {
 		err := checkNeverUsed(v.fs, v.dir, unused, first.Salt())
 		if errors.Is(err, dcb.ErrCorrupt) {
-			return segments, nil // it is told when it is its turn
+			return segments, nil // verifySegment reports it
 		}
 		if err != nil {
 			return nil, err
@@ -216,7 +226,7 @@ func (v *verifier) usedSegments(segments []vfs.Info) ([]vfs.Info, error) {
 	return used, nil
 }
 
-// unused counts a segment that nothing was written to, or nothing that counts.
+// countUnused counts a segment without log records.
 func (v *verifier) countUnused(path string) error {
 	b, err := v.readFile(path)
 	if v.report.InUse && errors.Is(err, fs.ErrNotExist) {
@@ -233,7 +243,7 @@ func (v *verifier) countUnused(path string) error {
 	return nil
 }
 
-// openIndexes opens all index files, and checks each by itself.
+// openIndexes opens all index files and verifies each by itself.
 func (v *verifier) openIndexes(names []string) error {
 	for _, name := range names {
 		path := filepath.Join(v.dir, name)
@@ -245,9 +255,9 @@ func (v *verifier) openIndexes(names []string) error {
 			err = x.Verify(v.ctx)
 		}
 		switch {
-		case err == nil || errors.Is(err, fs.ErrNotExist): // a store that is open has merged it meanwhile
+		case err == nil || errors.Is(err, fs.ErrNotExist): // an open store has merged it meanwhile
 		case errors.Is(err, indexfile.ErrBroken) || errors.Is(err, indexfile.ErrVersion):
-			v.addProblem(fmt.Errorf("diskstore: index file %s: %w; it is made again when it is used", path, err))
+			v.addProblem(fmt.Errorf("diskstore: index file %s: %w; the store rebuilds it on use", path, err))
 			if len(v.indexes) > 0 && v.indexes[len(v.indexes)-1].path == path {
 				v.indexes[len(v.indexes)-1].failed = true
 			}
@@ -258,14 +268,14 @@ func (v *verifier) openIndexes(names []string) error {
 	return nil
 }
 
-// segmentWalk is what is known before a segment is read.
+// verifyState is the state of the log before a segment.
 type verifyState struct {
-	next       dcb.Position // the first position of the next segment
+	next       dcb.Position // the first position of the segment
 	storeID    [16]byte
-	recordedAt int64 // when the last event was
+	recordedAt int64
 }
 
-// segment checks the first of the segments that are left.
+// verifySegment checks the first of the remaining segments.
 func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) error {
 	first, _ := parseSegmentName(left[0].Name)
 	isLast := len(left) == 1
@@ -279,7 +289,7 @@ func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) e
 	v.report.Segments++
 	v.report.Bytes += int64(len(b))
 	if first != w.next {
-		corrupt(w.next, "it is the next segment, and events from position %d to %d are missing before it", w.next, first-1)
+		corrupt(w.next, "the events from position %d to %d are missing before this segment", w.next, first-1)
 		w.next = first
 	}
 	header, err := frame.ReadSegment(b)
@@ -290,7 +300,7 @@ func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) e
 		corrupt(first, "%w", err)
 		return nil
 	case header.First != first:
-		corrupt(first, "it says that it begins at position %d", header.First)
+		corrupt(first, "its header says that it begins at position %d", header.First)
 		return nil
 	case first > 1 && header.StoreID != w.storeID:
 		corrupt(first, "it belongs to another store")
@@ -306,7 +316,8 @@ func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) e
 	return v.compareIndexes(first, state, index, isLast)
 }
 
-// frames reads all frames of a segment into an index of their events. The error says why there are no more.
+// readRecords reads the log records of a segment and builds an index of their events. The error
+// says why there are no more.
 func (v *verifier) readRecords(b []byte, header frame.Segment) (segmentState, *tail.Index, error) {
 	state, index := newSegmentState(header), tail.New()
 	add := indexer(index)
@@ -317,11 +328,11 @@ func (v *verifier) readRecords(b []byte, header frame.Segment) (segmentState, *t
 	}
 }
 
-// sealed checks that the frames of a segment are those that the next one vouches for.
+// verifySealed compares the log records of a segment with what the next header certifies.
 func (v *verifier) verifySealed(nextPath, path string, b []byte, state segmentState, ended error) {
 	next, err := readSegmentHeader(v.fs, nextPath)
 	if err != nil {
-		return // that is told when it is its turn
+		return // verifySegment reports it
 	}
 	switch {
 	case state.end < next.End:
@@ -332,13 +343,16 @@ func (v *verifier) verifySealed(nextPath, path string, b []byte, state segmentSt
 			Problem: errOtherRecords, Advice: adviceRestore,
 		})
 	case len(bytes.TrimRight(b[state.end:], "\x00")) > 0 && !v.report.InUse:
-		v.addProblem(&CorruptError{File: path, Offset: int64(state.end), Position: state.next, Problem: errors.New("there is something behind its last frame, where nothing was ever written")})
+		v.addProblem(&CorruptError{
+			File: path, Offset: int64(state.end), Position: state.next,
+			Problem: errors.New("there is data after the last log record, where the store writes none"),
+		})
 	}
 }
 
-var errOtherRecords = errors.New("its frames are not those that were there when the next segment was begun")
+var errOtherRecords = errors.New("its log records differ from those certified by the next segment")
 
-// end checks what is behind the last frame of the log.
+// verifyEnd checks what follows the last log record of the log.
 func (v *verifier) verifyEnd(path string, b []byte, state segmentState, ended error) {
 	if v.report.InUse {
 		return
@@ -350,7 +364,7 @@ func (v *verifier) verifyEnd(path string, b []byte, state segmentState, ended er
 	v.report.Unfinished += int64(len(bytes.TrimRight(b[state.end:], "\x00")))
 }
 
-// read returns the content of a segment, in a buffer that the next call uses again.
+// readFile returns the content of a file. The next call reuses the memory.
 func (v *verifier) readFile(path string) ([]byte, error) {
 	file, err := v.fs.Open(path)
 	if err != nil {
@@ -371,7 +385,7 @@ func (v *verifier) readFile(path string) ([]byte, error) {
 		at += n
 		v.opts.Progress(min(v.report.Bytes+int64(at), v.total), v.total)
 		if errors.Is(err, io.EOF) {
-			return v.buffer[:at], nil // a store that is open has made it shorter meanwhile
+			return v.buffer[:at], nil // an open store has truncated it meanwhile
 		}
 		if err != nil {
 			return nil, fmt.Errorf("diskstore: read %s: %w", path, err)

@@ -12,7 +12,8 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
 
-// compare compares the index files that cover a segment with an index that was made of its frames.
+// compareIndexes compares the index files that cover a segment with an index built from its log
+// records.
 func (v *verifier) compareIndexes(first dcb.Position, state segmentState, index *tail.Index, isLast bool) error {
 	indexed := false
 	for _, x := range v.indexes {
@@ -30,9 +31,9 @@ func (v *verifier) compareIndexes(first dcb.Position, state segmentState, index 
 		switch {
 		case errors.Is(err, errDiffers):
 			x.failed = true
-			v.addProblem(fmt.Errorf("diskstore: index file %s: %w; remove it, and it is made again when the store is opened", x.path, err))
+			v.addProblem(fmt.Errorf("diskstore: index file %s: %w; %s", x.path, err, adviceRemoveIndex))
 		case errors.Is(err, indexfile.ErrBroken):
-			x.failed = true // it was told
+			x.failed = true // openIndexes reported it
 		case err != nil:
 			return err
 		}
@@ -43,12 +44,14 @@ func (v *verifier) compareIndexes(first dcb.Position, state segmentState, index 
 	return nil
 }
 
-var errDiffers = errors.New("it says otherwise than the log")
+var errDiffers = errors.New("it differs from the log")
 
-// compare compares the events of the file from offset base on, as many as index has, with index.
+const adviceRemoveIndex = "remove it; the store rebuilds it at the next opening"
+
+// compare compares as many events of the file as index has, from ordinal base on, with index.
 func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 	if uint64(base)+uint64(index.Added()) > uint64(x.Count()) {
-		return fmt.Errorf("%w: it has too few events", errDiffers)
+		return fmt.Errorf("%w: it has %d events, want at least %d", errDiffers, x.Count(), uint64(base)+uint64(index.Added()))
 	}
 	for ordinal := range index.Added() {
 		offset, typeID, err := x.Event(base + ordinal)
@@ -61,7 +64,7 @@ func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 		}
 		wantOffset, wantType, _ := index.Event(ordinal)
 		if wantKey, _ := index.TypeKey(wantType); offset != wantOffset || key != wantKey {
-			return fmt.Errorf("%w about the event at position %d", errDiffers, x.Meta().First+dcb.Position(base+ordinal))
+			return fmt.Errorf("%w at position %d", errDiffers, x.Meta().First+dcb.Position(base+ordinal))
 		}
 	}
 	for kind := range term.Kinds {
@@ -83,7 +86,8 @@ func (x *checkedIndex) compare(index *tail.Index, base uint32) error {
 	return nil
 }
 
-// sameOffsets compares a list of the file, from base on, with one of the log.
+// comparePostings compares a list of the index file, from ordinal base on, with a list of the
+// log. Both cover count events.
 func comparePostings(of, log postings.List, base, count uint32) error {
 	var got, want postings.Cursor
 	got.Reset(of, base, base+count-1, false)
@@ -95,7 +99,7 @@ func comparePostings(of, log postings.List, base, count uint32) error {
 		}
 		b, more := want.Current()
 		if ok != more || ok && a != base+b {
-			return fmt.Errorf("%w about which events have a tag, type or ID", errDiffers)
+			return fmt.Errorf("%w: the events with a tag, a type or an ID differ", errDiffers)
 		}
 		if !ok {
 			return nil
@@ -105,22 +109,23 @@ func comparePostings(of, log postings.List, base, count uint32) error {
 	}
 }
 
-// finishIndex checks that the file has nothing that the log has not.
+// finishIndex checks that an index file has no entry that the log does not have. The log ends
+// before position next.
 func (v *verifier) finishIndex(x *checkedIndex, next dcb.Position) {
 	meta := x.Meta()
 	if x.failed {
 		return
 	}
 	differs := func(format string, args ...any) {
-		v.addProblem(fmt.Errorf("diskstore: index file %s: %w: %s; remove it, and it is made again when the store is opened", x.path, errDiffers, fmt.Sprintf(format, args...)))
+		v.addProblem(fmt.Errorf("diskstore: index file %s: %w: %s; %s", x.path, errDiffers, fmt.Sprintf(format, args...), adviceRemoveIndex))
 	}
 	if meta.First+dcb.Position(meta.Count) > next {
-		differs("it goes beyond the end of the log, position %d", next-1)
+		differs("it reaches beyond the end of the log, position %d", next-1)
 		return
 	}
 	if x.covered != meta.Count || x.sum != meta.Sum {
-		if len(v.report.Problems) == 0 { // otherwise the log is what is wrong
-			differs("it was made of another log")
+		if len(v.report.Problems) == 0 { // otherwise the log is damaged
+			differs("it belongs to another log")
 		}
 		return
 	}
@@ -130,7 +135,7 @@ func (v *verifier) finishIndex(x *checkedIndex, next dcb.Position) {
 		for rank := 0; rank < x.TermCount(term.Kind(kind)); rank += len(terms) {
 			terms = terms[:min(len(terms), x.TermCount(term.Kind(kind))-rank)]
 			if err := x.ReadTerms(term.Kind(kind), rank, terms); err != nil {
-				return // Verify has told it
+				return // Index.Verify has reported it
 			}
 			for _, t := range terms {
 				total += uint64(t.List.Len())
@@ -138,6 +143,6 @@ func (v *verifier) finishIndex(x *checkedIndex, next dcb.Position) {
 		}
 	}
 	if total != x.postings {
-		differs("it has %d entries, and the log %d", total, x.postings)
+		differs("it has %d entries, want %d", total, x.postings)
 	}
 }

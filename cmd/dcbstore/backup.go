@@ -46,7 +46,7 @@ func (p *program) backup(ctx context.Context, to string, asJSON bool) error {
 	}
 	if asJSON {
 		return p.printJSON(map[string]any{
-			"head": report.Head, "copied_files": report.Copied, "kept_files": report.Reused, "copied_bytes": report.CopiedBytes,
+			"head": report.Head, "copiedFiles": report.Copied, "reusedFiles": report.Reused, "copiedBytes": report.CopiedBytes,
 		})
 	}
 	_, err = fmt.Fprintf(p.out, "events up to position %s are in %s: %d files copied (%s bytes), %d kept\n",

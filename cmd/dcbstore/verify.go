@@ -57,11 +57,11 @@ type verifyResult struct {
 	Sound           bool     `json:"sound"`
 	Events          uint64   `json:"events"`
 	Segments        int      `json:"segments"`
-	IndexFiles      int      `json:"index_files"`
+	IndexFiles      int      `json:"indexFiles"`
 	Bytes           int64    `json:"bytes"`
-	InUse           bool     `json:"in_use"`
-	UnfinishedBytes int64    `json:"unfinished_bytes"`
-	Unindexed       int      `json:"unindexed_segments"`
+	InUse           bool     `json:"inUse"`
+	UnfinishedBytes int64    `json:"unfinishedBytes"`
+	Unindexed       int      `json:"unindexedSegments"`
 	Problems        []string `json:"problems"`
 }
 
