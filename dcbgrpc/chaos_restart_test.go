@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/memstore"
 )
@@ -97,7 +97,7 @@ func (s *servant) kill() {
 
 // disturbed runs a workload on two clients, calls disturb each time that it has got on by some events, and checks its history. It is not by the clock that
 // there is a disturbance: a machine on which everything takes long would get nothing done between two of them.
-func disturbed(t *testing.T, server *moving, steps int, disturb func() error) *dcbtest.History {
+func disturbed(t *testing.T, server *moving, steps int, disturb func() error) *history.History {
 	t.Helper()
 	var handles []dcb.Store
 	for _, overGRPC := range []bool{false, true} {
@@ -126,7 +126,7 @@ func disturbed(t *testing.T, server *moving, steps int, disturb func() error) *d
 			}
 		}
 	})
-	h, err := dcbtest.Workload{Handles: handles, Steps: steps, MayFail: true, Patience: 2 * testPatience}.Run(t.Context())
+	h, err := history.Workload{Handles: handles, Steps: steps, MayFail: true, Patience: 2 * testPatience}.Run(t.Context())
 	cancel()
 	disturber.Wait()
 	if err != nil {
@@ -142,7 +142,7 @@ func disturbed(t *testing.T, server *moving, steps int, disturb func() error) *d
 	return h
 }
 
-func failures(h *dcbtest.History) (n int) {
+func failures(h *history.History) (n int) {
 	for i := range h.Operations {
 		if errors.Is(h.Operations[i].Err, dcb.ErrUnavailable) {
 			n++

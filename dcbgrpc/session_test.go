@@ -11,6 +11,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/internal/racing"
 	"github.com/dcbstore/dcb/memstore"
 )
@@ -143,7 +144,7 @@ func TestHistoriesOverSessionsAreCorrect(t *testing.T) {
 			if kind == "PostgreSQL" {
 				steps = 20
 			}
-			h, err := dcbtest.Workload{Handles: []dcb.Store{a, b}, Steps: steps, Patience: testPatience}.Run(t.Context())
+			h, err := history.Workload{Handles: []dcb.Store{a, b}, Steps: steps, Patience: testPatience}.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

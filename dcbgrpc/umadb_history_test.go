@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 )
 
 // What callers see while their connections are cut again and again is still the history of a correct store.
@@ -29,19 +29,19 @@ func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
 				}
 			}
 		})
-		history, err := dcbtest.Workload{Handles: handles, Callers: 9, Steps: 60, MayFail: true, Patience: 2 * testPatience}.Run(ctx)
+		h, err := history.Workload{Handles: handles, Callers: 9, Steps: 60, MayFail: true, Patience: 2 * testPatience}.Run(ctx)
 		done()
 		disturbing.Wait()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := history.Verify(t.Context(), store); err != nil {
+		if err := h.Verify(t.Context(), store); err != nil {
 			t.Error(err)
 		}
-		if len(history.Final) == 0 {
+		if len(h.Final) == 0 {
 			t.Error("nothing was recorded")
 		}
-		t.Logf("%d calls, %d events", len(history.Operations), len(history.Final))
+		t.Logf("%d calls, %d events", len(h.Operations), len(h.Final))
 	})
 }
 

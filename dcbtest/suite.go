@@ -8,8 +8,8 @@
 // The kit is data: [Cases] lists what is checked, and each [Case] names the sentence of the contract that it stands for.
 // [Suite] has options for stores whose events outlive a handle or are shared by several. [Benchmark] measures any store.
 //
-// What only shows when calls meet is found in histories: a [Workload] lets many callers use a store at random and records it, and
-// [History.Check] compares what each of them saw with what the store holds in the end. Some cases do that; tests that disturb a store,
+// What only shows when calls meet is found in histories: a [history.Workload] lets many callers use a store at random and records it, and
+// [history.History.Check] compares what each of them saw with what the store holds in the end. Some cases do that; tests that disturb a store,
 // by killing its server for example, can do it too. A history that is wrong tells its seed, which the environment variable
 // DCB_SEED takes.
 //

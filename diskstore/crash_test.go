@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -49,9 +49,9 @@ func eachSeed(t *testing.T, enough func() bool, try func(ctx context.Context, se
 				t.Parallel()
 				for k := seed + uint64(n); ; k += uint64(workers) {
 					var err error
-					inTime(t, fmt.Sprintf("%s=%d", dcbtest.SeedVariable, k), func() { err = try(t.Context(), k) })
+					inTime(t, fmt.Sprintf("%s=%d", history.SeedVariable, k), func() { err = try(t.Context(), k) })
 					if err != nil {
-						t.Fatalf("%s=%d: %v", dcbtest.SeedVariable, k, err)
+						t.Fatalf("%s=%d: %v", history.SeedVariable, k, err)
 					}
 					if given || enough() {
 						return

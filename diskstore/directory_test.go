@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -25,7 +25,7 @@ func filled(t *testing.T, seed uint64, steps int) (*vfs.Mem, *oracle) {
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, small(mem))
 	if err := busy(t.Context(), s, o, seed, 1, steps); err != nil {
-		t.Fatalf("%s=%d: %v", dcbtest.SeedVariable, seed, err)
+		t.Fatalf("%s=%d: %v", history.SeedVariable, seed, err)
 	}
 	for len(filesOf(t, mem, ".log")) < 6 { // of which all but the last will have index files, and these will be merged
 		mustSend(t, o, s, event(900))

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/internal/model"
@@ -92,7 +92,7 @@ func TestABitThatIsWrongIsNeverBelieved(t *testing.T) {
 			bits := flipsOf(t, f.original, random, number(t, flipsVariable, 3000))
 			for _, bit := range bits {
 				if err := try(t.Context(), random, bit); err != nil {
-					t.Fatalf("%s=%d: %v: %v", dcbtest.SeedVariable, seed, bit, err)
+					t.Fatalf("%s=%d: %v: %v", history.SeedVariable, seed, bit, err)
 				}
 			}
 			t.Logf("%d bits were flipped", len(bits))

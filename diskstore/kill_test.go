@@ -22,7 +22,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/model"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -155,7 +155,7 @@ type mourner struct {
 func TestWhateverAProcessThatIsKilledHasAnsweredIsThere(t *testing.T) {
 	t.Parallel()
 	seed, _ := seedOf(t)
-	t.Logf("%s=%d", dcbtest.SeedVariable, seed)
+	t.Logf("%s=%d", history.SeedVariable, seed)
 	rounds := number(t, killsVariable, 50)
 	random := randomOf(seed, 5000)
 	var m *mourner

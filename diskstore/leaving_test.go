@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -158,7 +158,7 @@ func TestWhoLeavesBeforeHeIsDecidedIsNotRecorded(t *testing.T) {
 func TestCallersThatComeAndGoNeverHang(t *testing.T) {
 	t.Parallel()
 	seed, _ := seedOf(t)
-	t.Logf("%s=%d", dcbtest.SeedVariable, seed)
+	t.Logf("%s=%d", history.SeedVariable, seed)
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, small(mem))
 	var group sync.WaitGroup
@@ -188,7 +188,7 @@ func TestCallersThatComeAndGoNeverHang(t *testing.T) {
 func TestAStoreThatIsClosedUnderLoadLeavesNothingBehind(t *testing.T) {
 	// Not parallel: it counts goroutines.
 	seed, _ := seedOf(t)
-	t.Logf("%s=%d", dcbtest.SeedVariable, seed)
+	t.Logf("%s=%d", history.SeedVariable, seed)
 	mem, o := vfs.NewMem(), new(oracle)
 	before := runtime.NumGoroutine()
 	merges := int64(0)

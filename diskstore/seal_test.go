@@ -12,6 +12,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/model"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -62,17 +63,17 @@ func TestAStoreThatIsReopenedBetweenAnyTwoStepsAnswersAsTheModel(t *testing.T) {
 	for name, bytes := range map[string]int{"segments of 4 KiB": diskstore.MinSegmentBytes, "segments of 64 KiB": 64 << 10} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			t.Logf("%s=%d", dcbtest.SeedVariable, seed)
+			t.Logf("%s=%d", history.SeedVariable, seed)
 			m := &modelled{random: randomOf(seed, uint64(bytes)), opts: diskstore.Options{SegmentBytes: bytes}.On(vfs.NewMem())}
 			m.store = open(t, dir, m.opts)
 			for n := range number(t, stepsVariable, 3000) {
 				if err := m.step(t); err != nil {
-					t.Fatalf("%s=%d, step %d: %v", dcbtest.SeedVariable, seed, n, err)
+					t.Fatalf("%s=%d, step %d: %v", history.SeedVariable, seed, n, err)
 				}
 			}
 			for range 1000 {
 				if err := m.read(t.Context()); err != nil {
-					t.Fatalf("%s=%d: %v", dcbtest.SeedVariable, seed, err)
+					t.Fatalf("%s=%d: %v", history.SeedVariable, seed, err)
 				}
 			}
 			m.merges += m.store.Metrics().Merges
@@ -185,7 +186,7 @@ func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
 			dir := t.TempDir()
 			for range 3 {
 				s := open(t, dir, small(files))
-				history, err := dcbtest.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, Patience: hangTimeout}.Run(t.Context())
+				h, err := history.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, Patience: hangTimeout}.Run(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -193,7 +194,7 @@ func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
 					t.Fatal(err)
 				}
 				s = open(t, dir, small(files))
-				if err := history.Verify(t.Context(), s); err != nil {
+				if err := h.Verify(t.Context(), s); err != nil {
 					t.Fatal(err)
 				}
 				if err := s.Close(); err != nil {
@@ -293,7 +294,7 @@ func TestHistoriesAreRightWhateverFails(t *testing.T) {
 				failed.Add(1)
 				return errInjected
 			})
-			history, err := dcbtest.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true, Patience: hangTimeout}.Run(t.Context())
+			h, err := history.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true, Patience: hangTimeout}.Run(t.Context())
 			mem.Inject(nil)
 			if err != nil {
 				t.Fatal(err)
@@ -302,10 +303,10 @@ func TestHistoriesAreRightWhateverFails(t *testing.T) {
 				t.Error(err)
 			}
 			s := open(t, dir, r.opts)
-			if err := history.Verify(t.Context(), s); err != nil {
+			if err := h.Verify(t.Context(), s); err != nil {
 				t.Error(err)
 			}
-			t.Logf("%d operations failed, the store was opened %d times again, %d events", failed.Load(), r.openings.Load(), len(history.Final))
+			t.Logf("%d operations failed, the store was opened %d times again, %d events", failed.Load(), r.openings.Load(), len(h.Final))
 			if failed.Load() == 0 {
 				t.Error("nothing failed")
 			}

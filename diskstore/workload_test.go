@@ -16,22 +16,22 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/model"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// seedOf returns the seed that dcbtest.SeedVariable holds, or a new one.
+// seedOf returns the seed that history.SeedVariable holds, or a new one.
 func seedOf(t testing.TB) (seed uint64, given bool) {
 	t.Helper()
-	text := os.Getenv(dcbtest.SeedVariable)
+	text := os.Getenv(history.SeedVariable)
 	if text == "" {
 		return rand.Uint64(), false
 	}
 	seed, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		t.Fatalf("%s: %v", dcbtest.SeedVariable, err)
+		t.Fatalf("%s: %v", history.SeedVariable, err)
 	}
 	return seed, true
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/pgstore"
 )
@@ -44,16 +45,16 @@ func disturb(t *testing.T, index pgstore.Index, server *pgtest.Server, disturban
 		ctx, done := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- disturbance(ctx, first.again(t)) }()
-		history, err := dcbtest.Workload{Handles: handles, Callers: 12, Duration: 8 * time.Second, MayFail: true, Patience: slow}.Run(ctx)
+		h, err := history.Workload{Handles: handles, Callers: 12, Duration: 8 * time.Second, MayFail: true, Patience: slow}.Run(ctx)
 		done()
 		if err := errors.Join(err, <-ended); err != nil {
 			t.Fatal(err)
 		}
-		if err := history.Verify(t.Context(), openAt(t, server.DSN(), pgstore.Options{})); err != nil {
+		if err := h.Verify(t.Context(), openAt(t, server.DSN(), pgstore.Options{})); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%d calls, %d events", len(history.Operations), len(history.Final))
-		recorded = len(history.Final)
+		t.Logf("%d calls, %d events", len(h.Operations), len(h.Final))
+		recorded = len(h.Final)
 	}
 }
 

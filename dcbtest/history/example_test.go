@@ -1,4 +1,4 @@
-package dcbtest_test
+package history_test
 
 import (
 	"context"
@@ -6,16 +6,16 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/memstore"
 )
 
 // Many callers use two handles on one store at random, and what they saw is checked by what the store holds in the end.
 func ExampleWorkload() {
 	ctx, store := context.Background(), memstore.New(nil)
-	history, err := dcbtest.Workload{Handles: []dcb.Store{store, store}, Callers: 4, Seed: 1}.Run(ctx)
+	h, err := history.Workload{Handles: []dcb.Store{store, store}, Callers: 4, Seed: 1}.Run(ctx)
 	if err == nil {
-		err = history.Verify(ctx, store)
+		err = h.Verify(ctx, store)
 	}
 	fmt.Println(err)
 	// Output: <nil>
@@ -23,10 +23,10 @@ func ExampleWorkload() {
 
 func ExampleHistory_Check() {
 	joined := dcb.Event{Type: "StudentJoinedCourse", Tags: []string{"course:go"}, Data: []byte("1")}
-	h := dcbtest.History{
-		Operations: []dcbtest.Operation{
-			{Call: dcbtest.CallAppend, Start: 1, End: 2, Events: []dcb.Event{joined}, Position: 1},
-			{Call: dcbtest.CallHead, Caller: 1, Start: 3, End: 4, Position: 0},
+	h := history.History{
+		Operations: []history.Operation{
+			{Method: history.Append, Start: 1, End: 2, Events: []dcb.Event{joined}, Position: 1},
+			{Method: history.Head, Caller: 1, Start: 3, End: 4, Position: 0},
 		},
 		Final: []dcb.SequencedEvent{{Event: joined, Position: 1, RecordedAt: time.Unix(0, 0).UTC()}},
 	}

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import "fmt"
 
@@ -42,7 +42,7 @@ const (
 func (r Rule) Sentence() string {
 	sentence, ok := sentences[r]
 	if !ok {
-		panic("dcbtest: no sentence for the rule " + string(r))
+		panic("history: no sentence for the rule " + string(r))
 	}
 	return sentence
 }

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"errors"
@@ -159,7 +159,7 @@ func (c *checker) checkError(o *Operation) {
 	case o.Err == nil:
 	case isContextError(o.Err) && o.Cancelled:
 	case errors.Is(o.Err, dcb.ErrUnavailable) && c.MayFail:
-	case o.Call == CallAppend && (errors.Is(o.Err, dcb.ErrConflict) || errors.Is(o.Err, dcb.ErrDuplicateID)):
+	case o.Method == Append && (errors.Is(o.Err, dcb.ErrConflict) || errors.Is(o.Err, dcb.ErrDuplicateID)):
 	default:
 		c.report(RuleError, "%v", o)
 	}

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"context"
@@ -64,9 +64,9 @@ func (c *caller) step(ctx context.Context) Operation {
 	case n < 72:
 		return c.steal(ctx)
 	case n < 88:
-		return c.do(ctx, Operation{Call: CallRead, Query: c.query(), Options: c.readOptions()})
+		return c.do(ctx, Operation{Method: Read, Query: c.query(), Options: c.readOptions()})
 	case n < 93:
-		return c.do(ctx, Operation{Call: CallHead})
+		return c.do(ctx, Operation{Method: Head})
 	case n < 98:
 		return c.waitAndAppend(ctx)
 	default:
@@ -102,7 +102,7 @@ func (c *caller) look(o Operation) Operation {
 
 // decide reads, and appends unless anything else was recorded that it would have read.
 func (c *caller) decide(ctx context.Context) Operation {
-	read := c.do(ctx, Operation{Call: CallRead, Query: c.query(), Options: dcb.ReadOptions{After: c.recent()}})
+	read := c.do(ctx, Operation{Method: Read, Query: c.query(), Options: dcb.ReadOptions{After: c.recent()}})
 	if read.Err != nil || read.Hung {
 		return read
 	}
@@ -175,7 +175,7 @@ func (c *caller) steal(ctx context.Context) Operation {
 func (c *caller) waitAndAppend(ctx context.Context) Operation {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wait := c.mine(Operation{Call: CallWait, After: c.seen})
+	wait := c.mine(Operation{Method: Wait, After: c.seen})
 	if c.random.IntN(4) == 0 {
 		wait.After = c.recent()
 	}
@@ -194,7 +194,7 @@ func (c *caller) waitAndAppend(ctx context.Context) Operation {
 func (c *caller) waitInVain(ctx context.Context) Operation {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.random.IntN(1_000_000)))
 	defer cancel()
-	return c.look(c.call(ctx, c.mine(Operation{Call: CallWait, After: c.seen + 1_000_000})))
+	return c.look(c.call(ctx, c.mine(Operation{Method: Wait, After: c.seen + 1_000_000})))
 }
 
 // appending returns an append of new events.
@@ -214,7 +214,7 @@ func (c *caller) appending(condition *dcb.AppendCondition) Operation {
 	if c.random.IntN(3) == 0 {
 		c.identify(events)
 	}
-	return Operation{Call: CallAppend, Events: events, Condition: condition}
+	return Operation{Method: Append, Events: events, Condition: condition}
 }
 
 func (c *caller) identify(events []dcb.Event) {

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"context"
@@ -56,18 +56,18 @@ func TestAWorkloadMakesCallsOfEveryKindAndOutcome(t *testing.T) {
 	accepted := make(map[string]int)
 	for i := range h.Operations {
 		o := &h.Operations[i]
-		count[string(o.Call)]++
+		count[string(o.Method)]++
 		note("cancelled", o.Cancelled)
 		switch {
 		case errors.Is(o.Err, dcb.ErrConflict):
 			count["conflict"]++
 		case errors.Is(o.Err, dcb.ErrDuplicateID):
 			count["duplicate"]++
-		case o.Err == nil && o.Call == CallAppend:
+		case o.Err == nil && o.Method == Append:
 			note("accepted under a condition", o.Condition != nil)
 			accepted[string(o.Events[0].Data)]++
 			note("accepted again", accepted[string(o.Events[0].Data)] > 1)
-		case o.Err == nil && o.Call == CallRead:
+		case o.Err == nil && o.Method == Read:
 			note("cut", o.Options.Limit > 0 && len(o.Result.Events) == o.Options.Limit)
 			note("backwards", o.Options.Backwards)
 			note("something read", len(o.Result.Events) > 0)

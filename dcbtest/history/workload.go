@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"cmp"
@@ -55,7 +55,7 @@ func (w Workload) Run(ctx context.Context) (*History, error) {
 	}
 	before, err := w.Handles[0].Head(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("dcbtest: head before a history: %w", err)
+		return nil, fmt.Errorf("history: head before a history: %w", err)
 	}
 	r := &recorder{Workload: w, began: time.Now(), before: before}
 	followers := r.startFollowers(ctx)
@@ -72,12 +72,12 @@ func (w Workload) Run(ctx context.Context) (*History, error) {
 // complete sets what is left to default.
 func (w *Workload) complete() error {
 	if len(w.Handles) == 0 {
-		return errors.New("dcbtest: a workload needs at least one store in Handles")
+		return errors.New("history: a workload needs at least one store in Handles")
 	}
 	if text := os.Getenv(SeedVariable); w.Seed == 0 && text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			return fmt.Errorf("dcbtest: %s: %w", SeedVariable, err)
+			return fmt.Errorf("history: %s: %w", SeedVariable, err)
 		}
 		w.Seed = seed
 	}
@@ -137,17 +137,17 @@ func (r *recorder) call(ctx context.Context, o Operation) Operation {
 func (r *recorder) made(ctx context.Context, o Operation) Operation {
 	store := r.Handles[o.Handle]
 	o.Start = r.now()
-	switch o.Call {
-	case CallAppend:
+	switch o.Method {
+	case Append:
 		o.Position, o.Err = store.Append(ctx, o.Events, o.Condition)
-	case CallRead:
+	case Read:
 		o.Result, o.Err = store.Read(ctx, o.Query, o.Options)
-	case CallHead:
+	case Head:
 		o.Position, o.Err = store.Head(ctx)
-	case CallWait:
+	case Wait:
 		o.Position, o.Err = store.Wait(ctx, o.After)
-	case CallFollow:
-		panic("dcbtest: batches are recorded by their follower")
+	case Follow:
+		panic("history: batches are recorded by their follower")
 	}
 	o.End = r.now()
 	o.Cancelled = ctx.Err() != nil

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func (r *recorder) wakeAll(ctx context.Context) {
 	defer cancel()
 	ringer := r.newCaller(r.Callers)
 	for round := range wakeRounds {
-		head := r.call(ctx, Operation{Call: CallHead, Handle: round})
+		head := r.call(ctx, Operation{Method: Head, Handle: round})
 		if head.Err != nil || head.Hung {
 			return
 		}
@@ -27,7 +27,7 @@ func (r *recorder) wakeAll(ctx context.Context) {
 		hung := make(chan bool, r.Callers)
 		for i := range r.Callers {
 			waiting.Go(func() {
-				hung <- r.call(ctx, Operation{Call: CallWait, Caller: i, Handle: i, After: head.Position}).Hung
+				hung <- r.call(ctx, Operation{Method: Wait, Caller: i, Handle: i, After: head.Position}).Hung
 			})
 		}
 		rung := ringer.ring(ctx, round)
@@ -118,7 +118,7 @@ func (f *followers) waitingFor(one *follower) Operation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return Operation{
-		Call: CallFollow, Caller: one.id, Handle: one.id % len(f.Handles), Start: one.asked, Query: one.query, After: one.reached,
+		Method: Follow, Caller: one.id, Handle: one.id % len(f.Handles), Start: one.asked, Query: one.query, After: one.reached,
 	}
 }
 

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"cmp"
@@ -36,7 +36,7 @@ func newVisibility(c *checker) *visibility {
 			continue
 		}
 		s := shown{position, o, o.End}
-		if v.all = append(v.all, s); o.Call == CallAppend && o.Err == nil {
+		if v.all = append(v.all, s); o.Method == Append && o.Err == nil {
 			v.appends = append(v.appends, s)
 		} else {
 			v.others = append(v.others, s)
@@ -56,13 +56,13 @@ func (c *checker) shownBy(o *Operation) (dcb.Position, bool) {
 		return named, named != 0 && named <= c.last() && c.couldBeVisible(named, o.End) // else it is told as a wrong position
 	case o.Err != nil:
 		return 0, false
-	case o.Call == CallAppend:
+	case o.Method == Append:
 		at, ok := c.sendOf[o]
 		// What is lost or at another position is told as such, and would only make everything else look wrong.
 		return o.Position, ok && o.Position == c.sends[at].last
-	case o.Call == CallRead:
+	case o.Method == Read:
 		return o.Result.Head, true
-	case o.Call == CallFollow:
+	case o.Method == Follow:
 		return o.Result.Head, o.Result.Head > o.After // a follower that began beyond the head was shown nothing
 	}
 	return o.Position, true

@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"context"
@@ -41,23 +41,23 @@ func soundHistory() *History {
 	cancelled := []dcb.Event{sent("u0", "y"), sent("u1", "y")}
 	h := &History{Final: recorded(two[0], two[1], third[0], cancelled[0], cancelled[1])}
 	h.Operations = []Operation{
-		appendTwo:         {Call: CallAppend, Start: 0, End: 10, Events: two, Position: 2},
-		appendThird:       {Call: CallAppend, Start: 20, End: 30, Events: third, Condition: unless(x, 2), Position: 3},
-		conflictWithThird: {Call: CallAppend, Start: 40, End: 50, Events: []dcb.Event{sent("c")}, Condition: unless(x, 2), Err: &dcb.ConflictError{Position: 3}},
-		readX:             {Call: CallRead, Start: 60, End: 70, Query: x, Result: dcb.ReadResult{Events: h.eventsAt(1, 3), Head: 3}},
+		appendTwo:         {Method: Append, Start: 0, End: 10, Events: two, Position: 2},
+		appendThird:       {Method: Append, Start: 20, End: 30, Events: third, Condition: unless(x, 2), Position: 3},
+		conflictWithThird: {Method: Append, Start: 40, End: 50, Events: []dcb.Event{sent("c")}, Condition: unless(x, 2), Err: &dcb.ConflictError{Position: 3}},
+		readX:             {Method: Read, Start: 60, End: 70, Query: x, Result: dcb.ReadResult{Events: h.eventsAt(1, 3), Head: 3}},
 		readFirst: {
-			Call: CallRead, Start: 60, End: 70, Query: dcb.All(), Options: dcb.ReadOptions{Limit: 1},
+			Method: Read, Start: 60, End: 70, Query: dcb.All(), Options: dcb.ReadOptions{Limit: 1},
 			Result: dcb.ReadResult{Events: h.eventsAt(1), Head: 1},
 		},
-		headThree:         {Call: CallHead, Start: 60, End: 70, Position: 3},
-		waitForThree:      {Call: CallWait, Start: 15, End: 35, After: 2, Position: 3},
-		repeatTwo:         {Call: CallAppend, Start: 80, End: 90, Events: two, Condition: unless(x, 0), Position: 2},
-		stealID:           {Call: CallAppend, Start: 100, End: 110, Events: duplicate, Err: dcb.ErrDuplicateID},
-		followTwo:         {Call: CallFollow, Start: 0, End: 12, Query: dcb.All(), Result: dcb.ReadResult{Events: h.eventsAt(1, 2), Head: 2}},
-		followThree:       {Call: CallFollow, Start: 12, End: 32, Query: dcb.All(), After: 2, Result: dcb.ReadResult{Events: h.eventsAt(3), Head: 3}},
-		cancelledRecorded: {Call: CallAppend, Start: 120, End: 125, Events: cancelled, Err: context.Canceled, Cancelled: true},
-		cancelledLost:     {Call: CallAppend, Start: 121, End: 125, Events: []dcb.Event{sent("v")}, Err: context.Canceled, Cancelled: true},
-		headFive:          {Call: CallHead, Start: 130, End: 140, Position: 5},
+		headThree:         {Method: Head, Start: 60, End: 70, Position: 3},
+		waitForThree:      {Method: Wait, Start: 15, End: 35, After: 2, Position: 3},
+		repeatTwo:         {Method: Append, Start: 80, End: 90, Events: two, Condition: unless(x, 0), Position: 2},
+		stealID:           {Method: Append, Start: 100, End: 110, Events: duplicate, Err: dcb.ErrDuplicateID},
+		followTwo:         {Method: Follow, Start: 0, End: 12, Query: dcb.All(), Result: dcb.ReadResult{Events: h.eventsAt(1, 2), Head: 2}},
+		followThree:       {Method: Follow, Start: 12, End: 32, Query: dcb.All(), After: 2, Result: dcb.ReadResult{Events: h.eventsAt(3), Head: 3}},
+		cancelledRecorded: {Method: Append, Start: 120, End: 125, Events: cancelled, Err: context.Canceled, Cancelled: true},
+		cancelledLost:     {Method: Append, Start: 121, End: 125, Events: []dcb.Event{sent("v")}, Err: context.Canceled, Cancelled: true},
+		headFive:          {Method: Head, Start: 130, End: 140, Position: 5},
 	}
 	return h
 }
@@ -130,7 +130,7 @@ func TestEachBrokenRuleIsFoundAlone(t *testing.T) {
 		{RuleTwice, "with an ID", func(h *History, _ []Operation) {
 			twin := []dcb.Event{sent("twin")}
 			twin[0].ID = uuid.UUID{2}
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: twin, Position: 6}, twin...)
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: twin, Position: 6}, twin...)
 		}},
 		{RuleTorn, "the second event missing", func(h *History, o []Operation) { h.Final, o[headFive].Position = h.Final[:4], 3 }},
 		{RuleInterleaved, "by an append whose outcome is unknown", func(h *History, o []Operation) {
@@ -140,12 +140,12 @@ func TestEachBrokenRuleIsFoundAlone(t *testing.T) {
 		{RulePosition, "that of another", func(_ *History, o []Operation) { o[appendThird].Position = 2 }},
 		{RulePosition, "another one for the retry", func(_ *History, o []Operation) { o[repeatTwo].Position = 3 }},
 		{RuleLost, "the last", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: w, Position: 6})
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: w, Position: 6})
 		}},
 		{RuleGhost, "refused by a conflict", func(h *History, o []Operation) { h.also(o[readX], o[conflictWithThird].Events...) }},
 		{RuleGhost, "unavailable, with a known outcome", func(h *History, _ []Operation) {
 			h.MayFail = true
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: w, Err: &dcb.UnavailableError{Cause: context.Canceled}}, w...)
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: w, Err: &dcb.UnavailableError{Cause: context.Canceled}}, w...)
 		}},
 		{RuleCondition, "an event after After", func(_ *History, o []Operation) { o[appendThird].Condition.After = 0 }},
 		{RuleCondition, "of an append that was cancelled", func(_ *History, o []Operation) {
@@ -191,20 +191,20 @@ func TestEachBrokenRuleIsFoundAlone(t *testing.T) {
 			o[readX].Result.Events[1].Data = []byte("v")
 		}},
 		{RuleLaggingHead, "of Head", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: w, Position: 6}, w...)
-			h.also(Operation{Call: CallHead, Start: 170, End: 180, Position: 5})
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: w, Position: 6}, w...)
+			h.also(Operation{Method: Head, Start: 170, End: 180, Position: 5})
 		}},
 		{RuleLaggingHead, "of a read with a limit that cut nothing off", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: w, Position: 6}, w...)
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: w, Position: 6}, w...)
 			h.also(Operation{
-				Call: CallRead, Start: 170, End: 180, Query: dcb.Query{{Tags: []string{"y"}}}, Options: dcb.ReadOptions{Limit: 3},
+				Method: Read, Start: 170, End: 180, Query: dcb.Query{{Tags: []string{"y"}}}, Options: dcb.ReadOptions{Limit: 3},
 				Result: dcb.ReadResult{Events: h.eventsAt(2, 4, 5), Head: 5},
 			})
 		}},
 		{RuleFallingHead, "of Head", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: w, Err: context.Canceled, Cancelled: true}, w...)
-			h.also(Operation{Call: CallHead, Start: 170, End: 180, Position: 6})
-			h.also(Operation{Call: CallHead, Start: 190, End: 200, Position: 5})
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: w, Err: context.Canceled, Cancelled: true}, w...)
+			h.also(Operation{Method: Head, Start: 170, End: 180, Position: 6})
+			h.also(Operation{Method: Head, Start: 190, End: 200, Position: 5})
 		}},
 		{RuleHalfVisible, "a head in the middle", func(_ *History, o []Operation) { o[headFive].Position = 4 }},
 		{RuleReadMissing, "the last", func(_ *History, o []Operation) { o[readX].Result.Events = o[readX].Result.Events[:1] }},
@@ -263,29 +263,29 @@ func TestWhatTheContractAllowsIsNoViolation(t *testing.T) {
 			o[headThree].Start, o[headThree].End, o[headThree].Position = 28, 40, 2
 		}},
 		{"touching moments are in no order", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallAppend, Start: 150, End: 160, Events: w, Position: 6}, w...)
-			h.also(Operation{Call: CallHead, Start: 160, End: 170, Position: 5})
+			h.also(Operation{Method: Append, Start: 150, End: 160, Events: w, Position: 6}, w...)
+			h.also(Operation{Method: Head, Start: 160, End: 170, Position: 5})
 		}},
 		{"a read cut at an event while the next is being recorded", func(h *History, _ []Operation) {
 			h.also(Operation{
-				Call: CallRead, Start: 119, End: 122, Query: y, Options: dcb.ReadOptions{Limit: 1},
+				Method: Read, Start: 119, End: 122, Query: y, Options: dcb.ReadOptions{Limit: 1},
 				Result: dcb.ReadResult{Events: h.eventsAt(2), Head: 2},
 			})
 		}},
 		{"a limit that was just enough", func(h *History, _ []Operation) {
 			h.also(Operation{
-				Call: CallRead, Start: 60, End: 70, Query: y, Options: dcb.ReadOptions{Limit: 1},
+				Method: Read, Start: 60, End: 70, Query: y, Options: dcb.ReadOptions{Limit: 1},
 				Result: dcb.ReadResult{Events: h.eventsAt(2), Head: 3},
 			})
 		}},
 		{"a limited read backwards within bounds", func(h *History, _ []Operation) {
 			h.also(Operation{
-				Call: CallRead, Start: 150, End: 160, Query: dcb.All(), Options: dcb.ReadOptions{After: 1, Before: 5, Limit: 2, Backwards: true},
+				Method: Read, Start: 150, End: 160, Query: dcb.All(), Options: dcb.ReadOptions{After: 1, Before: 5, Limit: 2, Backwards: true},
 				Result: dcb.ReadResult{Events: h.eventsAt(4, 3), Head: 5},
 			})
 		}},
 		{"a read after the head", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallRead, Start: 150, End: 160, Query: dcb.All(), Options: dcb.ReadOptions{After: 99}, Result: dcb.ReadResult{Head: 5}})
+			h.also(Operation{Method: Read, Start: 150, End: 160, Query: dcb.All(), Options: dcb.ReadOptions{After: 99}, Result: dcb.ReadResult{Head: 5}})
 		}},
 		{"several items that match one event", func(_ *History, o []Operation) {
 			o[readX].Query = dcb.Query{{Tags: []string{"x"}}, {Types: []string{"T", "U"}, Tags: []string{"x"}}}
@@ -297,7 +297,7 @@ func TestWhatTheContractAllowsIsNoViolation(t *testing.T) {
 			o[repeatTwo].Start, o[repeatTwo].End, o[repeatTwo].Condition = 5, 8, unless(dcb.All(), 0)
 		}},
 		{"a follower beyond the head", func(h *History, _ []Operation) {
-			h.also(Operation{Call: CallFollow, Start: 0, End: 5, Query: dcb.All(), After: 99, Result: dcb.ReadResult{Head: 99}})
+			h.also(Operation{Method: Follow, Start: 0, End: 5, Query: dcb.All(), After: 99, Result: dcb.ReadResult{Head: 99}})
 		}},
 		{"a batch that was read long ago", func(_ *History, o []Operation) { o[followThree].Start, o[followThree].End = 150, 160 }},
 		{"a store that may fail does", func(h *History, o []Operation) {
@@ -307,7 +307,7 @@ func TestWhatTheContractAllowsIsNoViolation(t *testing.T) {
 		}},
 		{"events from before", func(h *History, o []Operation) {
 			h.Before = 3
-			h.Operations = slices.DeleteFunc(o, func(o Operation) bool { return o.Call == CallAppend && o.Err == nil })
+			h.Operations = slices.DeleteFunc(o, func(o Operation) bool { return o.Method == Append && o.Err == nil })
 		}},
 	} {
 		h := soundHistory()
@@ -322,7 +322,7 @@ func TestViolationsOfOneRuleAreToldFiveTimesAtMost(t *testing.T) {
 	t.Parallel()
 	h := soundHistory()
 	for i := range 20 {
-		h.also(Operation{Call: CallWait, Caller: i, Start: 150, End: 160, After: 9, Position: 5})
+		h.also(Operation{Method: Wait, Caller: i, Start: 150, End: 160, After: 9, Position: 5})
 	}
 	if got := len(h.Check()); got != maxPerRule {
 		t.Errorf("got %d violations, want %d", got, maxPerRule)

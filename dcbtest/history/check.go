@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"cmp"
@@ -145,7 +145,7 @@ func (c *checker) traceSends() {
 func (c *checker) appendsByStart() []*Operation {
 	var appends []*Operation
 	for i := range c.Operations {
-		if o := &c.Operations[i]; o.Call == CallAppend && len(o.Events) > 0 {
+		if o := &c.Operations[i]; o.Method == Append && len(o.Events) > 0 {
 			appends = append(appends, o)
 		}
 	}
@@ -184,19 +184,19 @@ func (c *checker) checkOperation(o *Operation) {
 	if o.Hung || o.Err != nil {
 		return
 	}
-	switch o.Call {
-	case CallRead:
+	switch o.Method {
+	case Read:
 		c.checkRead(o)
-	case CallFollow:
+	case Follow:
 		c.checkBatch(o)
-	case CallHead:
+	case Head:
 		c.checkHead(o, o.Position)
-	case CallWait:
+	case Wait:
 		if o.Position <= o.After {
 			c.report(RuleWait, "%v", o)
 		}
 		c.checkHead(o, o.Position)
-	case CallAppend:
+	case Append:
 	}
 }
 

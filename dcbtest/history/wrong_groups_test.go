@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"context"

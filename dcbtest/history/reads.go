@@ -1,4 +1,4 @@
-package dcbtest
+package history
 
 import (
 	"bytes"
@@ -51,7 +51,7 @@ func (c *checker) checkBatch(o *Operation) {
 func (c *checker) checkEvents(o *Operation, want iter.Seq[dcb.Position], missing, extra Rule) bool {
 	next, stop := iter.Pull(want)
 	defer stop()
-	backwards := o.Call == CallRead && o.Options.Backwards
+	backwards := o.Method == Read && o.Options.Backwards
 	for i := range o.Result.Events {
 		got := &o.Result.Events[i]
 		event := c.at(got.Position)
@@ -97,7 +97,7 @@ func wrongly(o *Operation, i int) string {
 		return "does not match the query"
 	case events[i].Position > o.Result.Head:
 		return "is beyond the head"
-	case o.Call == CallFollow && events[i].Position <= o.After:
+	case o.Method == Follow && events[i].Position <= o.After:
 		return "was in an earlier batch, or skipped by one"
 	}
 	return "is out of bounds or out of order"
