@@ -11,21 +11,21 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Sizes of the benchmarks: those of the workloads in dcbstore bench, small enough for go test.
+// Sizes of the benchmarks. They are the sizes of dcbstore bench, with fewer events.
 const (
-	benchData   = 256    // the bytes of an event's data
-	benchEvents = 10_000 // what select and scan find
-	benchReuse  = 10     // the events that have the same tag
+	benchData   = 256    // bytes of data per event
+	benchEvents = 10_000 // events in the store for select and scan
+	benchReuse  = 10     // events with the same tag
 )
 
-// Benchmark measures any store: what an append and a decision cost, by one caller and by many, and what reading costs. Each benchmark reports
-// events a second besides the usual figures.
+// Benchmark measures a store: appends, decisions of one caller and of many, conflicts and reads.
+// Each benchmark reports events per second beside the usual figures.
 func Benchmark(b *testing.B, open func(t testing.TB) dcb.Store) {
 	run := func(name string, benchmark func(b *testing.B, s dcb.Store)) {
 		b.Run(name, func(b *testing.B) {
 			s := open(b)
 			if closer, ok := s.(io.Closer); ok {
-				defer func() { _ = closer.Close() }() // open may have a cleanup that closes it too
+				defer func() { _ = closer.Close() }()
 			}
 			benchmark(b, s)
 		})
@@ -40,7 +40,7 @@ func Benchmark(b *testing.B, open func(t testing.TB) dcb.Store) {
 	run("scan", benchScan)
 }
 
-// benchAppend returns a benchmark that appends without a condition.
+// benchAppend returns a benchmark of unconditional appends of batch events each.
 func benchAppend(batch int) func(b *testing.B, s dcb.Store) {
 	return func(b *testing.B, s dcb.Store) {
 		b.Helper()
@@ -52,34 +52,34 @@ func benchAppend(batch int) func(b *testing.B, s dcb.Store) {
 	}
 }
 
-// benchDecide makes one decision after the other: each on a tag that ten of them share, each knowing of those before it.
+// benchDecide measures the conditional appends of one caller.
 func benchDecide(b *testing.B, s dcb.Store) {
 	b.Helper()
-	d := decider{store: s}
+	c := benchCaller{store: s}
 	measure(b, 1)
 	for b.Loop() {
-		d.decide(b)
+		c.decide(b)
 	}
 }
 
-// benchDecideParallel has each goroutine decide on tags of its own.
+// benchDecideParallel measures the conditional appends of many callers, each on its own tags.
 func benchDecideParallel(b *testing.B, s dcb.Store) {
 	b.Helper()
 	var caller atomic.Int64
 	b.SetParallelism(16)
 	measure(b, 1)
 	b.RunParallel(func(pb *testing.PB) {
-		d := decider{store: s, name: fmt.Sprint(caller.Add(1))}
+		c := benchCaller{store: s, name: fmt.Sprint(caller.Add(1))}
 		for pb.Next() {
-			d.decide(b)
+			c.decide(b)
 		}
 	})
 }
 
-// benchHot makes every decision on the same tag.
+// benchHot measures conditional appends that all concern the same tag.
 func benchHot(b *testing.B, s dcb.Store) {
 	b.Helper()
-	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"Benchmarked"}, Tags: []string{"hot"}}}}
+	condition := benchCondition("hot")
 	events := benchBatch(1, "hot")
 	measure(b, 1)
 	for b.Loop() {
@@ -87,21 +87,21 @@ func benchHot(b *testing.B, s dcb.Store) {
 	}
 }
 
-// benchConflict makes appends that conflict.
+// benchConflict measures appends whose condition fails.
 func benchConflict(b *testing.B, s dcb.Store) {
 	b.Helper()
 	events := benchBatch(1, "hot")
 	mustAppend(b, s, events, nil)
-	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"Benchmarked"}, Tags: []string{"hot"}}}}
+	condition := benchCondition("hot")
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Append(context.Background(), events, condition); err == nil {
-			b.Fatal("an append succeeded that conflicts")
+			b.Fatal("Append returned no error, want a conflict")
 		}
 	}
 }
 
-// benchSelect reads the ten events of a tag.
+// benchSelect measures reads of the ten events of one tag.
 func benchSelect(b *testing.B, s dcb.Store) {
 	b.Helper()
 	fill(b, s)
@@ -111,12 +111,12 @@ func benchSelect(b *testing.B, s dcb.Store) {
 		q := dcb.Query{{Tags: []string{fmt.Sprintf("tag:%d", random.IntN(benchEvents/benchReuse))}}}
 		result, err := s.Read(context.Background(), q, dcb.ReadOptions{})
 		if err != nil || len(result.Events) != benchReuse {
-			b.Fatalf("read %d events and error %v, want %d", len(result.Events), err, benchReuse)
+			b.Fatalf("Read returned %d events and error %v, want %d", len(result.Events), err, benchReuse)
 		}
 	}
 }
 
-// benchScan streams everything.
+// benchScan measures Stream over all events.
 func benchScan(b *testing.B, s dcb.Store) {
 	b.Helper()
 	fill(b, s)
@@ -130,32 +130,32 @@ func benchScan(b *testing.B, s dcb.Store) {
 			n++
 		}
 		if n != benchEvents {
-			b.Fatalf("streamed %d events, want %d", n, benchEvents)
+			b.Fatalf("Stream yielded %d events, want %d", n, benchEvents)
 		}
 	}
 }
 
-// decider is a caller that makes decisions on one tag after the other, ten on each.
-type decider struct {
+// benchCaller makes decisions one after the other. Ten in a row concern the same tag, and the
+// condition of each ignores the events of those before it.
+type benchCaller struct {
 	store     dcb.Store
 	name      string
-	made      int
-	condition dcb.AppendCondition
+	decisions int
+	condition *dcb.AppendCondition
 	events    []dcb.Event
 }
 
-func (d *decider) decide(b *testing.B) {
+func (c *benchCaller) decide(b *testing.B) {
 	b.Helper()
-	if d.made%benchReuse == 0 {
-		tag := fmt.Sprintf("tag:%s:%d", d.name, d.made/benchReuse)
-		d.events = benchBatch(1, tag)
-		d.condition = dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"Benchmarked"}, Tags: []string{tag}}}}
+	if c.decisions%benchReuse == 0 {
+		tag := fmt.Sprintf("tag:%s:%d", c.name, c.decisions/benchReuse)
+		c.events, c.condition = benchBatch(1, tag), benchCondition(tag)
 	}
-	d.made++
-	d.condition.After = mustAppend(b, d.store, d.events, &d.condition)
+	c.decisions++
+	c.condition.After = mustAppend(b, c.store, c.events, c.condition)
 }
 
-// fill records benchReuse events of every tag, not beside one another.
+// fill appends benchEvents events. Those with the same tag are far apart.
 func fill(b *testing.B, s dcb.Store) {
 	b.Helper()
 	for range benchReuse {
@@ -165,6 +165,10 @@ func fill(b *testing.B, s dcb.Store) {
 		}
 		mustAppend(b, s, events, nil)
 	}
+}
+
+func benchCondition(tag string) *dcb.AppendCondition {
+	return &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Types: []string{"Benchmarked"}, Tags: []string{tag}}}}
 }
 
 func benchBatch(n int, tag string) []dcb.Event {
@@ -179,12 +183,12 @@ func mustAppend(b *testing.B, s dcb.Store, events []dcb.Event, condition *dcb.Ap
 	b.Helper()
 	position, err := s.Append(context.Background(), events, condition)
 	if err != nil {
-		b.Errorf("append: %v", err) // not Fatal: it may be called from a goroutine of RunParallel
+		b.Errorf("Append: %v", err) // not Fatal: this may be a goroutine of RunParallel
 	}
 	return position
 }
 
-// measure has the figures reported for a benchmark whose every round is about so many events.
+// measure reports figures for a benchmark with the given number of events per iteration.
 func measure(b *testing.B, events int) {
 	b.Helper()
 	b.ReportAllocs()

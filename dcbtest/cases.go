@@ -2,25 +2,27 @@ package dcbtest
 
 import "slices"
 
-// Cases returns everything that is checked. No two cases have the same name.
+// Cases returns all cases. Their names are unique.
 func Cases() []Case {
 	return slices.Concat(
-		nounCases(),
-		limitCases(),
-		queryLimitCases(),
-		matchingCases(),
-		randomCases(),
-		readingCases(),
-		appendingCases(),
+		eventCases(),
+		appendCases(),
+		appendLimitCases(),
 		conditionCases(),
 		retryCases(),
+		matchCases(),
+		queryLimitCases(),
+		randomCases(),
+		readCases(),
 		ownershipCases(),
-		waitingCases(),
-		followingCases(),
-		endingCases(),
+		waitCases(),
+		streamCases(),
+		followCases(),
+		contextCases(),
+		closeCases(),
 		concurrencyCases(),
-		sharingCases(),
-		reopeningCases(),
+		handleCases(),
+		reopenCases(),
 		historyCases(),
 	)
 }

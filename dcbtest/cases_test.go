@@ -1,37 +1,49 @@
 package dcbtest
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestEveryCaseHasANameOfItsOwnAndARule(t *testing.T) {
+func TestCasesHaveUniqueNamesAndRules(t *testing.T) {
 	names := make(map[string]bool)
 	for _, c := range Cases() {
-		if subject, statement, ok := strings.Cut(c.Name, "/"); !ok || subject == "" || statement == "" || strings.Contains(statement, "/") {
-			t.Errorf("%q is not made of a subject and a statement", c.Name)
+		subject, statement, ok := strings.Cut(c.Name, "/")
+		if !ok || subject == "" || statement == "" || strings.Contains(statement, "/") {
+			t.Errorf("the name %q does not have two parts", c.Name)
 		}
 		if names[c.Name] {
-			t.Errorf("two cases are named %q", c.Name)
+			t.Errorf("two cases have the name %q", c.Name)
 		}
 		names[c.Name] = true
 		if !strings.HasSuffix(c.Rule, ".") || c.Run == nil {
-			t.Errorf("%q lacks a rule that is a sentence, or a function", c.Name)
+			t.Errorf("%q has rule %q and function %v, want a sentence and a function", c.Name, c.Rule, c.Run != nil)
+		}
+	}
+	if len(names) < 200 {
+		t.Errorf("the kit has %d cases, want at least 200", len(names))
+	}
+}
+
+// A user finds the cases of a method with -run, so each name contains a method.
+func TestCasesNameTheMethodUnderTest(t *testing.T) {
+	methods := []string{
+		"Append", "Read", "Head", "Wait", "Close", "Query", "Stream", "Follow", "Subscribe", "Reopen",
+		"History",
+	}
+	for _, c := range Cases() {
+		if !slices.ContainsFunc(methods, func(m string) bool { return strings.Contains(c.Name, m) }) {
+			t.Errorf("the name %q contains no method", c.Name)
 		}
 	}
 }
 
-func TestThereAreAtLeastAHundredCases(t *testing.T) {
-	if n := len(Cases()); n < 100 {
-		t.Errorf("the kit has %d cases", n)
-	}
-}
-
-func TestAwkwardTextsAreAllDifferent(t *testing.T) {
+func TestCasesUseAwkwardTextsThatAllDiffer(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, text := range awkward {
+	for _, text := range awkwardTexts {
 		if seen[text] {
-			t.Errorf("%+q is there twice", text)
+			t.Errorf("awkwardTexts contains %+q twice", text)
 		}
 		seen[text] = true
 	}

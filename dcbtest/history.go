@@ -7,23 +7,22 @@ import (
 
 // historyCases run concurrent workloads and check what the callers saw.
 func historyCases() []Case {
-	const rule = "Any number of goroutines may call the methods of a store at once, and any number of stores may share the same events. " +
-		"Each violation names the sentence of the contract that it breaks."
+	const rule = ruleGoroutines + " " + ruleHandles + " Each violation names the rule that it breaks."
 	return []Case{
 		{
-			Name: "histories/many callers on one handle",
+			Name: "History/many callers, one handle",
 			Rule: rule,
 			Run:  func(t *T) { t.checkWorkload(history.Workload{Handles: []dcb.Store{t.Store}}, t.Store) },
 		},
 		{
-			Name: "histories/few tags and many conflicts",
+			Name: "History/few tags and many conflicts",
 			Rule: rule,
 			Run: func(t *T) {
 				t.checkWorkload(history.Workload{Handles: []dcb.Store{t.Store}, Tags: 1, Types: 2, Callers: 4}, t.Store)
 			},
 		},
 		{
-			Name:  "histories/many callers on several handles",
+			Name:  "History/many callers, several handles",
 			Rule:  rule,
 			Needs: NeedSecond,
 			Run: func(t *T) {
@@ -32,7 +31,7 @@ func historyCases() []Case {
 			},
 		},
 		{
-			Name:  "histories/what many callers recorded is there after reopening",
+			Name:  "History/many callers, then Reopen",
 			Rule:  rule,
 			Needs: NeedReopen,
 			Run: func(t *T) {

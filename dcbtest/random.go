@@ -10,82 +10,83 @@ import (
 	"github.com/dcbstore/dcb/internal/model"
 )
 
-// The random cases always draw the same: a failure can be repeated, and a store that passes once passes always.
-
+// randomCases compare a store with the model (package internal/model) on random calls. Their seeds
+// are fixed: a failure repeats, and a store that passes once passes always.
 func randomCases() []Case {
 	return []Case{
 		{
-			Name: "matching/random queries select what Query.Matches says",
-			Rule: "Query.Matches is the only definition of matching. Indexes are tested against it.",
+			Name: "Read/selects the same events as Query.Matches for random queries",
+			Rule: ruleMatches,
 			Run: func(t *T) {
 				random := rand.New(rand.NewPCG(1, 2))
 				log := t.appendRandom(random, 300)
 				for range 300 {
-					t.readsAs(log, randomQuery(random), randomOptions(random, len(log)))
+					t.readsLikeModel(log, randomQuery(random), randomOptions(random, len(log)))
 				}
 			},
 		},
 		{
-			Name: "conditions/random conditions conflict as Query.Matches says",
-			Rule: "The append fails if an event after After matches the condition's query.",
+			Name: "Append condition/conflicts as Query.Matches says for random conditions",
+			Rule: ruleMatches + " " + ruleConflict,
 			Run: func(t *T) {
 				random := rand.New(rand.NewPCG(3, 4))
 				log := t.appendRandom(random, 100)
 				for range 200 {
 					q, after := randomQuery(random), dcb.Position(random.IntN(len(log)+2))
-					t.decidesAs(&log, randomEvent(random), &dcb.AppendCondition{FailIfEventsMatch: q, After: after})
+					condition := &dcb.AppendCondition{FailIfEventsMatch: q, After: after}
+					t.appendsLikeModel(&log, randomEvent(random), condition)
 				}
-				t.readsAs(log, dcb.All(), dcb.ReadOptions{})
+				t.readsLikeModel(log, dcb.All(), dcb.ReadOptions{})
 			},
 		},
 	}
 }
 
-// appendRandom records n random events in appends of several, and returns what the store must hold.
+// appendRandom appends n random events in calls of 1 to 20. It returns the events as read.
 func (t *T) appendRandom(random *rand.Rand, n int) model.Log {
-	for recorded := 0; recorded < n; {
-		events := make([]dcb.Event, min(1+random.IntN(20), n-recorded))
+	for appended := 0; appended < n; {
+		events := make([]dcb.Event, min(1+random.IntN(20), n-appended))
 		for i := range events {
 			events[i] = randomEvent(random)
 		}
 		t.append(events...)
-		recorded += len(events)
+		appended += len(events)
 	}
-	return t.all()
+	return t.readAll()
 }
 
-// readsAs expects a read to return what the model does.
-func (t *T) readsAs(log model.Log, q dcb.Query, opts dcb.ReadOptions) {
+// readsLikeModel checks that a read returns the same result as the model.
+func (t *T) readsLikeModel(log model.Log, q dcb.Query, opts dcb.ReadOptions) {
 	want, err := log.Read(q, opts)
 	if err != nil {
 		panic(err)
 	}
-	got := t.read(q, opts)
-	t.sameResult(got, want, fmt.Sprintf("Read(%s, %+v)", describe.Query(q), opts))
+	t.wantResult(t.read(q, opts), want, fmt.Sprintf("Read(%s, %+v)", describe.Query(q), opts))
 }
 
-func (t *T) sameResult(got, want dcb.ReadResult, call string) {
+// wantResult checks the events and the head that a call returned.
+func (t *T) wantResult(got, want dcb.ReadResult, call string) {
 	if fmt.Sprint(positions(got.Events)) != fmt.Sprint(positions(want.Events)) {
-		t.Errorf("%s returned %v, want %v", call, positions(got.Events), positions(want.Events))
+		t.Errorf("%s returned positions %v, want %v", call, positions(got.Events), positions(want.Events))
 		return
 	}
 	if got.Head != want.Head {
-		t.Errorf("%s has head %d, want %d; its events are %v", call, got.Head, want.Head, positions(got.Events))
+		t.Errorf("%s returned head %d, want %d, with positions %v", call, got.Head, want.Head, positions(got.Events))
 	}
 	for i := range want.Events {
-		if problem := describe.Difference(got.Events[i].Event, want.Events[i].Event); problem != "" {
-			t.Errorf("%s: the event at position %d %s", call, got.Events[i].Position, problem)
+		if difference := describe.Difference(got.Events[i].Event, want.Events[i].Event); difference != "" {
+			t.Errorf("%s: the event at position %d: %s", call, got.Events[i].Position, difference)
 		}
 	}
 }
 
-// decidesAs expects an append to succeed or to conflict as in the model.
-func (t *T) decidesAs(log *model.Log, e dcb.Event, condition *dcb.AppendCondition) {
+// appendsLikeModel checks that an append succeeds or conflicts as it does in the model.
+func (t *T) appendsLikeModel(log *model.Log, e dcb.Event, condition *dcb.AppendCondition) {
 	before := log.Head()
 	got, err := t.Store.Append(t.ctx, []dcb.Event{e}, condition)
 	want, wantErr := log.Append([]dcb.Event{e}, condition, (*log)[before-1].RecordedAt)
 	if wantErr != nil && !errors.Is(err, dcb.ErrConflict) || wantErr == nil && (err != nil || got != want) {
-		t.Fatalf("Append(%s): got %d, %v, want %d, %v", describe.Condition(condition), got, err, want, wantErr)
+		t.Fatalf("Append(%s) = %d, error %v, want %d, error %v", describe.Condition(condition), got, err, want, wantErr)
 	}
 }
 
@@ -101,7 +102,7 @@ func randomQuery(random *rand.Rand) dcb.Query {
 	return q
 }
 
-// randomTexts returns fewer than n of the given number of texts, possibly with repetitions.
+// randomTexts draws fewer than n of the texts prefix0, prefix1, …, possibly the same one twice.
 func randomTexts(random *rand.Rand, prefix string, texts, n int) []string {
 	drawn := make([]string, random.IntN(n))
 	for i := range drawn {

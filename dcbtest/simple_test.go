@@ -10,131 +10,144 @@ import (
 	"github.com/dcbstore/dcb/internal/model"
 )
 
-// shared is what several simple stores have in common: the events.
-type shared struct {
-	mu    sync.Mutex // guards what follows
+// sharedLog holds the events that several simpleStores have in common.
+type sharedLog struct {
+	mu    sync.Mutex // guards the fields below
 	log   model.Log
-	risen chan struct{} // closed and replaced when the log grows
-	last  time.Time
+	grown chan struct{} // closed and replaced when the log grows
+	last  time.Time     // the greatest RecordedAt
 }
 
-// simple is a correct store: a model behind a mutex. The wrong stores are made of it.
-type simple struct {
-	*shared
+// simpleStore is a correct store: the model, guarded by a mutex. The wrong stores are built on it.
+type simpleStore struct {
+	*sharedLog
 	closing sync.Once
 	closed  chan struct{}
 }
 
-func newSimple() *simple { return (&shared{risen: make(chan struct{})}).open() }
+var _ dcb.Store = (*simpleStore)(nil)
 
-func (s *shared) open() *simple { return &simple{shared: s, closed: make(chan struct{})} }
+func newSimpleStore() *simpleStore { return (&sharedLog{grown: make(chan struct{})}).open() }
 
-// base returns the correct store that a wrong one is made of.
-func (p *simple) base() *simple { return p }
+// open returns another handle on the events of l.
+func (l *sharedLog) open() *simpleStore {
+	return &simpleStore{sharedLog: l, closed: make(chan struct{})}
+}
 
-func (p *simple) usable(ctx context.Context) error {
+// base returns the correct store that a wrong store embeds.
+func (s *simpleStore) base() *simpleStore { return s }
+
+// usable returns the error of a call that must not start.
+func (s *simpleStore) usable(ctx context.Context) error {
 	select {
-	case <-p.closed:
+	case <-s.closed:
 		return dcb.ErrClosed
 	default:
 		return ctx.Err()
 	}
 }
 
-func (p *simple) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := p.usable(ctx); err != nil {
+func (s *simpleStore) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.record(events, condition)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record(appendArgs{events, condition})
 }
 
-// record appends and wakes who waits. The caller holds the mutex.
-func (p *simple) record(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if now := time.Now().UTC().Truncate(time.Microsecond); now.After(p.last) {
-		p.last = now
+// record appends to the log and wakes the waiting calls. The caller holds the mutex.
+func (s *simpleStore) record(a appendArgs) (dcb.Position, error) {
+	if now := time.Now().UTC().Truncate(time.Microsecond); now.After(s.last) {
+		s.last = now
 	}
-	position, err := p.log.Append(events, condition, p.last)
+	position, err := s.log.Append(a.events, a.condition, s.last)
 	if err == nil {
-		p.wake()
+		s.wake()
 	}
 	return position, err
 }
 
-func (p *simple) wake() {
-	close(p.risen)
-	p.risen = make(chan struct{})
+// wake ends the waits of other calls. The caller holds the mutex.
+func (s *simpleStore) wake() {
+	close(s.grown)
+	s.grown = make(chan struct{})
 }
 
-func (p *simple) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	if err := p.usable(ctx); err != nil {
+func (s *simpleStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if err := s.usable(ctx); err != nil {
 		return dcb.ReadResult{}, err
 	}
-	return p.seen().Read(q, opts)
+	return s.snapshot().Read(q, opts)
 }
 
-// seen returns the log as it is now, which is not changed any more.
-func (p *simple) seen() model.Log {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log
+// snapshot returns the log as it is now. Later appends do not change it.
+func (s *simpleStore) snapshot() model.Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log
 }
 
-func (p *simple) Head(ctx context.Context) (dcb.Position, error) {
-	if err := p.usable(ctx); err != nil {
+func (s *simpleStore) Head(ctx context.Context) (dcb.Position, error) {
+	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	return p.seen().Head(), nil
+	return s.snapshot().Head(), nil
 }
 
-func (p *simple) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+func (s *simpleStore) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	for {
-		if err := p.usable(ctx); err != nil {
+		if err := s.usable(ctx); err != nil {
 			return 0, err
 		}
-		p.mu.Lock()
-		head, risen := p.log.Head(), p.risen
-		p.mu.Unlock()
+		s.mu.Lock()
+		head, grown := s.log.Head(), s.grown
+		s.mu.Unlock()
 		if head > after {
 			return head, nil
 		}
 		select {
-		case <-risen:
+		case <-grown:
 		case <-ctx.Done():
-		case <-p.closed:
+		case <-s.closed:
 		}
 	}
 }
 
-func (p *simple) Close() error {
-	p.closing.Do(func() { close(p.closed) })
+func (s *simpleStore) Close() error {
+	s.closing.Do(func() { close(s.closed) })
 	return nil
 }
 
-// suiteOf returns a suite whose stores are made of simple ones.
-func suiteOf(made func(p *simple) dcb.Store) Suite {
+// builder turns a correct store into the store under test.
+type builder = func(s *simpleStore) dcb.Store
+
+// correct returns the correct store itself.
+func correct(s *simpleStore) dcb.Store { return s }
+
+// suiteOf returns a suite of the stores that build makes.
+func suiteOf(build builder) Suite {
 	return Suite{
 		Open: func(t testing.TB) dcb.Store {
-			p := newSimple()
-			t.Cleanup(func() { _ = p.Close() }) // for the calls that hang, whatever becomes of their context
-			return made(p)
+			s := newSimpleStore()
+			t.Cleanup(func() { _ = s.Close() }) // ends calls that ignore their context
+			return build(s)
 		},
-		Second: func(_ testing.TB, s dcb.Store) dcb.Store {
-			return made(s.(interface{ base() *simple }).base().open())
-		},
+		Second: func(_ testing.TB, s dcb.Store) dcb.Store { return build(baseOf(s).open()) },
 		Reopen: func(t testing.TB, s dcb.Store) dcb.Store {
-			base := s.(interface{ base() *simple }).base()
+			base := baseOf(s)
 			if err := base.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return made(base.open())
+			return build(base.open())
 		},
 	}
 }
 
-func right(p *simple) dcb.Store { return p }
+func baseOf(s dcb.Store) *simpleStore {
+	return s.(interface{ base() *simpleStore }).base()
+}
 
-func TestASimpleStoreKeepsTheContract(t *testing.T) {
-	suiteOf(right).Run(t)
+func TestSuiteRunPassesACorrectStore(t *testing.T) {
+	suiteOf(correct).Run(t)
 }

@@ -17,25 +17,28 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// T is one run of a case: a store, a context that ends when the case has taken too long, and a record of what the store did wrong.
-// It takes the place of testing.T, so that a failing case need not fail a test. All its methods may be called from any
-// goroutine of the case.
+// T is one run of a case: a new store, a context that ends when the case times out, and the
+// failures found so far. Cases use it instead of testing.T, so that a failing case does not have
+// to fail a test. Its methods may be called from any goroutine of the case.
 type T struct {
 	// Store is new and empty.
 	Store dcb.Store
 
-	tb     testing.TB // for opening stores only
-	suite  Suite
-	ctx    context.Context //nolint:containedctx // T is the case's call, not an object that outlives it.
-	cancel context.CancelFunc
-	others sync.WaitGroup // the goroutines started by Go
+	tb         testing.TB // only for opening stores
+	suite      Suite
+	ctx        context.Context //nolint:containedctx // T lives as long as the case, which is one call.
+	cancel     context.CancelFunc
+	goroutines sync.WaitGroup // started by Go
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	failures []error
-	opened   []dcb.Store
+	opened   []dcb.Store // closed when the case ends
 }
 
-// run carries out c, and gives up on it when it does not even end at the end of its context.
+// maxFailures limits the failures that a case keeps: a loop would report the same one repeatedly.
+const maxFailures = 8
+
+// run runs c and returns its failures. It returns even if the case ignores the end of its context.
 func run(tb testing.TB, s Suite, c Case) error {
 	tb.Helper()
 	store := s.Open(tb)
@@ -48,9 +51,9 @@ func run(tb testing.TB, s Suite, c Case) error {
 		defer close(done)
 		t.guard(func() { c.Run(t) })
 		if t.Failed() {
-			cancel() // so that goroutines that wait for what will not happen any more end too
+			cancel() // after a failure, other goroutines may wait for events that never come
 		}
-		t.others.Wait()
+		t.goroutines.Wait()
 		if ctx.Err() == context.DeadlineExceeded {
 			t.hung("")
 		}
@@ -62,43 +65,43 @@ func run(tb testing.TB, s Suite, c Case) error {
 	select {
 	case <-done:
 	case <-grace.C:
-		t.hung(", and did not end with its context")
+		t.hung(", and it ignored the end of its context")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return errors.Join(t.failures...)
 }
 
-// Context ends when the case has taken too long, or failed.
+// Context returns the context of the case. It ends when the case times out, and after a failure.
 func (t *T) Context() context.Context { return t.ctx }
 
-// Errorf records that the store did something wrong.
+// Errorf records a failure of the store. The format may wrap errors with %w.
 func (t *T) Errorf(format string, args ...any) {
 	t.fail(fmt.Errorf("%s%w", t.caller(), fmt.Errorf(format, args...)))
 }
 
-// Fatalf is Errorf, and ends the goroutine that calls it.
+// Fatalf records a failure like Errorf and ends the calling goroutine.
 func (t *T) Fatalf(format string, args ...any) {
 	t.Errorf(format, args...)
 	runtime.Goexit()
 }
 
-// Failed reports whether the store did something wrong.
+// Failed reports whether the case has recorded a failure.
 func (t *T) Failed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.failures) > 0
 }
 
-// Go runs f in a goroutine that the case does not end before.
+// Go runs f in a new goroutine. The case ends only after f has returned.
 func (t *T) Go(f func()) {
-	t.others.Go(func() { t.guard(f) })
+	t.goroutines.Go(func() { t.guard(f) })
 }
 
-// Second returns another handle on the events of s. The case needs [NeedSecond].
-func (t *T) Second(s dcb.Store) dcb.Store { return t.keep(t.suite.Second(t.tb, s)) }
+// Second returns another handle on the events of s. The case must have [NeedSecond].
+func (t *T) Second(s dcb.Store) dcb.Store { return t.track(t.suite.Second(t.tb, s)) }
 
-// Reopen closes s and returns a store opened on its events. The case needs [NeedReopen].
+// Reopen closes s and returns a store opened on its events. The case must have [NeedReopen].
 func (t *T) Reopen(s dcb.Store) dcb.Store {
 	reopened := t.suite.Reopen(t.tb, s)
 	t.mu.Lock()
@@ -111,14 +114,15 @@ func (t *T) Reopen(s dcb.Store) dcb.Store {
 	return reopened
 }
 
-func (t *T) keep(s dcb.Store) dcb.Store {
+// track registers s to be closed at the end of the case.
+func (t *T) track(s dcb.Store) dcb.Store {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.opened = append(t.opened, s)
 	return s
 }
 
-// closeAll closes the stores of the case; one that the case closed itself may say so.
+// closeAll closes the stores of the case, including those that the case has closed itself.
 func (t *T) closeAll() {
 	t.mu.Lock()
 	opened := t.opened
@@ -130,13 +134,14 @@ func (t *T) closeAll() {
 		}
 		t.guard(func() {
 			if err := closer.Close(); err != nil && !errors.Is(err, dcb.ErrClosed) {
-				t.fail(fmt.Errorf("close at the end of the case: %w", err))
+				t.fail(fmt.Errorf("Close at the end of the case: %w", err))
 			}
 		})
 	}
 }
 
-// guard runs f in a goroutine of its own until it ends, by whatever means: a panic is a failure.
+// guard runs f to its end in a goroutine of its own, because f may call runtime.Goexit. It records
+// a panic of f as a failure.
 func (t *T) guard(f func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -150,26 +155,27 @@ func (t *T) guard(f func()) {
 	running.Wait()
 }
 
-// fail keeps the first few failures: a case that loops would say the same a thousand times.
 func (t *T) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.failures) < 8 {
+	if len(t.failures) < maxFailures {
 		t.failures = append(t.failures, err)
 	}
 }
 
-// hung says first that the case hung: what else it says may come of that.
-func (t *T) hung(how string) {
+// hung records a timeout as the first failure: the other failures may be its consequences.
+func (t *T) hung(detail string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failures = slices.Insert(t.failures, 0, fmt.Errorf("the case hung: it took longer than %v%s", t.suite.Timeout, how))
+	err := fmt.Errorf("the case hung: it took longer than %v%s", t.suite.Timeout, detail)
+	t.failures = slices.Insert(t.failures, 0, err)
 }
 
-// rootPackage begins the names of the functions that call back into a case: the iterators.
+// rootPackage prefixes the names of package dcb's functions. Its iterators call back into cases.
 const rootPackage = "github.com/dcbstore/dcb."
 
-// caller returns where in the kit a failure was found, outside the methods of T, in the form of a prefix.
+// caller returns the source position of the case that reports a failure, as a prefix of the
+// message. It skips the methods of T and the iterators of package dcb.
 func (t *T) caller() string {
 	var callers [16]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])

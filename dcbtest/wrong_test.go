@@ -10,171 +10,245 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/model"
 )
 
-// fault is a way to be wrong, and the case that must catch it.
-type fault struct {
+// faultyStore is a deliberately wrong store, and the case that must catch it.
+type faultyStore struct {
 	name     string
 	caughtBy string
-	hangs    bool // the case must find that it hangs
-	wrong    func(p *simple) dcb.Store
-	reopened func(p *simple) // what reopening does to the events, beyond opening them
+	hangs    bool // the case must report a hang
+	build    builder
+	// reopened changes the log when the store is reopened. Default nil: the log stays.
+	reopened func(s *simpleStore)
 }
 
-func faults() []fault {
-	return slices.Concat(wrongMatching(), wrongReading(), wrongAppending(), wrongRetries(), wrongMemory(), wrongWaiting(), wrongEndings(),
-		wrongIterators(), wrongHandles())
+func faultyStores() []faultyStore {
+	return slices.Concat(wrongEvents(), wrongAppends(), wrongLimits(), wrongConditions(), wrongRaces(), wrongRetries(),
+		wrongQueries(), wrongReads(), wrongTimes(), wrongOwners(), wrongWaits(), wrongContexts(), wrongCloses(),
+		wrongStreams(), wrongFollows(), wrongHandles(), wrongReopens())
 }
 
-// Each case is run once, in a bubble. Its clock stands still as long as anything can go on, so that a slow machine is never taken for a
-// hang; and a store that sleeps where it is open to a race wakes when everybody else has come as far as he can, so that the race takes place.
-func TestEveryWrongStoreIsCaughtByTheCaseNamedForIt(t *testing.T) {
+// Each case runs in a synctest bubble, whose clock advances only when all goroutines block. So a
+// slow machine cannot look like a hang. A wrong store that sleeps where it has a race wakes after
+// every other goroutine has run as far as it can, so the race happens in every run.
+func TestSuiteCheckCatchesEveryWrongStore(t *testing.T) {
 	cases := make(map[string]Case)
 	for _, c := range Cases() {
 		cases[c.Name] = c
 	}
 	seen := make(map[string]bool)
-	for _, f := range faults() {
+	for _, f := range faultyStores() {
 		if seen[f.name] {
-			t.Errorf("two wrong stores are called %q", f.name)
+			t.Errorf("two wrong stores have the name %q", f.name)
 		}
 		seen[f.name] = true
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			c, ok := cases[f.caughtBy]
 			if !ok {
-				t.Fatalf("there is no case %q", f.caughtBy)
+				t.Fatalf("no case has the name %q", f.caughtBy)
 			}
-			synctest.Test(t, func(t *testing.T) { f.mustBeCaughtBy(t, c) })
+			synctest.Test(t, func(t *testing.T) { f.mustFail(t, c) })
 		})
 	}
 }
 
-func (f fault) mustBeCaughtBy(t *testing.T, c Case) {
+// A case that no faulty store fails may check nothing. The tests of package history cover the cases
+// of histories.
+func TestCasesCatchAtLeastOneFaultyStore(t *testing.T) {
+	catches := make(map[string]bool)
+	for _, f := range faultyStores() {
+		catches[f.caughtBy] = true
+	}
+	for _, c := range Cases() {
+		if !catches[c.Name] && !strings.HasPrefix(c.Name, "History/") {
+			t.Errorf("no faulty store fails the case %q", c.Name)
+		}
+	}
+}
+
+// mustFail checks that c fails on f, in the way that f expects, and passes on a correct store.
+func (f faultyStore) mustFail(t *testing.T, c Case) {
 	t.Helper()
-	t.Cleanup(func() { time.Sleep(time.Hour) }) // a case that was left behind goes on, and ends, when its store has been closed
+	// A case that ignores its context ends after its store has been closed. The bubble waits for it.
+	t.Cleanup(func() { time.Sleep(time.Hour) })
 	err := f.suite().Check(t, c)
 	if err == nil {
-		t.Fatalf("the case %q does not catch it", c.Name)
+		t.Fatalf("the case %q passes", c.Name)
 	}
 	if hung := strings.Contains(err.Error(), "the case hung"); hung != f.hangs {
-		t.Errorf("the case hung is %v, want %v: %v", hung, f.hangs, err)
+		t.Errorf("hung = %v, want %v: %v", hung, f.hangs, err)
 	}
 	if strings.Contains(err.Error(), "panic:") {
-		t.Errorf("the wrong store is wrong otherwise than it is meant to be: %v", err)
+		t.Errorf("the wrong store panics instead of failing the case: %v", err)
 	}
 	t.Log(err)
-	if err := suiteOf(right).Check(t, c); err != nil {
+	if err := suiteOf(correct).Check(t, c); err != nil {
 		t.Errorf("a correct store fails the case: %v", err)
 	}
 }
 
-// meet lets everybody else come as far as he can, at the point where a wrong store is open to a race. In a bubble it is certain that they do.
-func meet() { time.Sleep(time.Millisecond) }
+// letOthersRun blocks until every other goroutine of the bubble has run as far as it can.
+func letOthersRun() { time.Sleep(time.Millisecond) }
 
-func (f fault) suite() Suite {
-	s := suiteOf(f.wrong)
+func (f faultyStore) suite() Suite {
+	s := suiteOf(f.build)
 	if f.reopened != nil {
 		reopen := s.Reopen
 		s.Reopen = func(t testing.TB, store dcb.Store) dcb.Store {
 			reopened := reopen(t, store)
-			f.reopened(reopened.(interface{ base() *simple }).base())
+			f.reopened(baseOf(reopened))
 			return reopened
 		}
 	}
 	return s
 }
 
-// faulty is a correct store but for the methods that are given.
-type faulty struct {
-	*simple
+// patchedStore is a correct store with some methods replaced.
+type patchedStore struct {
+	*simpleStore
 	read   func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error)
-	append func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error)
+	append func(ctx context.Context, a appendArgs) (dcb.Position, error)
 	head   func(ctx context.Context) (dcb.Position, error)
 	wait   func(ctx context.Context, after dcb.Position) (dcb.Position, error)
 	close  func() error
 }
 
-var _ io.Closer = (*faulty)(nil)
+var _ io.Closer = (*patchedStore)(nil)
 
-func (f *faulty) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	if f.read == nil {
-		return f.simple.Read(ctx, q, opts)
-	}
-	return f.read(ctx, q, opts)
+// appendArgs are the arguments of an Append.
+type appendArgs struct {
+	events    []dcb.Event
+	condition *dcb.AppendCondition
 }
 
-func (f *faulty) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if f.append == nil {
-		return f.simple.Append(ctx, events, condition)
+// conflicting returns the first event of log that makes the condition fail.
+func (a appendArgs) conflicting(log model.Log, matches func(dcb.Query, dcb.Event) bool) (dcb.Position, bool) {
+	for _, e := range log {
+		if a.condition != nil && e.Position > a.condition.After && matches(a.condition.FailIfEventsMatch, e.Event) {
+			return e.Position, true
+		}
 	}
-	return f.append(ctx, events, condition)
+	return 0, false
 }
 
-func (f *faulty) Head(ctx context.Context) (dcb.Position, error) {
-	if f.head == nil {
-		return f.simple.Head(ctx)
+func (p *patchedStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	if p.read == nil {
+		return p.simpleStore.Read(ctx, q, opts)
 	}
-	return f.head(ctx)
+	return p.read(ctx, q, opts)
 }
 
-func (f *faulty) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
-	if f.wait == nil {
-		return f.simple.Wait(ctx, after)
+func (p *patchedStore) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if p.append == nil {
+		return p.simpleStore.Append(ctx, events, condition)
 	}
-	return f.wait(ctx, after)
+	return p.append(ctx, appendArgs{events, condition})
 }
 
-func (f *faulty) Close() error {
-	if f.close == nil {
-		return f.simple.Close()
+func (p *patchedStore) Head(ctx context.Context) (dcb.Position, error) {
+	if p.head == nil {
+		return p.simpleStore.Head(ctx)
 	}
-	return f.close()
+	return p.head(ctx)
 }
 
-// asking is a store that changes what is asked of a read, and then what comes of it. Either function may be nil.
-func asking(change func(q *dcb.Query, opts *dcb.ReadOptions), result func(q dcb.Query, opts dcb.ReadOptions, r *dcb.ReadResult, p *simple)) func(p *simple) dcb.Store {
-	return func(p *simple) dcb.Store {
-		return &faulty{simple: p, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-			askedQuery, askedOpts := q, opts
-			if change != nil {
-				change(&q, &opts)
-			}
-			r, err := p.Read(ctx, q, opts)
-			if err == nil && result != nil {
-				result(askedQuery, askedOpts, &r, p)
+func (p *patchedStore) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	if p.wait == nil {
+		return p.simpleStore.Wait(ctx, after)
+	}
+	return p.wait(ctx, after)
+}
+
+func (p *patchedStore) Close() error {
+	if p.close == nil {
+		return p.simpleStore.Close()
+	}
+	return p.close()
+}
+
+// changingRead builds a store that changes the arguments of every Read.
+func changingRead(change func(q *dcb.Query, opts *dcb.ReadOptions)) builder {
+	return func(s *simpleStore) dcb.Store {
+		return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+			change(&q, &opts)
+			return s.Read(ctx, q, opts)
+		}}
+	}
+}
+
+// readArgs are the arguments of a Read, and the log.
+type readArgs struct {
+	query dcb.Query
+	opts  dcb.ReadOptions
+	log   model.Log
+}
+
+// changingResult builds a store that changes the result of every Read.
+func changingResult(change func(r *dcb.ReadResult, a readArgs)) builder {
+	return func(s *simpleStore) dcb.Store {
+		return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+			r, err := s.Read(ctx, q, opts)
+			if err == nil {
+				change(&r, readArgs{q, opts, s.snapshot()})
 			}
 			return r, err
 		}}
 	}
 }
 
-// given is a store that changes what it is given to append. The events are a copy.
-func given(change func(events []dcb.Event, condition *dcb.AppendCondition, p *simple) ([]dcb.Event, *dcb.AppendCondition)) func(p *simple) dcb.Store {
-	return func(p *simple) dcb.Store {
-		return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-			if err := dcb.ValidateAppend(events, condition); err != nil {
+// changingAppend builds a store that changes the arguments of every valid Append. They are copies.
+func changingAppend(change func(a *appendArgs, s *simpleStore)) builder {
+	return func(s *simpleStore) dcb.Store {
+		return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
+			if err := dcb.ValidateAppend(a.events, a.condition); err != nil {
 				return 0, err
 			}
-			events, condition = change(clones(events), condition, p)
-			return p.Append(ctx, events, condition)
+			a.events = cloneEvents(a.events)
+			if a.condition != nil {
+				a.condition = &dcb.AppendCondition{
+					FailIfEventsMatch: cloneQuery(a.condition.FailIfEventsMatch), After: a.condition.After,
+				}
+			}
+			change(&a, s)
+			return s.Append(ctx, a.events, a.condition)
 		}}
 	}
 }
 
-// instead is a store with another Append, which is called with the mutex held and valid arguments.
-func instead(appending func(p *simple, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error)) func(p *simple) dcb.Store {
-	return func(p *simple) dcb.Store {
-		return &faulty{simple: p, append: func(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-			if err := p.usable(ctx); err != nil {
+// changingEvents builds a store that changes every event that is appended.
+func changingEvents(change func(e *dcb.Event)) builder {
+	return changingAppend(func(a *appendArgs, _ *simpleStore) {
+		for i := range a.events {
+			change(&a.events[i])
+		}
+	})
+}
+
+// changingCondition builds a store that changes every append condition.
+func changingCondition(change func(c *dcb.AppendCondition, s *simpleStore)) builder {
+	return changingAppend(func(a *appendArgs, s *simpleStore) {
+		if a.condition != nil {
+			change(a.condition, s)
+		}
+	})
+}
+
+// replacingAppend builds a store with another Append. It is called with valid arguments and with the
+// mutex held, so it can use record.
+func replacingAppend(replacement func(s *simpleStore, a appendArgs) (dcb.Position, error)) builder {
+	return func(s *simpleStore) dcb.Store {
+		return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
+			if err := s.usable(ctx); err != nil {
 				return 0, err
 			}
-			if err := dcb.ValidateAppend(events, condition); err != nil {
+			if err := dcb.ValidateAppend(a.events, a.condition); err != nil {
 				return 0, err
 			}
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return appending(p, events, condition)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return replacement(s, a)
 		}}
 	}
 }
