@@ -235,8 +235,8 @@ func changingCondition(change func(c *dcb.AppendCondition, s *simpleStore)) buil
 	})
 }
 
-// replacingAppend builds a store with another Append. It is called with valid arguments and with the
-// mutex held, so it can use record.
+// replacingAppend builds a store with another Append. It is called with valid arguments and with
+// the mutex held, so it can use record.
 func replacingAppend(replacement func(s *simpleStore, a appendArgs) (dcb.Position, error)) builder {
 	return func(s *simpleStore) dcb.Store {
 		return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
