@@ -21,7 +21,7 @@ import (
 type benchFlags struct {
 	bench.Settings
 	json bool
-	dir  string // of the limit workload; empty for that of the store
+	dir  string // of the limit workload; empty means the store's directory
 }
 
 func workloads() []string {
@@ -35,20 +35,22 @@ func (p *program) benchCommand() *cobra.Command {
 		Short: "Measure a store",
 		Long: `Measure a store under one of these workloads:
 
-  append   clients append batches of events, each with a tag of its own that is used for ten events, on the condition that
-           nobody else used it
-  hot      the same with one tag for all, and conditions that nothing conflicts with
-  select   clients read the ten events of one tag, at random, out of --events
-  scan     one reader reads everything from the first event to the last, again and again; an operation is one such reading
+  append   clients append batches of events. Each client uses a tag of its own for ten events, on the condition
+           that no other client used the tag
+  hot      the same with one tag for all clients, and conditions that never conflict
+  select   clients read the ten events of one tag, drawn at random from --events events
+  scan     one reader reads all events in order, repeatedly; an operation is one such scan
   mixed    --clients append as in append while --readers read as in select
-  volume   at 0, 1 million, 10 million … --events, or at --steps: appends, decisions (the speedrun), the time to open the
-           store, its size on disk, the memory of this process; one report for each
-  limit    no store but the disk below it: write what an append comes to behind the one before and sync, again and again, by
-           one client, which no log can beat; then the same with a mebibyte each time, which is the disk's bandwidth. The file
-           is in --dir, or where the store disk:PATH is, or else in the working directory
+  volume   at 0, 1 million, 10 million … --events, or at --steps: appends, decisions (the speedrun), the time to
+           open the store, its size on disk and the memory of this process; one report for each step
+  limit    the disk without a store: one client writes the bytes of an append after those of the append before,
+           and syncs. No log with one client is faster. Then it writes a mebibyte each time, which shows the
+           disk's bandwidth. The file is in --dir, else in the directory of the store disk:PATH, else in the
+           working directory
 
-Select, scan and mixed fill the store first if it has not the events they want, which does not count. Latencies are those of
-single operations. Ctrl-C ends the run early, with the report of what was done and the exit code 130.`,
+Select, scan and mixed fill the store before the measurement if it does not have the events yet. Latencies are
+of single operations. Ctrl-C ends the run early. The report then covers the finished operations, and the exit
+code is 130.`,
 		Example: `  dcbstore bench append --clients 64 --batch 10
   dcbstore bench limit --store disk:events
   dcbstore bench select --readers 16 --events 1000000 --store postgres://localhost/events --json`,
@@ -57,7 +59,7 @@ single operations. Ctrl-C ends the run early, with the report of what was done a
 			if len(args) == 1 && slices.Contains(workloads(), args[0]) {
 				return nil
 			}
-			return fmt.Errorf("bench takes one workload (%s), and not %q", strings.Join(workloads(), ", "), args)
+			return fmt.Errorf("bench takes one workload (%s), not %q", strings.Join(workloads(), ", "), args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.Workload = args[0]
@@ -68,15 +70,15 @@ single operations. Ctrl-C ends the run early, with the report of what was done a
 			return p.bench(cmd.Context(), flags)
 		},
 	}
-	cmd.Flags().IntVar(&flags.Clients, "clients", 1, "how many clients work at once")
-	cmd.Flags().IntVar(&flags.Readers, "readers", 1, "how many readers work at once (select, mixed)")
-	cmd.Flags().IntVar(&flags.Batch, "batch", 1, "how many events one append has")
-	cmd.Flags().IntVar(&flags.Size, "size", 256, "how many bytes of data an event has")
+	cmd.Flags().IntVar(&flags.Clients, "clients", 1, "number of concurrent clients")
+	cmd.Flags().IntVar(&flags.Readers, "readers", 1, "number of concurrent readers (select, mixed)")
+	cmd.Flags().IntVar(&flags.Batch, "batch", 1, "events per append")
+	cmd.Flags().IntVar(&flags.Size, "size", 256, "bytes of data per event")
 	cmd.Flags().IntVar(&flags.Events, "events", 1_000_000, "fill the store until it has `N` events (select, scan, mixed, volume)")
-	cmd.Flags().IntSliceVar(&flags.Steps, "steps", nil, "the numbers of events to measure at, as `N,N…` (volume)")
+	cmd.Flags().IntSliceVar(&flags.Steps, "steps", nil, "measure at these numbers of events, `N,N…` (volume)")
 	cmd.Flags().StringVar(&flags.dir, "dir", "", "the `directory` whose disk is measured (limit)")
-	cmd.Flags().DurationVar(&flags.Duration, "duration", 5*time.Second, "how long to measure")
-	cmd.Flags().BoolVar(&flags.json, "json", false, "print one JSON object a run instead of the report")
+	cmd.Flags().DurationVar(&flags.Duration, "duration", 5*time.Second, "duration of the measurement")
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print one JSON object for each run instead of the report")
 	return cmd
 }
 
@@ -93,16 +95,16 @@ func (f benchFlags) check() error {
 		{"events", f.Events, 10, 1 << 40},
 	} {
 		if flag.value < flag.least || flag.value > flag.most {
-			return usagef("", "--%s is %d; it is %d to %d", flag.name, flag.value, flag.least, flag.most)
+			return usagef("", "--%s is %d; it must be %d to %d", flag.name, flag.value, flag.least, flag.most)
 		}
 	}
 	for i, step := range f.Steps {
 		if step < 0 || i > 0 && step <= f.Steps[i-1] {
-			return usagef("", "--steps has %d; it is numbers of events, each above the one before", step)
+			return usagef("", "--steps has %d; each number must be greater than the one before", step)
 		}
 	}
 	if f.Duration <= 0 {
-		return usagef("", "--duration is %v; it is more than nothing", f.Duration)
+		return usagef("", "--duration is %v; it must be positive", f.Duration)
 	}
 	return nil
 }
@@ -114,24 +116,24 @@ func (p *program) bench(ctx context.Context, flags benchFlags) error {
 	progress := newProgressLine(p.err)
 	settings := flags.Settings
 	settings.Store = stores.Redact(p.named())
-	settings.Watch = progress.working(settings.Workload)
+	settings.Watch = progress.measuring(settings.Workload)
 	settings.Filling = progress.filling
 	if dir, err := stores.Dir(p.named()); err == nil {
 		settings.OnDisk = func() (int64, error) { return sizeOf(dir) }
 	}
-	tell := func(result bench.Result) error {
+	report := func(result bench.Result) error {
 		progress.clear()
 		if err := p.result(result, flags.json); err != nil {
 			return err
 		}
 		return interrupted(result)
 	}
-	err := p.measure(ctx, settings, flags.dir, tell)
+	err := p.measure(ctx, settings, flags.dir, report)
 	progress.clear()
 	return err
 }
 
-// sizeOf returns the bytes of the files in a directory.
+// sizeOf returns the size of the files in a directory.
 func sizeOf(dir string) (bytes int64, err error) {
 	files, err := vfs.OS().List(dir)
 	for _, file := range files {
@@ -140,13 +142,13 @@ func sizeOf(dir string) (bytes int64, err error) {
 	return bytes, err
 }
 
-func (p *program) measure(ctx context.Context, settings bench.Settings, dir string, tell func(bench.Result) error) error {
+func (p *program) measure(ctx context.Context, settings bench.Settings, dir string, report func(bench.Result) error) error {
 	switch settings.Workload {
 	case "limit":
-		return p.limit(ctx, settings, dir, tell)
+		return p.limit(ctx, settings, dir, report)
 	case "volume":
 		open := func(ctx context.Context) (bench.Store, error) { return stores.Open(ctx, p.named()) }
-		return settings.Volume(ctx, open, stores.Lasts(p.named()), tell)
+		return settings.Volume(ctx, open, stores.Lasts(p.named()), report)
 	}
 	store, err := stores.Open(ctx, p.named())
 	if err != nil {
@@ -156,20 +158,21 @@ func (p *program) measure(ctx context.Context, settings bench.Settings, dir stri
 	if err = closing(store, err); err != nil {
 		return err
 	}
-	if err := settings.Closed(&result); err != nil {
+	if err := settings.AddBytesOnDisk(&result); err != nil {
 		return err
 	}
-	return tell(result)
+	return report(result)
 }
 
-// limit measures the disk of a directory: that is dir, or where the store is or would be, or the working directory.
-func (p *program) limit(ctx context.Context, settings bench.Settings, dir string, tell func(bench.Result) error) error {
+// limit measures the disk of dir. If dir is empty it measures the store's directory, or else the
+// working directory.
+func (p *program) limit(ctx context.Context, settings bench.Settings, dir string, report func(bench.Result) error) error {
 	if dir == "" {
 		dir = "."
 		if p.storeURL != "" {
 			store, err := stores.Dir(p.storeURL)
 			if err != nil {
-				return usagef("name a directory by --dir", "the store %s has no directory of its own", settings.Store)
+				return usagef("name a directory with --dir", "the store %s has no directory", settings.Store)
 			}
 			dir = existing(store)
 		}
@@ -179,18 +182,18 @@ func (p *program) limit(ctx context.Context, settings bench.Settings, dir string
 	if err != nil {
 		return fmt.Errorf("the disk of %s: %w", dir, err)
 	}
-	return tell(result)
+	return report(result)
 }
 
-// existing returns dir, or if it is not there yet the innermost directory around it that is.
+// existing returns dir, or its nearest parent that exists.
 func existing(dir string) string {
 	for {
 		info, err := os.Stat(dir)
-		above := filepath.Dir(dir)
-		if err == nil && info.IsDir() || above == dir {
+		parent := filepath.Dir(dir)
+		if err == nil && info.IsDir() || parent == dir {
 			return dir
 		}
-		dir = above
+		dir = parent
 	}
 }
 
@@ -201,7 +204,7 @@ func (p *program) result(result bench.Result, asJSON bool) error {
 	return printResult(p.out, result)
 }
 
-// printResult writes what the JSON says, for people.
+// printResult prints the members of the JSON as text.
 func printResult(to io.Writer, r bench.Result) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s on %s: clients %d, batch %d", r.Workload, r.Store, r.Clients, r.Batch)
@@ -210,17 +213,17 @@ func printResult(to io.Writer, r bench.Result) error {
 	}
 	fmt.Fprintf(&text, ", size %d", r.Size)
 	if r.WriteBytes > 0 {
-		fmt.Fprintf(&text, ", %s bytes a write\n", thousands(int64(r.WriteBytes)))
+		fmt.Fprintf(&text, ", %s bytes per write\n", thousands(int64(r.WriteBytes)))
 	} else {
 		fmt.Fprintf(&text, ", events at start %s\n", thousands(int64(r.EventsAtStart)))
 	}
 	printFigures(&text, "", r.Figures)
-	for _, part := range []struct {
+	for _, half := range []struct {
 		name    string
 		figures *bench.Figures
 	}{{"writes", r.Writes}, {"reads", r.Reads}, {"decisions", r.Decisions}} {
-		if part.figures != nil {
-			printFigures(&text, part.name+": ", *part.figures)
+		if half.figures != nil {
+			printFigures(&text, half.name+": ", *half.figures)
 		}
 	}
 	if r.OpenSeconds != nil {
@@ -239,7 +242,7 @@ func printDisk(to io.Writer, r bench.Result) {
 		fmt.Fprintf(to, "  syncs %s/s\n", thousands(int64(r.SyncsPerSecond)))
 	}
 	if r.BytesOnDisk > 0 {
-		fmt.Fprintf(to, "  on disk %s bytes, %.1f an event\n", thousands(r.BytesOnDisk), r.BytesPerEvent)
+		fmt.Fprintf(to, "  on disk %s bytes, %.1f per event\n", thousands(r.BytesOnDisk), r.BytesPerEvent)
 	}
 	if r.BytesPerSecond > 0 {
 		fmt.Fprintf(to, "  bandwidth %s MB/s\n", thousands(int64(r.BytesPerSecond/1e6)))
@@ -250,11 +253,11 @@ func printFigures(to io.Writer, name string, f bench.Figures) {
 	fmt.Fprintf(to, "  %s%s ops in %.1f s: %s ops/s, %s events/s\n", name, thousands(f.Ops), f.DurationSeconds,
 		thousands(int64(f.OpsPerSecond)), thousands(int64(f.EventsPerSecond)))
 	fmt.Fprintf(to, "  %slatency %s\n", name, latencies(f))
-	if f.CPU > 0 {
-		fmt.Fprintf(to, "  %sCPU %.1f μs an op\n", name, f.CPU)
+	if f.CPUMicrosPerOp > 0 {
+		fmt.Fprintf(to, "  %sCPU %.1f μs/op\n", name, f.CPUMicrosPerOp)
 	}
 }
 
 func latencies(f bench.Figures) string {
-	return fmt.Sprintf("p50 %.1f μs, p99 %.1f μs, p99.9 %.1f μs, max %.1f μs", f.P50, f.P99, f.P999, f.Max)
+	return fmt.Sprintf("p50 %.1f μs, p99 %.1f μs, p99.9 %.1f μs, max %.1f μs", f.P50Micros, f.P99Micros, f.P999Micros, f.MaxMicros)
 }

@@ -365,9 +365,9 @@ func TestTheLinesOfASpeedrunSayWhatWasDoneUpToEachSecond(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	l := &secondLines{to: &out, clients: 2, until: 3 * time.Second}
-	l.tell(bench.Progress{Elapsed: time.Second, Ops: 300, Rounds: 2})
-	l.tell(bench.Progress{Elapsed: 2 * time.Second, Ops: 300, Rounds: 2})
-	l.tell(bench.Progress{Elapsed: 2950 * time.Millisecond, Ops: 800, Rounds: 6}) // the end's
+	l.watch(bench.Progress{Elapsed: time.Second, Ops: 300, Rounds: 2})
+	l.watch(bench.Progress{Elapsed: 2 * time.Second, Ops: 300, Rounds: 2})
+	l.watch(bench.Progress{Elapsed: 2950 * time.Millisecond, Ops: 800, Rounds: 6}) // the end's
 	l.end(bench.Progress{Elapsed: 3100 * time.Millisecond, Ops: 850, Rounds: 7})
 	const want = " [0:00:01s]         2 iterations       300 ops     6667 μs/op     300 ops/s\n" +
 		" [0:00:02s]         2 iterations       300 ops        - μs/op       0 ops/s\n" +

@@ -9,50 +9,50 @@ import (
 	"github.com/dcbstore/dcb/cmd/dcbstore/internal/bench"
 )
 
-// quietFor is how long work goes on in silence where nobody sits at a terminal, and the time between two lines then.
-const quietFor = 2 * time.Second
+// lineInterval is the time between two lines of progress where the output is no terminal.
+const lineInterval = 2 * time.Second
 
-// progressLine tells how long work is getting on: on a terminal in one line that is written over, elsewhere in a line now and
-// then. It belongs to one goroutine at a time.
+// progressLine prints the progress of a long task. On a terminal it overwrites one line;
+// elsewhere it prints a line every lineInterval. It belongs to one goroutine at a time.
 type progressLine struct {
 	to       io.Writer
 	terminal bool
-	last     time.Time // when something was told, or the work began
+	last     time.Time // of the last line, or of the start
 }
 
 func newProgressLine(to io.Writer) *progressLine {
 	return &progressLine{to: to, terminal: isTerminal(to), last: time.Now()}
 }
 
-func (l *progressLine) tell(format string, args ...any) {
+func (l *progressLine) print(format string, args ...any) {
 	switch {
 	case l.terminal:
-		// Back to the first column, and clear the line.
+		// Return to the first column and clear the line.
 		fmt.Fprintf(l.to, "\r\x1b[K"+format, args...)
-	case time.Since(l.last) >= quietFor:
+	case time.Since(l.last) >= lineInterval:
 		fmt.Fprintf(l.to, format+"\n", args...)
 		l.last = time.Now()
 	}
 }
 
-// clear removes what tell left on a terminal.
+// clear removes the line from a terminal.
 func (l *progressLine) clear() {
 	if l.terminal {
 		fmt.Fprint(l.to, "\r\x1b[K")
 	}
 }
 
-// working tells how far a measurement got.
-func (l *progressLine) working(what string) func(bench.Progress) {
+// measuring returns a function that prints the progress of a measurement.
+func (l *progressLine) measuring(what string) func(bench.Progress) {
 	return func(p bench.Progress) {
-		l.tell("%s: %.0f s, %s ops, %s ops/s", what, p.Elapsed.Seconds(), thousands(p.Ops),
+		l.print("%s: %.0f s, %s ops, %s ops/s", what, p.Elapsed.Seconds(), thousands(p.Ops),
 			thousands(int64(float64(p.Ops)/p.Elapsed.Seconds())))
 	}
 }
 
-// filling tells how far the filling of a store got.
-func (l *progressLine) filling(events, wanted uint64) {
-	l.tell("filling the store: %s of %s events", thousands(int64(events)), thousands(int64(wanted)))
+// filling prints the progress of filling a store.
+func (l *progressLine) filling(events, total uint64) {
+	l.print("filling the store: %s of %s events", thousands(int64(events)), thousands(int64(total)))
 }
 
 func isTerminal(w io.Writer) bool {

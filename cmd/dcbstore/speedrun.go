@@ -24,13 +24,14 @@ func (p *program) speedrunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "speedrun",
 		Short: "Run the course-subscription speedrun on a store",
-		Long: fmt.Sprintf(`Run the course-subscription speedrun: in each iteration %d courses and %d students are registered, and every student joins
-every course. That is %d operations, each of which is one decision of examples/enrolment and records one event.
+		Long: fmt.Sprintf(`Run the course-subscription speedrun. Each iteration registers %d courses and %d students. Then every student
+joins every course. That is %d operations. Each operation is one decision and appends one event.
 
-One client makes one operation after the other. With --clients N there are N of them at once, each with courses and students
-of its own; μs/op is the mean time that an operation took then. --events fills the store first, which does not count.
+One client makes one operation after the other. --clients N runs N clients concurrently, each with courses
+and students of its own; μs/op is then the mean time of an operation of one client. --events fills the store
+before the measurement.
 
-Ctrl-C ends the run early, with the report of what was done and the exit code 130.`,
+Ctrl-C ends the run early. The report then covers the finished operations, and the exit code is 130.`,
 			bench.SpeedrunCourses, bench.SpeedrunStudents, bench.SpeedrunOps),
 		Example: `  dcbstore speedrun
   dcbstore speedrun --events 5000000 --duration 30s
@@ -39,8 +40,8 @@ Ctrl-C ends the run early, with the report of what was done and the exit code 13
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.speedrun(cmd.Context(), flags) },
 	}
 	cmd.Flags().DurationVar(&flags.duration, "duration", 10*time.Second, "how long to run")
-	cmd.Flags().IntVar(&flags.clients, "clients", 1, "how many clients run at once")
-	cmd.Flags().IntVar(&flags.events, "events", 0, "fill the store with events like those of the run until it has `N`")
+	cmd.Flags().IntVar(&flags.clients, "clients", 1, "number of concurrent clients")
+	cmd.Flags().IntVar(&flags.events, "events", 0, "fill the store with such events until it has `N` of them")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print one JSON object instead of the report")
 	return cmd
 }
@@ -48,11 +49,11 @@ Ctrl-C ends the run early, with the report of what was done and the exit code 13
 func (p *program) speedrun(ctx context.Context, flags speedrunFlags) error {
 	switch {
 	case flags.clients < 1:
-		return usagef("", "--clients is %d; it is at least 1", flags.clients)
+		return usagef("", "--clients is %d; it must be at least 1", flags.clients)
 	case flags.duration <= 0:
-		return usagef("", "--duration is %v; it is more than nothing", flags.duration)
+		return usagef("", "--duration is %v; it must be positive", flags.duration)
 	case flags.events < 0:
-		return usagef("", "--events is %d; it is at least 0", flags.events)
+		return usagef("", "--events is %d; it must be at least 0", flags.events)
 	}
 	store, err := stores.Open(ctx, p.named())
 	if err != nil {
@@ -74,7 +75,7 @@ func (p *program) speedrun(ctx context.Context, flags speedrunFlags) error {
 }
 
 func (p *program) speedrunJSON(ctx context.Context, store stores.Store, settings bench.Settings, progress *progressLine) error {
-	settings.Watch = progress.working("speedrun")
+	settings.Watch = progress.measuring("speedrun")
 	result, err := settings.RunSpeedrun(ctx, store, func(uint64) {})
 	progress.clear()
 	if err != nil {
@@ -93,7 +94,7 @@ func (p *program) speedrunReport(ctx context.Context, store stores.Store, settin
 		bench.SpeedrunCourses, bench.SpeedrunStudents, bench.SpeedrunOps)
 	fmt.Fprintf(p.out, " Running on: %s\n     clients: %d\n\n", settings.Store, settings.Clients)
 	seconds := &secondLines{to: p.out, clients: settings.Clients, until: settings.Duration}
-	settings.Watch = seconds.tell
+	settings.Watch = seconds.watch
 	result, err := settings.RunSpeedrun(ctx, store, func(events uint64) {
 		progress.clear()
 		fmt.Fprintf(p.out, " Events in database at start:  %s events\n\n\n Stopping after: %v\n\n", thousands(int64(events)), settings.Duration)
@@ -122,8 +123,8 @@ func interrupted(result bench.Result) error {
 	return nil
 }
 
-// secondLines writes a line for each second: iterations and operations since the beginning, and how fast it was in that
-// second.
+// secondLines prints one line each second: the iterations and operations since the start, and the
+// rate during that second.
 type secondLines struct {
 	to      io.Writer
 	clients int
@@ -131,8 +132,9 @@ type secondLines struct {
 	last    bench.Progress
 }
 
-// tell leaves the last second to end, for it is over only when the operations under way are.
-func (l *secondLines) tell(p bench.Progress) {
+// watch prints nothing for the last second: end does, after the operations under way have
+// finished.
+func (l *secondLines) watch(p bench.Progress) {
 	if p.Elapsed < l.until-100*time.Millisecond {
 		l.line(p)
 	}
@@ -152,7 +154,7 @@ func (l *secondLines) line(p bench.Progress) {
 		whole/3600, whole/60%60, whole%60, p.Rounds, p.Ops, meanMicros(ops, seconds, l.clients), float64(ops)/seconds)
 }
 
-// meanMicros is the mean time that one operation took, with so many digits as say something.
+// meanMicros returns the mean duration of an operation, with a precision that suits its size.
 func meanMicros(ops int64, seconds float64, clients int) string {
 	if ops == 0 {
 		return "-"

@@ -124,6 +124,6 @@ func (p *program) directory() (string, error) {
 // bytes tells how far work got that goes through so many bytes.
 func (l *progressLine) bytes(what string) func(done, total int64) {
 	return func(done, total int64) {
-		l.tell("%s: %s of %s MiB", what, thousands(done>>20), thousands(total>>20))
+		l.print("%s: %s of %s MiB", what, thousands(done>>20), thousands(total>>20))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// takes returns an operation that takes so long and does one event.
+// takes returns an operation of one event that takes d.
 func takes(d time.Duration) Operation {
 	return func(context.Context) (int, error) {
 		time.Sleep(d)
@@ -21,13 +22,13 @@ func takes(d time.Duration) Operation {
 	}
 }
 
-func TestEveryOperationOfEveryClientCounts(t *testing.T) {
+func TestMeasureCountsEveryOperationOfEveryClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen []Progress
 		load := Load{
 			Clients: 2, Duration: 10 * time.Second, Round: 3,
-			// Between the operations' ends, so that it is certain what was done.
+			// Not a multiple of the operations' durations, so that no operation ends at a tick.
 			Every: 2500 * time.Millisecond,
 			Watch: func(p Progress) { seen = append(seen, p) },
 		}
@@ -37,35 +38,35 @@ func TestEveryOperationOfEveryClientCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tally.Ops != 15 || tally.Events != 15 || tally.Rounds != 4 || tally.Elapsed != 10*time.Second {
-			t.Errorf("%+v; want 10 and 5 operations, 3 and 1 rounds, in 10 s", tally.Progress)
+			t.Errorf("Progress = %+v, want 10 and 5 operations, 3 and 1 rounds, in 10 s", tally.Progress)
 		}
 		if len(seen) < 3 || seen[0].Ops != 3 || seen[0].Elapsed != 2500*time.Millisecond || seen[0].Rounds != 0 {
-			t.Errorf("watched: %+v", seen)
+			t.Errorf("Watch was called with %+v, want 3 operations after 2.5 s first", seen)
 		}
 		got := tally.Figures()
-		if got.Ops != 15 || got.OpsPerSecond != 1.5 || got.DurationSeconds != 10 || got.Max != 2e6 {
-			t.Errorf("figures: %+v", got)
+		if got.Ops != 15 || got.OpsPerSecond != 1.5 || got.DurationSeconds != 10 || got.MaxMicros != 2e6 {
+			t.Errorf("Figures() = %+v, want 15 operations in 10 s", got)
 		}
-		if !near(got.P50, 1e6) || !near(got.P99, 2e6) || got.P999 > got.Max {
-			t.Errorf("latencies: %+v", got)
+		if !approximately(got.P50Micros, 1e6) || !approximately(got.P99Micros, 2e6) || got.P999Micros > got.MaxMicros {
+			t.Errorf("Figures() = %+v, want a p50 of 1 s and a p99 of 2 s", got)
 		}
 	})
 }
 
-// near allows for the width of the histogram's buckets.
-func near(got, want float64) bool { return got > want*0.98 && got < want*1.02 }
+// approximately allows for the width of the histogram's buckets.
+func approximately(got, want float64) bool { return got > want*0.98 && got < want*1.02 }
 
-func TestAnOperationUnderWayIsFinished(t *testing.T) {
+func TestMeasureFinishesTheOperationUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		tally, err := Measure(t.Context(), Load{Duration: time.Second}, func(int) Operation { return takes(time.Minute) })
 		if err != nil || tally.Ops != 1 || tally.Elapsed != time.Minute {
-			t.Errorf("%+v, %v; want one operation in a minute", tally.Progress, err)
+			t.Errorf("Measure = %+v, %v, want one operation in a minute", tally.Progress, err)
 		}
 	})
 }
 
-func TestAnErrorEndsTheWorkOfAll(t *testing.T) {
+func TestMeasureStopsAllClientsAtAnError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	_, err := Measure(t.Context(), Load{Clients: 3, Duration: time.Hour}, func(n int) Operation {
@@ -78,11 +79,11 @@ func TestAnErrorEndsTheWorkOfAll(t *testing.T) {
 		}
 	})
 	if !errors.Is(err, broken) {
-		t.Errorf("Measure: %v; want what broke", err)
+		t.Errorf("Measure = %v, want the error of client 1", err)
 	}
 }
 
-func TestAnInterruptIsNoErrorAndWhatWasDoneCounts(t *testing.T) {
+func TestMeasureReturnsNoErrorIfItsContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	var ops atomic.Int64
@@ -95,11 +96,11 @@ func TestAnInterruptIsNoErrorAndWhatWasDoneCounts(t *testing.T) {
 		}
 	})
 	if err != nil || tally.Ops != 9 {
-		t.Errorf("%d operations, %v; want 9: the tenth ended with the context", tally.Ops, err)
+		t.Errorf("Measure = %d operations, %v, want the 9 before the context ended", tally.Ops, err)
 	}
 }
 
-func TestAnIterationOfTheSpeedrunIsAsItSays(t *testing.T) {
+func TestFillSpeedrunAppendsTheEventsOfSpeedrun(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	next := Speedrun(store)(0)
@@ -108,23 +109,50 @@ func TestAnIterationOfTheSpeedrunIsAsItSays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ran, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
+	measured, err := store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	filled := iteration(serialIDs("x"))
-	if len(ran.Events) != SpeedrunOps || len(filled) != SpeedrunOps {
-		t.Fatalf("%d events recorded, %d to fill with; want %d", len(ran.Events), len(filled), SpeedrunOps)
+	if len(measured.Events) != SpeedrunOps || len(filled) != SpeedrunOps {
+		t.Fatalf("Speedrun appends %d events and iteration has %d, want %d", len(measured.Events), len(filled), SpeedrunOps)
 	}
-	for i, event := range ran.Events {
-		like := filled[i]
-		if event.Type != like.Type || len(event.Tags) != len(like.Tags) || string(event.Data) != string(like.Data) {
-			t.Errorf("event %d: clients record %+v, a fill %+v", i, event.Event, like)
+	for i, event := range measured.Events {
+		want := filled[i]
+		if event.Type != want.Type || len(event.Tags) != len(want.Tags) || string(event.Data) != string(want.Data) {
+			t.Errorf("event %d is %+v in Speedrun and %+v in iteration", i, event.Event, want)
 		}
 	}
 }
 
-func TestAStoreIsFilledOnceForTheSameNumber(t *testing.T) {
+func TestSpeedrunChecksTheLimits(t *testing.T) {
+	t.Parallel()
+	run := &speedrun{store: memstore.New(nil), newID: serialIDs("")}
+	student, course := newStudent(run.newID), newCourse(run.newID)
+	if err := run.join(t.Context(), student, course); err == nil || !strings.Contains(err.Error(), "the limit is 0") {
+		t.Errorf("join of a student who is not registered = %v, want an error with the limit", err)
+	}
+	if err := run.register(t.Context(), student); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.register(t.Context(), student); !errors.Is(err, dcb.ErrConflict) {
+		t.Errorf("the second register = %v, want a conflict", err)
+	}
+	for range SpeedrunCourses {
+		course := newCourse(run.newID)
+		if err := errors.Join(run.register(t.Context(), course), run.join(t.Context(), student, course)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run.register(t.Context(), course); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.join(t.Context(), student, course); err == nil || !strings.Contains(err.Error(), "the limit is 10") {
+		t.Errorf("join number 11 = %v, want an error with the limit", err)
+	}
+}
+
+func TestFillTagsFillsAStoreOnce(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	quiet := func(uint64, uint64) {}
@@ -136,23 +164,23 @@ func TestAStoreIsFilledOnceForTheSameNumber(t *testing.T) {
 			t.Fatal(err)
 		}
 		if head, err := store.Head(t.Context()); head != 30_001 || err != nil {
-			t.Errorf("head %d, %v; want 30,001", head, err)
+			t.Errorf("Head = %d, %v, want 30,001", head, err)
 		}
 	}
 	for _, other := range []int{20_000, 60_000} {
 		if err := FillTags(t.Context(), store, other, 8, quiet); err == nil {
-			t.Errorf("a store filled for 30,000 events was taken for one with %d", other)
+			t.Errorf("FillTags(%d) on a store that has 30,000 events = nil, want an error", other)
 		}
 	}
 	next := Select(store, 30_000)(0)
 	for range 100 {
 		if events, err := next(t.Context()); events != eventsPerTag || err != nil {
-			t.Fatalf("select: %d events, %v", events, err)
+			t.Fatalf("Select = %d events, %v, want %d", events, err, eventsPerTag)
 		}
 	}
 }
 
-func TestAppendsOfManyClientsDoNotConflict(t *testing.T) {
+func TestAppendHotAndSpeedrunDoNotConflict(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	for name, workload := range map[string]func(int) Operation{
@@ -160,12 +188,12 @@ func TestAppendsOfManyClientsDoNotConflict(t *testing.T) {
 	} {
 		load := Load{Clients: 4, Duration: 20 * time.Millisecond}
 		if tally, err := Measure(t.Context(), load, workload); err != nil || tally.Ops == 0 {
-			t.Errorf("%s: %d operations, %v", name, tally.Ops, err)
+			t.Errorf("%s with 4 clients = %d operations, %v, want some", name, tally.Ops, err)
 		}
 	}
 }
 
-// tags returns the tag of each event that operations record, one operation after the other.
+// tags runs the operations in turn and returns the tag of each event that they append.
 func tags(t *testing.T, store dcb.Store, operations ...Operation) (tags []string) {
 	t.Helper()
 	before, err := store.Head(t.Context())
@@ -186,31 +214,31 @@ func tags(t *testing.T, store dcb.Store, operations ...Operation) (tags []string
 	return tags
 }
 
-func TestAClientUsesATagForTenEventsAndDoesNotSplitABatch(t *testing.T) {
+func TestAppendUsesATagForTenEventsAndDoesNotSplitABatch(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	clients := Append(store, 4, 8)
 	one, other := clients(0), clients(1)
 	used := tags(t, store, one, one, one, one)
 	if used[0] != used[11] || used[11] == used[12] {
-		t.Errorf("4 × 4 events have the tags %v; want one for 12, then another", used)
+		t.Errorf("Append used the tags %v for 4 × 4 events, want one for 12, then another", used)
 	}
 	if mixed := tags(t, store, one, other); mixed[0] == mixed[4] {
-		t.Errorf("two clients use the tag %s", mixed[0])
+		t.Errorf("two clients used the tag %s, want two tags", mixed[0])
 	}
 }
 
-func TestAllClientsUseTheHotTag(t *testing.T) {
+func TestHotUsesOneTagForAllClients(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	clients := Hot(store, 1, 8)
 	one, other := clients(0), clients(1)
 	if used := tags(t, store, one, other, other, one); len(slices.Compact(used)) != 1 {
-		t.Errorf("the clients use the tags %v; want one", used)
+		t.Errorf("Hot used the tags %v, want one", used)
 	}
 }
 
-func TestVolumeGrowsByPowersOfTen(t *testing.T) {
+func TestVolumeStepsArePowersOfTen(t *testing.T) {
 	t.Parallel()
 	for events, want := range map[int][]int{
 		5_000:      {0, 5_000},
@@ -218,12 +246,12 @@ func TestVolumeGrowsByPowersOfTen(t *testing.T) {
 		25_000_000: {0, 1_000_000, 10_000_000, 25_000_000},
 	} {
 		if got := volumeSteps(events); !slices.Equal(got, want) {
-			t.Errorf("%d: %v; want %v", events, got, want)
+			t.Errorf("volumeSteps(%d) = %v, want %v", events, got, want)
 		}
 	}
 }
 
-// BenchmarkSpeedrun shows whether a decision costs the same at a million events as at none.
+// BenchmarkSpeedrun compares decisions on an empty store with decisions on a million events.
 func BenchmarkSpeedrun(b *testing.B) {
 	for name, events := range map[string]uint64{"empty": 0, "million": 1_000_000} {
 		b.Run(name, func(b *testing.B) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpuTime returns how long the processors have worked for this process, also in the kernel.
+// cpuTime returns the processor time that this process has used, in user mode and in the kernel.
 func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

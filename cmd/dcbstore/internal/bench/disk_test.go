@@ -12,7 +12,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-func TestTheLimitIsThatOfAFileThatIsGoneAfterwards(t *testing.T) {
+func TestLimitMeasuresAFileAndRemovesIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	settings := Settings{Workload: "limit", Store: "here", Batch: 10, Size: 256, Duration: 10 * time.Millisecond}
@@ -21,14 +21,14 @@ func TestTheLimitIsThatOfAFileThatIsGoneAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	if result.Ops == 0 || result.EventsPerSecond < result.OpsPerSecond || result.BytesPerSecond <= 0 || result.Clients != 1 {
-		t.Errorf("%+v", result)
+		t.Errorf("Limit = %+v, want the rates of one client", result)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("%v is left in the directory, %v", left, err)
+		t.Errorf("the directory has %v after Limit (%v), want nothing", left, err)
 	}
 }
 
-func TestTheLimitBeginsAnewWhereTheFileEnds(t *testing.T) {
+func TestLimitStartsAgainAtTheEndOfTheFile(t *testing.T) {
 	t.Parallel()
 	files := vfs.NewMem()
 	file, err := files.Create("file")
@@ -36,17 +36,17 @@ func TestTheLimitBeginsAnewWhereTheFileEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	w := &writes{b: make([]byte, 40), file: file, room: 100}
+	w := &writer{b: make([]byte, 40), file: file, size: 100}
 	next := w.client(0)
 	for i, want := range []int64{40, 80, 40, 80} {
-		if _, err := next(t.Context()); err != nil || w.place != want {
-			t.Errorf("after %d writes at %d, %v; want %d", i+1, w.place, err, want)
+		if _, err := next(t.Context()); err != nil || w.offset != want {
+			t.Errorf("the offset after %d writes is %d (%v), want %d", i+1, w.offset, err, want)
 		}
 	}
 }
 
-// TestTheLimitWritesWhatAStoreWrites allows for a tag that is some bytes longer or shorter.
-func TestTheLimitWritesWhatAStoreWrites(t *testing.T) {
+// The length of a tag varies by some bytes.
+func TestRecordBytesIsTheSizeOfAnAppendOfDiskstore(t *testing.T) {
 	t.Parallel()
 	for _, batch := range []int{1, 10} {
 		sizes := make(map[int]int64)
@@ -73,14 +73,14 @@ func TestTheLimitWritesWhatAStoreWrites(t *testing.T) {
 				sizes[appends] += file.Size
 			}
 		}
-		got, want := int(sizes[100]-sizes[0])/100, frameBytes(batch, 256)
+		got, want := int(sizes[100]-sizes[0])/100, recordBytes(batch, 256)
 		if off := got - want; off < -4*batch || off > 4*batch {
-			t.Errorf("an append of %d takes %d bytes in a store; the limit writes %d", batch, got, want)
+			t.Errorf("recordBytes(%d) = %d, want about %d as in diskstore", batch, want, got)
 		}
 	}
 }
 
-func TestVolumeIsMeasuredAtItsSteps(t *testing.T) {
+func TestVolumeMeasuresAtItsSteps(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	settings := Settings{
@@ -94,6 +94,6 @@ func TestVolumeIsMeasuredAtItsSteps(t *testing.T) {
 		return nil
 	})
 	if err != nil || !slices.IsSorted(at) || len(at) != 3 || at[0] != 0 || at[1] < 20_000 || at[2] < 30_000 {
-		t.Errorf("measured at %d, %v; want %d", at, err, settings.Steps)
+		t.Errorf("Volume measured at %d events (%v), want %d", at, err, settings.Steps)
 	}
 }

@@ -10,39 +10,42 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// fillBytes and fillEvents bound one append of those that fill a store.
+// fillBytes and fillEvents bound one append that fills a store.
 const (
 	fillBytes  = 8 << 20
 	fillEvents = 12_000
 )
 
-// Filling is told how far the filling of a store got: events of those wanted.
-type Filling func(events, wanted uint64)
+// FillProgress is called while a store is filled, after each append: with the events that the
+// store has and those that it will have.
+type FillProgress func(events, total uint64)
 
-// FillSpeedrun records events as those of the speedrun until the store has at least that many.
-func FillSpeedrun(ctx context.Context, store dcb.Store, events uint64, told Filling) error {
+// FillSpeedrun appends the events of whole iterations until the store has at least the given
+// number.
+func FillSpeedrun(ctx context.Context, store dcb.Store, events uint64, progress FillProgress) error {
 	head, err := store.Head(ctx)
 	newID := serialIDs(runID() + "-fill-")
-	defer collect()
+	defer collectGarbage()
 	for err == nil && uint64(head) < events {
 		var batch []dcb.Event
 		for len(batch) < fillEvents && uint64(head)+uint64(len(batch)) < events {
 			batch = append(batch, iteration(newID)...)
 		}
-		if err := giveIDs(batch); err != nil {
+		if err := setIDs(batch); err != nil {
 			return err
 		}
 		head, err = store.Append(ctx, batch, nil)
-		told(uint64(head), events)
+		progress(uint64(head), events)
 	}
 	return err
 }
 
-// collect takes the garbage of the filling away, so that it does not weigh upon what is measured.
-func collect() { runtime.GC() }
+// collectGarbage removes what filling left on the heap, so that the measurement does not pay for
+// it.
+func collectGarbage() { runtime.GC() }
 
-// giveIDs gives the events what they have when clients record them.
-func giveIDs(events []dcb.Event) error {
+// setIDs gives each event the kind of ID that clients give it.
+func setIDs(events []dcb.Event) error {
 	for i := range events {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -53,32 +56,34 @@ func giveIDs(events []dcb.Event) error {
 	return nil
 }
 
-// eventsPerTag is how many events each tag of the select workload has.
+// eventsPerTag is the number of events of each tag of the select workload.
 const eventsPerTag = 10
 
-// FillTags sees to it that the store has that many events under the tags tag0, tag1 …, ten to a tag and far apart. It does
-// nothing if they are there, and fails if others are, for then a tag would not have ten.
-func FillTags(ctx context.Context, store dcb.Store, events, size int, told Filling) error {
+// FillTags appends that many events with the tags tag0, tag1 …: ten events a tag, far apart. A
+// store that was filled before with the same number stays as it is. A store that was filled with
+// another number is an error, because its tags do not have ten events.
+func FillTags(ctx context.Context, store dcb.Store, events, size int, progress FillProgress) error {
 	tags := events / eventsPerTag
 	first, err := countTag(ctx, store, 0)
 	if err != nil {
 		return err
 	}
-	if first > 0 {
-		last, err := countTag(ctx, store, tags-1)
-		if err != nil {
-			return err
-		}
-		beyond, err := countTag(ctx, store, tags)
-		if err != nil {
-			return err
-		}
-		if first != eventsPerTag || last != eventsPerTag || beyond > 0 {
-			return fmt.Errorf("the store was filled for another number of events than %d, or not to the end; use a store, or a schema, of its own", events)
-		}
-		return nil
+	if first == 0 {
+		return fillTags(ctx, store, span{0, tags * eventsPerTag}, tags, size, progress)
 	}
-	return fillTags(ctx, store, span{0, tags * eventsPerTag}, tags, size, told)
+	last, err := countTag(ctx, store, tags-1)
+	if err != nil {
+		return err
+	}
+	beyond, err := countTag(ctx, store, tags)
+	if err != nil {
+		return err
+	}
+	if first != eventsPerTag || last != eventsPerTag || beyond > 0 {
+		return fmt.Errorf("bench: the store was filled with another number of events than %d, or only in part; "+
+			"use another store or schema", events)
+	}
+	return nil
 }
 
 func countTag(ctx context.Context, store dcb.Store, tag int) (int, error) {
@@ -86,11 +91,11 @@ func countTag(ctx context.Context, store dcb.Store, tag int) (int, error) {
 	return len(result.Events), err
 }
 
-// span is a range of event numbers, from up to but without to.
+// span is a range of event numbers. It includes from and excludes to.
 type span struct{ from, to int }
 
-func fillTags(ctx context.Context, store dcb.Store, todo span, tags, size int, told Filling) error {
-	defer collect()
+func fillTags(ctx context.Context, store dcb.Store, todo span, tags, size int, progress FillProgress) error {
+	defer collectGarbage()
 	data := payload(size)
 	batch := make([]dcb.Event, 0, min(fillEvents, max(fillBytes/(size+64), 1)))
 	for k := todo.from; k < todo.to; {
@@ -105,7 +110,7 @@ func fillTags(ctx context.Context, store dcb.Store, todo span, tags, size int, t
 		if _, err := store.Append(ctx, batch, nil); err != nil {
 			return err
 		}
-		told(uint64(k), uint64(todo.to))
+		progress(uint64(k), uint64(todo.to))
 	}
 	return nil
 }

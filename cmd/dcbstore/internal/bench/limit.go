@@ -12,30 +12,33 @@ import (
 )
 
 const (
-	limitFileBytes = 64 << 20 // the file is gone through again and again
-	blockBytes     = 1 << 20  // of the writes that show the disk's bandwidth
+	limitFileBytes = 64 << 20 // the file is overwritten from the start when it is full
+	blockBytes     = 1 << 20  // one write of the bandwidth measurement
 )
 
-// Limit measures what the disk lets one client of a log do at best, in a file of its own in dir, which it removes: write the bytes that an append
-// comes to behind those before, sync, and again. The room was written and synced before. Then it writes and syncs a mebibyte each time, to see the
-// disk's bandwidth; each of the two takes s.Duration.
+// Limit measures the best rate that the disk of dir allows to one client of a log. It creates a
+// file there and removes it at the end. The file is written with zeros and synced before.
+//
+// First it writes the bytes of one append after the bytes of the append before, and syncs,
+// repeatedly. Then it does the same with one mebibyte at a time, which shows the disk's
+// bandwidth. Each of the two takes s.Duration.
 func (s Settings) Limit(ctx context.Context, files vfs.FS, dir string) (result Result, err error) {
-	one := &writes{b: bytes.Repeat([]byte{7}, frameBytes(s.Batch, s.Size)), events: s.Batch}
-	room := int64(max(limitFileBytes, len(one.b)))
+	record := &writer{b: bytes.Repeat([]byte{7}, recordBytes(s.Batch, s.Size)), events: s.Batch}
+	block := &writer{b: bytes.Repeat([]byte{7}, blockBytes)}
+	size := int64(max(limitFileBytes, len(record.b)))
 	path := filepath.Join(dir, "dcb-bench-"+runID()+".tmp")
 	file, err := files.Create(path)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, file.Close(), files.Remove(path)) }()
-	if err := errors.Join(file.Preallocate(room), files.SyncDir(dir)); err != nil {
+	if err := errors.Join(file.Preallocate(size), files.SyncDir(dir)); err != nil {
 		return Result{}, err
 	}
-	block := &writes{b: bytes.Repeat([]byte{7}, blockBytes)}
-	for _, w := range []*writes{one, block} {
-		w.file, w.room = file, room
+	for _, w := range []*writer{record, block} {
+		w.file, w.size = file, size
 	}
-	tally, err := Measure(ctx, s.load(1), one.client)
+	records, err := Measure(ctx, s.load(1), record.client)
 	if err != nil {
 		return Result{}, err
 	}
@@ -44,37 +47,38 @@ func (s Settings) Limit(ctx context.Context, files vfs.FS, dir string) (result R
 		return Result{}, err
 	}
 	return Result{
-		Workload: s.Workload, Store: s.Store, Clients: 1, Batch: s.Batch, Size: s.Size, Figures: tally.Figures(),
-		WriteBytes: len(one.b), BytesPerSecond: rounded(perSecond(blockBytes*blocks.Ops, blocks.Elapsed), 0),
+		Workload: s.Workload, Store: s.Store, Clients: 1, Batch: s.Batch, Size: s.Size, Figures: records.Figures(),
+		WriteBytes: len(record.b), BytesPerSecond: rounded(perSecond(blockBytes*blocks.Ops, blocks.Elapsed), 0),
 		Interrupted: ctx.Err() != nil,
 	}, nil
 }
 
-// writes are those of one client, one behind the other.
-type writes struct {
+// writer writes b to the file, each time after the write before.
+type writer struct {
 	b      []byte
-	events int // that one write stands for
+	events int // the number of events that one write counts as
 	file   vfs.File
-	place  int64 // of the next one
-	room   int64
+	offset int64 // of the next write
+	size   int64 // of the file
 }
 
-func (w *writes) client(int) Operation {
+func (w *writer) client(int) Operation {
 	return func(context.Context) (int, error) {
-		if w.place+int64(len(w.b)) > w.room {
-			w.place = 0
+		if w.offset+int64(len(w.b)) > w.size {
+			w.offset = 0
 		}
-		if _, err := w.file.WriteAt(w.b, w.place); err != nil {
+		if _, err := w.file.WriteAt(w.b, w.offset); err != nil {
 			return 0, err
 		}
-		w.place += int64(len(w.b))
+		w.offset += int64(len(w.b))
 		return w.events, w.file.Sync()
 	}
 }
 
-// frameBytes is what diskstore writes for an append of the append workload: a header and the events, each with its type, its tag, the lengths and
-// flags, and what an event has that is one of several.
-func frameBytes(batch, size int) int {
+// recordBytes returns the size of diskstore's log record for an append of the append workload.
+// The record is a header and then each event entry with its type, tag, data, lengths and flags.
+// Where an append has several events, each entry also has a checksum of its own.
+func recordBytes(batch, size int) int {
 	const (
 		header  = 32
 		several = 12

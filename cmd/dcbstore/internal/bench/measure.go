@@ -1,8 +1,9 @@
-// Package bench measures a store: the workloads that docs/benchmarks.md reports, and the course-subscription speedrun.
+// Package bench measures a store: the workloads that docs/benchmarks.md reports, and the
+// course-subscription speedrun.
 //
-// Everything is measured alike: a number of clients each carry out one operation after the other until the time is up, and
-// the end of one operation is the beginning of the next, so that no time is left out. [Measure] is that loop; the
-// workloads say what an operation is.
+// Every workload is measured in the same way. Each of the clients repeats one operation until the
+// time is up. The next operation starts when the one before ends, so the latencies add up to the
+// whole duration. [Measure] is that loop. The workloads define the operation.
 package bench
 
 import (
@@ -14,42 +15,44 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Operation is what a client does again and again. It returns how many events it appended or read.
+// Operation is what a client repeats. It returns the number of events that it appended or read.
 type Operation func(ctx context.Context) (events int, err error)
 
-// Load says how an operation is carried out.
+// Load configures [Measure].
 type Load struct {
-	// Clients work at once. Default 1.
+	// Clients is the number of clients that work concurrently. Default 1.
 	Clients int
-	// Duration is how long they work; operations under way at its end are finished. Required.
+	// Duration is how long they work. Operations under way at its end are finished. Required.
 	Duration time.Duration
-	// Watch, if not nil, is called every Every with what was done so far, and never after the end. Every's default is one second.
+	// Watch is called every Every while the clients work. Default nil: not called.
 	Watch func(Progress)
+	// Every is the interval between calls of Watch. Default 1 s.
 	Every time.Duration
-	// Round is how many operations of one client belong together. Default 1.
+	// Round is the number of operations of one client that count as one round. Default 1.
 	Round int
 }
 
-// Progress is what was done since the beginning.
+// Progress counts what all clients have done since the start.
 type Progress struct {
 	Elapsed time.Duration
 	Ops     int64
 	Events  int64
-	// Rounds are those that were finished.
-	Rounds int64
+	Rounds  int64 // complete ones only
 }
 
-// Tally is what was done and how long each operation took.
+// Tally is the outcome of [Measure].
 type Tally struct {
 	Progress
 	Clients   int
 	latencies *hdrhistogram.Histogram
 	longest   time.Duration
-	cpu       time.Duration // of this process; 0 if it is not known
+	cpu       time.Duration // processor time of this process; 0 if unknown
 }
 
-// Measure lets clients work, each on an operation of its own, which newClient returns for each number from 0. When ctx
-// ends, so does the work: that is no error, and what was done counts. An error of an operation ends it all.
+// Measure runs load.Clients clients. Each repeats the operation that newClient returns for its
+// number, which starts at 0. A context that ends stops the clients; it is no error, and the
+// finished operations count. The first error of an operation stops all clients, and Measure
+// returns it.
 func Measure(ctx context.Context, load Load, newClient func(n int) Operation) (Tally, error) {
 	load.Clients, load.Round = max(load.Clients, 1), max(load.Round, 1)
 	working, stop := context.WithCancelCause(ctx)
@@ -89,7 +92,7 @@ func Measure(ctx context.Context, load Load, newClient func(n int) Operation) (T
 	return tally, nil
 }
 
-// watch calls load.Watch until the function that it returns is called.
+// watch calls load.Watch periodically until the caller calls stop.
 func watch(load Load, sum func() Progress) (stop func()) {
 	if load.Watch == nil {
 		return func() {}
@@ -117,39 +120,41 @@ func watch(load Load, sum func() Progress) (stop func()) {
 	}
 }
 
-// meter counts and times what one client does.
+// meter counts and times the operations of one client. Any goroutine may read the counters while
+// the client works. The latencies belong to the client's goroutine until it ends.
 type meter struct {
-	latencies *hdrhistogram.Histogram // of the client alone until it has ended
-	longest   time.Duration           // likewise
-	ops       atomic.Int64            // may be read at any time
-	events    atomic.Int64            // likewise
+	latencies *hdrhistogram.Histogram
+	longest   time.Duration
+	ops       atomic.Int64
+	events    atomic.Int64
 }
 
 func newMeter() *meter { return &meter{latencies: newHistogram()} }
 
-// newHistogram returns one for nanoseconds up to an hour, to two digits: 40 kB, which a thousand clients can have each.
+// newHistogram returns a histogram of nanoseconds up to an hour, with two significant digits. It
+// takes 40 kB, so that each of a thousand clients can have its own.
 func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(time.Hour), 2)
 }
 
-// work carries out op, at least once, until the time is up, ctx has ended, or op fails.
+// work repeats op until the time is up, ctx ends or op fails. It runs op at least once.
 func (m *meter) work(ctx context.Context, start time.Time, duration time.Duration, op Operation) error {
-	begun := time.Since(start)
-	for more := true; more; more = begun < duration && ctx.Err() == nil {
+	started := time.Since(start)
+	for more := true; more; more = started < duration && ctx.Err() == nil {
 		events, err := op(ctx)
 		if err != nil {
 			return err
 		}
 		ended := time.Since(start)
-		m.record(ended-begun, events)
-		begun = ended
+		m.record(ended-started, events)
+		started = ended
 	}
 	return nil
 }
 
 func (m *meter) record(took time.Duration, events int) {
 	m.longest = max(m.longest, took)
-	// It can only fail for what took more than the hour, and that is the longest already.
+	// RecordValue fails only above an hour, and longest has the exact value then.
 	_ = m.latencies.RecordValue(int64(min(max(took, 1), time.Hour)))
 	m.ops.Add(1)
 	m.events.Add(int64(events))

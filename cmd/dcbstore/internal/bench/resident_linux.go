@@ -8,8 +8,9 @@ import (
 	"strconv"
 )
 
-// residentBytes returns how much of this process is in memory and cannot be taken back by the kernel: without the pages of files that it has mapped, and after
-// all garbage was given back. 0 if that cannot be told.
+// residentBytes returns the memory of this process that the kernel cannot reclaim, after a
+// garbage collection. It excludes the pages of mapped files. It returns 0 if the kernel does not
+// report it.
 func residentBytes() uint64 {
 	debug.FreeOSMemory()
 	status, err := os.ReadFile("/proc/self/status")

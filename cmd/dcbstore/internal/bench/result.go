@@ -5,92 +5,98 @@ import (
 	"time"
 )
 
-// Figures are what a measurement comes to. Latencies are those of single operations, in microseconds.
+// Figures are the results of a measurement. The latencies are of single operations.
 type Figures struct {
-	DurationSeconds float64 `json:"duration_seconds"`
+	DurationSeconds float64 `json:"durationSeconds"`
 	Ops             int64   `json:"ops"`
-	OpsPerSecond    float64 `json:"ops_per_second"`
-	EventsPerSecond float64 `json:"events_per_second"`
-	P50             float64 `json:"p50_us"`
-	P99             float64 `json:"p99_us"`
-	P999            float64 `json:"p999_us"`
-	Max             float64 `json:"max_us"`
-	// CPU is the time that the processors worked for this process, the kernel included, per operation, in microseconds; where the system tells.
-	CPU float64 `json:"cpu_us_per_op,omitempty"`
+	OpsPerSecond    float64 `json:"opsPerSecond"`
+	EventsPerSecond float64 `json:"eventsPerSecond"`
+	P50Micros       float64 `json:"p50Micros"`
+	P99Micros       float64 `json:"p99Micros"`
+	P999Micros      float64 `json:"p999Micros"`
+	MaxMicros       float64 `json:"maxMicros"`
+	// CPUMicrosPerOp is the processor time of this process per operation, in user mode and in the
+	// kernel; 0 where the system does not report it.
+	CPUMicrosPerOp float64 `json:"cpuMicrosPerOp,omitempty"`
 }
 
-// Result is one run, as it is printed in JSON. What does not apply to the workload is left out of it.
+// Result is the report of one run. Its JSON omits the members that do not apply to the workload.
 type Result struct {
 	Workload string `json:"workload"`
 	Store    string `json:"store"`
 	Clients  int    `json:"clients"`
 	Batch    int    `json:"batch"`
 	Figures
-	// Size is the bytes of each event's data.
+	// Size is the number of bytes of data of each event.
 	Size int `json:"size,omitempty"`
-	// Readers are the clients that only read, beside those that append.
+	// Readers is the number of readers of the mixed workload.
 	Readers int `json:"readers,omitempty"`
-	// Iterations are those of the speedrun, which has them also if none was finished.
+	// Iterations counts the complete iterations of the speedrun; nil for other workloads.
 	Iterations *int64 `json:"iterations,omitempty"`
-	// EventsAtStart and EventsAtEnd are the store's head before and after.
-	EventsAtStart uint64 `json:"events_at_start"`
-	EventsAtEnd   uint64 `json:"events_at_end"`
+	// EventsAtStart and EventsAtEnd are the store's head before and after the measurement.
+	EventsAtStart uint64 `json:"eventsAtStart"`
+	EventsAtEnd   uint64 `json:"eventsAtEnd"`
 	// Writes and Reads are the two halves of the mixed workload.
 	Writes *Figures `json:"writes,omitempty"`
 	Reads  *Figures `json:"reads,omitempty"`
 	// Decisions is the speedrun at one step of the volume workload.
 	Decisions *Figures `json:"decisions,omitempty"`
-	// OpenSeconds is how long the store took to open at one step of the volume workload; a store that forgets has none.
-	OpenSeconds *float64 `json:"open_seconds,omitempty"`
-	// MemoryBytes is what this process has in use at the end of one step of the volume workload, garbage not counted.
-	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
-	// ResidentBytes is what this process has in memory then, all but mapped files, which the kernel takes back when it needs the room; where the system tells.
-	ResidentBytes uint64 `json:"resident_bytes,omitempty"`
-	// BytesOnDisk is the size of a store in a directory after the run, closed; at one step of the volume workload, before it. BytesPerEvent is its share.
-	BytesOnDisk   int64   `json:"bytes_on_disk,omitempty"`
-	BytesPerEvent float64 `json:"bytes_per_event,omitempty"`
-	// SyncsPerSecond is how often a store in a directory waited for the disk.
-	SyncsPerSecond float64 `json:"syncs_per_second,omitempty"`
-	// WriteBytes is what one operation of the limit workload writes, and BytesPerSecond the disk's bandwidth there.
-	WriteBytes     int     `json:"write_bytes,omitempty"`
-	BytesPerSecond float64 `json:"bytes_per_second,omitempty"`
-	// Interrupted says that the run ended before its time.
+	// OpenSeconds is the time to open the store at one step of the volume workload; nil for a store
+	// in memory.
+	OpenSeconds *float64 `json:"openSeconds,omitempty"`
+	// MemoryBytes is the heap in use at the end of one step of the volume workload, without garbage.
+	MemoryBytes uint64 `json:"memoryBytes,omitempty"`
+	// ResidentBytes is the resident memory of this process at that time. It excludes mapped files,
+	// which the kernel can reclaim. It is 0 where the system does not report it.
+	ResidentBytes uint64 `json:"residentBytes,omitempty"`
+	// BytesOnDisk is the size of a store in a directory, measured while it is closed: after the run,
+	// or before one step of the volume workload. BytesPerEvent is its share of one event.
+	BytesOnDisk   int64   `json:"bytesOnDisk,omitempty"`
+	BytesPerEvent float64 `json:"bytesPerEvent,omitempty"`
+	// SyncsPerSecond counts the syncs of a store in a directory.
+	SyncsPerSecond float64 `json:"syncsPerSecond,omitempty"`
+	// WriteBytes is the size of one write of the limit workload, and BytesPerSecond the bandwidth of
+	// the disk.
+	WriteBytes     int     `json:"writeBytes,omitempty"`
+	BytesPerSecond float64 `json:"bytesPerSecond,omitempty"`
+	// Interrupted is true if the run was ended before its duration.
 	Interrupted bool `json:"interrupted,omitempty"`
 }
 
-// Figures returns what t comes to.
+// Figures computes rates and quantiles.
 func (t Tally) Figures() Figures {
 	f := Figures{
 		DurationSeconds: rounded(t.Elapsed.Seconds(), 3),
 		Ops:             t.Ops,
-		P50:             t.quantile(50),
-		P99:             t.quantile(99),
-		P999:            t.quantile(99.9),
-		Max:             micros(t.longest),
+		P50Micros:       t.quantile(50),
+		P99Micros:       t.quantile(99),
+		P999Micros:      t.quantile(99.9),
+		MaxMicros:       micros(t.longest),
 	}
 	f.OpsPerSecond = rounded(perSecond(t.Ops, t.Elapsed), 1)
 	f.EventsPerSecond = rounded(perSecond(t.Events, t.Elapsed), 1)
 	if t.Ops > 0 {
-		f.CPU = micros(t.cpu / time.Duration(t.Ops))
+		f.CPUMicrosPerOp = micros(t.cpu / time.Duration(t.Ops))
 	}
 	return f
 }
 
-// occupies tells how large the store is with so many events.
-func (r *Result) occupies(bytes int64, events uint64) {
+// setBytesOnDisk sets the size of the store, which has that many events.
+func (r *Result) setBytesOnDisk(bytes int64, events uint64) {
 	r.BytesOnDisk = bytes
 	if events > 0 {
 		r.BytesPerEvent = rounded(float64(bytes)/float64(events), 1)
 	}
 }
 
-// quantile is never above the longest, though the histogram's buckets have a width.
+// quantile returns microseconds. The buckets of the histogram have a width, so the longest
+// latency is the upper bound.
 func (t Tally) quantile(percent float64) float64 {
 	return micros(min(time.Duration(t.latencies.ValueAtQuantile(percent)), t.longest))
 }
 
-// and returns what t and other did at the same time, in the same process.
-func (t Tally) and(other Tally) Tally {
+// plus returns the sum of two tallies that were measured concurrently in this process.
+func (t Tally) plus(other Tally) Tally {
 	both := t
 	both.Elapsed = max(t.Elapsed, other.Elapsed)
 	both.Ops += other.Ops

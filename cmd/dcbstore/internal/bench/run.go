@@ -9,27 +9,30 @@ import (
 	"github.com/dcbstore/dcb/diskstore"
 )
 
-// Settings say what to measure. All numbers but Readers must be positive.
+// Settings select a workload and its parameters. All numbers except Readers must be positive.
 type Settings struct {
 	// Workload is append, hot, select, scan, mixed, volume, limit or speedrun.
 	Workload string
-	// Store is what the report calls the store.
+	// Store is the store's name in the report.
 	Store    string
 	Clients  int
-	Batch    int
-	Size     int
+	Batch    int // events per append
+	Size     int // bytes of data per event
 	Duration time.Duration
-	// Events is how many events the store has at least when the measuring begins.
+	// Events is the least number of events that the store has when the measurement starts.
 	Events int
-	// Steps are the numbers of events of the volume workload, ascending. Default: 0, the powers of ten from a million that are below Events, and Events.
+	// Steps are the numbers of events of the volume workload, ascending. Default 0, the powers of
+	// ten from a million to below Events, and Events.
 	Steps []int
-	// Readers are those of the mixed workload.
+	// Readers is the number of readers of the mixed workload.
 	Readers int
-	// Watch is called about every Every while measuring, Filling while the store is being filled.
-	Watch   func(Progress)
-	Every   time.Duration
-	Filling Filling
-	// OnDisk returns the size of the store when it is closed. Nil if it is not in a directory.
+	// Watch is called every Every during the measurement.
+	Watch func(Progress)
+	Every time.Duration
+	// Filling is called while the store is filled.
+	Filling FillProgress
+	// OnDisk returns the bytes of the closed store on disk. Default nil: the store is not in a
+	// directory.
 	OnDisk func() (int64, error)
 }
 
@@ -37,8 +40,9 @@ func (s Settings) load(clients int) Load {
 	return Load{Clients: clients, Duration: s.Duration, Watch: s.Watch, Every: s.Every}
 }
 
-// Run fills the store as the workload wants it and measures. If ctx ends while it measures, the result is that of what was done
-// and Interrupted; if it ends before, the error is the context's.
+// Run fills the store for the workload and measures. If ctx ends during the measurement, the
+// result has Interrupted set and the figures of the finished operations. If ctx ends before, Run
+// returns its error.
 func (s Settings) Run(ctx context.Context, store dcb.Store) (Result, error) {
 	if err := s.fill(ctx, store); err != nil {
 		return Result{}, err
@@ -55,7 +59,7 @@ func (s Settings) Run(ctx context.Context, store dcb.Store) (Result, error) {
 	if result.DurationSeconds > 0 {
 		result.SyncsPerSecond = rounded(float64(syncsOf(store)-syncs)/result.DurationSeconds, 1)
 	}
-	// The store is asked once more, also if the measuring was interrupted.
+	// An interrupted measurement has a result, too, so the context must not stop this call.
 	after, err := store.Head(context.WithoutCancel(ctx))
 	if err != nil {
 		return Result{}, err
@@ -65,7 +69,7 @@ func (s Settings) Run(ctx context.Context, store dcb.Store) (Result, error) {
 	return result, nil
 }
 
-// syncsOf returns how often the store waited for the disk, if it counts that.
+// syncsOf returns the number of syncs of a store in a directory, and 0 for other stores.
 func syncsOf(store dcb.Store) int64 {
 	if counting, ok := store.(interface{ Metrics() diskstore.Metrics }); ok {
 		return counting.Metrics().Syncs
@@ -73,14 +77,14 @@ func syncsOf(store dcb.Store) int64 {
 	return 0
 }
 
-// Closed tells result how large the store is that it was measured on, and that was closed since.
-func (s Settings) Closed(result *Result) error {
+// AddBytesOnDisk adds the size of the store to the result. The store must be closed.
+func (s Settings) AddBytesOnDisk(result *Result) error {
 	if s.OnDisk == nil {
 		return nil
 	}
 	bytes, err := s.OnDisk()
 	if err == nil {
-		result.occupies(bytes, result.EventsAtEnd)
+		result.setBytesOnDisk(bytes, result.EventsAtEnd)
 	}
 	return err
 }
@@ -118,13 +122,14 @@ func (s Settings) measure(ctx context.Context, store dcb.Store, result *Result) 
 		result.Batch, result.Readers = s.Batch, s.Readers
 		tally, err = s.mixed(ctx, store, result)
 	default:
-		return fmt.Errorf("bench: no workload is called %q", s.Workload)
+		return fmt.Errorf("bench: unknown workload %q", s.Workload)
 	}
 	result.Figures = tally.Figures()
 	return err
 }
 
-// mixed measures writers and readers that work at once. It returns what both did, and puts what each did into result.
+// mixed measures writers and readers that work concurrently. It returns the sum of both, and sets
+// the two halves in result.
 func (s Settings) mixed(ctx context.Context, store dcb.Store, result *Result) (Tally, error) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -149,16 +154,16 @@ func (s Settings) mixed(ctx context.Context, store dcb.Store, result *Result) (T
 	if err == nil {
 		err = reads.err
 	}
-	both := writes.and(reads.tally)
-	writes.cpu, reads.tally.cpu = 0, 0 // the process does not know which half it worked for
+	both := writes.plus(reads.tally)
+	writes.cpu, reads.tally.cpu = 0, 0 // processor time is of the process, and so of both halves
 	writeFigures, readFigures := writes.Figures(), reads.tally.Figures()
 	result.Writes, result.Reads = &writeFigures, &readFigures
 	return both, err
 }
 
-// RunSpeedrun fills the store and runs the course-subscription speedrun on it, as Run does with the other workloads. Begin is
-// told how many events there are before it starts.
-func (s Settings) RunSpeedrun(ctx context.Context, store dcb.Store, begin func(events uint64)) (Result, error) {
+// RunSpeedrun is [Settings.Run] for the course-subscription speedrun. It calls onStart after it
+// filled the store, with the number of events that the store has then.
+func (s Settings) RunSpeedrun(ctx context.Context, store dcb.Store, onStart func(events uint64)) (Result, error) {
 	if err := FillSpeedrun(ctx, store, uint64(s.Events), s.Filling); err != nil {
 		return Result{}, err
 	}
@@ -166,7 +171,7 @@ func (s Settings) RunSpeedrun(ctx context.Context, store dcb.Store, begin func(e
 	if err != nil {
 		return Result{}, err
 	}
-	begin(uint64(before))
+	onStart(uint64(before))
 	load := s.load(s.Clients)
 	load.Round = SpeedrunOps
 	tally, err := Measure(ctx, load, Speedrun(store))

@@ -9,25 +9,29 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Store is what [Settings.Volume] opens and closes.
+// Store is a store that [Settings.Volume] can close and open again.
 type Store interface {
 	dcb.Store
 	io.Closer
 }
 
-// Volume measures how a store does at growing numbers of events, s.Steps. Each step is told as soon as it is done: appends with their
-// latencies, decisions (the speedrun), the time to open it (if lasts says that it can be opened again), its size on disk and the memory of this process.
-func (s Settings) Volume(ctx context.Context, open func(context.Context) (Store, error), lasts bool, each func(Result) error) (err error) {
+// Volume measures a store at growing numbers of events, s.Steps. It calls report at the end of
+// each step. A step measures appends, decisions (the speedrun), the size of the store on disk and
+// the memory of this process. If the store is durable, Volume opens it again before each step,
+// and the report has the time that took.
+func (s Settings) Volume(
+	ctx context.Context, open func(context.Context) (Store, error), durable bool, report func(Result) error,
+) (err error) {
 	store, err := open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if store == nil { // it was closed, and could not be opened again
+		if store == nil { // reopen closed it and failed
 			return
 		}
-		if closed := store.Close(); err == nil {
-			err = closed
+		if closeErr := store.Close(); err == nil {
+			err = closeErr
 		}
 	}()
 	steps := s.Steps
@@ -45,7 +49,7 @@ func (s Settings) Volume(ctx context.Context, open func(context.Context) (Store,
 			return err
 		}
 		result := Result{Workload: "volume", Store: s.Store, Clients: s.Clients, Batch: s.Batch, Size: s.Size}
-		if lasts {
+		if durable {
 			if store, err = s.reopen(ctx, store, open, &result); err != nil {
 				return err
 			}
@@ -53,15 +57,15 @@ func (s Settings) Volume(ctx context.Context, open func(context.Context) (Store,
 		if err := s.volumeStep(ctx, store, &result); err != nil {
 			return err
 		}
-		if err := each(result); err != nil || result.Interrupted {
+		if err := report(result); err != nil || result.Interrupted {
 			return err
 		}
 	}
 	return nil
 }
 
-// reopen closes and opens the store, and tells result how large it was meanwhile and how long it took to open. It returns the store that is open, if
-// one is.
+// reopen closes the store and opens it again. It sets the size on disk and the time to open in
+// result. It returns the store that is open now; nil if none is.
 func (s Settings) reopen(ctx context.Context, store Store, open func(context.Context) (Store, error), result *Result) (Store, error) {
 	head, err := store.Head(ctx)
 	if err != nil {
@@ -75,7 +79,7 @@ func (s Settings) reopen(ctx context.Context, store Store, open func(context.Con
 		if err != nil {
 			return nil, err
 		}
-		result.occupies(bytes, uint64(head))
+		result.setBytesOnDisk(bytes, uint64(head))
 	}
 	start := time.Now()
 	opened, err := open(ctx)
@@ -113,7 +117,7 @@ func (s Settings) volumeStep(ctx context.Context, store dcb.Store, result *Resul
 	return nil
 }
 
-// volumeSteps returns 0, the powers of ten from a million that are below events, and events.
+// volumeSteps returns 0, the powers of ten from a million to below events, and events.
 func volumeSteps(events int) []int {
 	steps := []int{0}
 	for step := 1_000_000; step < events; step *= 10 {

@@ -11,68 +11,70 @@ import (
 
 const eventType = "Thing"
 
-// Append returns the clients of the append workload: conditional appends of batch events with a tag that is the client's own
-// and is used for ten events, on the condition that nobody else used it.
+// Append returns the clients of the append workload. Each client appends batches of events with a
+// tag of its own, which it uses for ten events. The condition is that no other client used the
+// tag.
 func Append(store dcb.Store, batch, size int) func(n int) Operation {
 	run := runID()
 	return func(n int) Operation {
 		newTag := serialIDs(fmt.Sprintf("t%s-%d-", run, n))
-		thing, used, after := newThing(batch, size), eventsPerTag, dcb.Position(0)
+		request, used, after := newRequest(batch, size), eventsPerTag, dcb.Position(0)
 		return func(ctx context.Context) (int, error) {
 			if used >= eventsPerTag {
 				used = 0
-				thing.tag(newTag())
+				request.setTag(newTag())
 			}
 			used += batch
-			last, err := store.Append(ctx, thing.events, thing.condition(after))
+			last, err := store.Append(ctx, request.events, request.condition(after))
 			after = last
 			return batch, err
 		}
 	}
 }
 
-// Hot returns the clients of the hot workload: as Append, but all of them use one tag. Nothing conflicts, as their conditions look at
-// nothing before or beyond what the others are recording.
+// Hot returns the clients of the hot workload. They append as in [Append], but all with one tag.
+// No append conflicts, because the After of each condition is beyond the head.
 func Hot(store dcb.Store, batch, size int) func(n int) Operation {
-	// After the head, and after whatever the others append while the call is under way.
+	// Beyond every event that other clients append while the call is under way.
 	const beyond = dcb.Position(1) << 40
 	tag := "t" + runID()
 	return func(int) Operation {
-		thing := newThing(batch, size)
-		thing.tag(tag)
+		request := newRequest(batch, size)
+		request.setTag(tag)
 		return func(ctx context.Context) (int, error) {
-			_, err := store.Append(ctx, thing.events, thing.condition(beyond))
+			_, err := store.Append(ctx, request.events, request.condition(beyond))
 			return batch, err
 		}
 	}
 }
 
-// thing is what one client appends. Its memory is used again and again: a store keeps nothing of what it is given.
-type thing struct {
+// request is what one client appends. The client reuses its memory for every call, because a
+// store retains no argument of Append.
+type request struct {
 	tags   []string
 	events []dcb.Event
 	guard  dcb.AppendCondition
 }
 
-func newThing(batch, size int) *thing {
-	t := &thing{tags: make([]string, 1), events: make([]dcb.Event, batch)}
+func newRequest(batch, size int) *request {
+	r := &request{tags: make([]string, 1), events: make([]dcb.Event, batch)}
 	data := payload(size)
-	for i := range t.events {
-		t.events[i] = dcb.Event{Type: eventType, Tags: t.tags, Data: data}
+	for i := range r.events {
+		r.events[i] = dcb.Event{Type: eventType, Tags: r.tags, Data: data}
 	}
-	t.guard.FailIfEventsMatch = dcb.Query{{Types: []string{eventType}, Tags: t.tags}}
-	return t
+	r.guard.FailIfEventsMatch = dcb.Query{{Types: []string{eventType}, Tags: r.tags}}
+	return r
 }
 
-func (t *thing) tag(tag string) { t.tags[0] = tag }
+func (r *request) setTag(tag string) { r.tags[0] = tag }
 
-func (t *thing) condition(after dcb.Position) *dcb.AppendCondition {
-	t.guard.After = after
-	return &t.guard
+func (r *request) condition(after dcb.Position) *dcb.AppendCondition {
+	r.guard.After = after
+	return &r.guard
 }
 
-// Select returns the clients of the select workload on a store that [FillTags] filled: each reads the ten events of one of its tags, at
-// random.
+// Select returns the clients of the select workload, for a store that [FillTags] filled. An
+// operation reads the ten events of one tag, which is drawn at random.
 func Select(store dcb.Store, events int) func(n int) Operation {
 	tags := events / eventsPerTag
 	return func(n int) Operation {
@@ -81,14 +83,14 @@ func Select(store dcb.Store, events int) func(n int) Operation {
 			tag := "tag" + strconv.Itoa(random.IntN(tags))
 			result, err := store.Read(ctx, dcb.Query{{Tags: []string{tag}}}, dcb.ReadOptions{})
 			if err == nil && len(result.Events) != eventsPerTag {
-				err = fmt.Errorf("%s has %d events, and not %d", tag, len(result.Events), eventsPerTag)
+				err = fmt.Errorf("bench: select: %s has %d events, want %d", tag, len(result.Events), eventsPerTag)
 			}
 			return len(result.Events), err
 		}
 	}
 }
 
-// Scan returns the client of the scan workload: an operation streams everything that is recorded.
+// Scan returns the client of the scan workload. An operation streams all events of the store.
 func Scan(store dcb.Store) func(n int) Operation {
 	return func(int) Operation {
 		return func(ctx context.Context) (int, error) {
