@@ -51,7 +51,7 @@ test: ## run all tests, with the race detector, and what is too large for that w
 	go test -race -timeout 60m -json ./... | go run ./internal/tidy/noskip
 
 crash: ## crash the store in a directory a hundred thousand times in memory, and kill it a thousand times
-	DCB_CRASHES=100000 DCB_KILLS=1000 go test -count 1 -v -timeout 3h -run 'Whatever' ./diskstore
+	DCB_CRASHES=100000 DCB_KILLS=1000 go test -count 1 -v -timeout 3h -run 'AfterCrash|AfterKill|SurvivesFaults' ./diskstore
 
 bench: ## run all benchmarks, six times each: for benchstat
 	go test -run '^$$' -bench . -benchmem -count 6 ./...

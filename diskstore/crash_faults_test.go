@@ -16,36 +16,37 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-func TestWhateverFailsTheStoreGoesOnOrAsksToBeOpenedAgain(t *testing.T) {
+func TestStoreSurvivesFaults(t *testing.T) {
 	t.Parallel()
 	var c crashes
-	most := int64(number(t, crashesVariable, 10_500)) / 10
+	most := int64(intFromEnv(t, crashesVariable, 10_500)) / 10
 	var f faults
-	eachSeed(t, func() bool { return f.points.Load() >= most }, func(ctx context.Context, seed uint64) error {
+	forEachSeed(t, func() bool { return f.points.Load() >= most }, func(ctx context.Context, seed uint64) error {
 		return f.failOnce(ctx, &c, seed)
 	})
-	t.Logf("%d operations failed: %d stores had to be opened again, %d could not be opened at first", f.points.Load(), f.reopened.Load(), f.notOpened.Load())
+	t.Logf("%d operations failed: %d stores had to be opened again, %d could not be opened at first",
+		f.points.Load(), f.reopened.Load(), f.notOpened.Load())
 	c.log(t)
 }
 
-// faults counts the failures that were tried, one operation or a few in a row each.
+// faults counts the failures that were tried. Each is one operation or a few in a row.
 type faults struct{ points, reopened, notOpened atomic.Int64 }
 
 var errInjected = errors.New("injected")
 
-// fault lets operations fail, from the first one on, some in a row.
+// fault makes operations fail from number first to last.
 type fault struct {
 	mu          sync.Mutex
 	random      *rand.Rand
 	first, last int64
-	kind        vfs.Kind // or any
-	began       bool
+	kind        vfs.Kind // only operations of this kind, or "" for all
+	began       bool     // an operation failed
 }
 
 func newFault(random *rand.Rand) *fault {
 	f := &fault{random: random, first: 1 + random.Int64N(150)}
 	f.last = f.first + []int64{0, 0, 0, 1, 4, 20}[random.IntN(6)]
-	if random.IntN(2) == 0 { // the first of this kind from there on
+	if random.IntN(2) == 0 { // starting with the next operation of this kind
 		kinds := []vfs.Kind{vfs.Write, vfs.Sync, vfs.Rename, vfs.SyncDir, vfs.Preallocate, vfs.Remove, vfs.Truncate, vfs.Create}
 		f.kind = kinds[random.IntN(len(kinds))]
 	}
@@ -73,36 +74,37 @@ func (f *fault) hook(op vfs.Op) error {
 	}
 }
 
-// isOn reports whether operations may still fail.
-func (f *fault) isOn() bool {
+// isActive reports whether operations may still fail.
+func (f *fault) isActive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last < 1<<60
 }
 
-// end lets nothing fail any more.
-func (f *fault) end() (began bool) {
+// stop ends all failures, and reports whether there was one.
+func (f *fault) stop() (began bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.first, f.last = 1<<60, 1<<60
 	return f.began
 }
 
-// alarm is a log that knows whether the store has said that it has failed.
-type alarm struct {
+// errorLog is a log handler that notes whether the store logged an error, which means that it
+// cannot append any more.
+type errorLog struct {
 	slog.Handler
-	rung atomic.Bool
+	logged atomic.Bool
 }
 
-func (a *alarm) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
+func (a *errorLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
 
-func (a *alarm) Handle(context.Context, slog.Record) error {
-	a.rung.Store(true)
+func (a *errorLog) Handle(context.Context, slog.Record) error {
+	a.logged.Store(true)
 	return nil
 }
 
-// failing is a workload in which something fails.
-type failing struct {
+// faultRun is one workload with a fault.
+type faultRun struct {
 	*faults
 	*crashes
 	*oracle
@@ -112,41 +114,42 @@ type failing struct {
 	mem    *vfs.Mem
 }
 
-// failOnce runs the workload of a seed, in which an operation fails, and perhaps some after it; then it opens the store again, and lets it crash.
+// failOnce runs the workload of a seed with a fault. Then it opens the store again after a
+// crash.
 func (f *faults) failOnce(ctx context.Context, c *crashes, seed uint64) error {
 	random := randomOf(seed, 2000)
-	w := &failing{faults: f, crashes: c, oracle: new(oracle), fault: newFault(random), seed: seed, random: randomOf(seed, 2001), mem: vfs.NewMem()}
+	w := &faultRun{faults: f, crashes: c, oracle: new(oracle), fault: newFault(random), seed: seed, random: randomOf(seed, 2001), mem: vfs.NewMem()}
 	w.mem.Inject(func(op vfs.Op) error {
 		c.count(op)
 		return w.fault.hook(op)
 	})
 	for life := range 3 {
-		if err := w.live(ctx, uint64(life)); err != nil {
-			return fmt.Errorf("operations from %d to %d (%s) failed, life %d: %w", w.first, w.last, w.kind, life, err)
+		if err := w.runLife(ctx, uint64(life)); err != nil {
+			return fmt.Errorf("with failures from operation %d to %d (%s), opening %d: %w", w.first, w.last, w.kind, life, err)
 		}
 	}
-	if w.end() {
+	if w.stop() {
 		f.points.Add(1)
 	}
 	known := w.snapshot()
-	after := &crashing{crashes: c, seed: seed, opts: small(w.mem)}
+	after := &crashRun{crashes: c, seed: seed, opts: smallSegments(w.mem)}
 	if err := after.survive(ctx, w.mem.Crash(w.random), known, w.random, true); err != nil {
-		return fmt.Errorf("operations failed, and then a crash: %w", err)
+		return fmt.Errorf("a crash after the failures: %w", err)
 	}
 	return nil
 }
 
-// live opens the store, has callers use it until it has failed or they have had enough, and closes it.
-func (w *failing) live(ctx context.Context, life uint64) error {
-	var failed alarm
+// runLife opens the store, runs callers until it has failed or they are done, and closes it.
+func (w *faultRun) runLife(ctx context.Context, life uint64) error {
+	var failed errorLog
 	o := diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes, Log: slog.New(&failed)}
 	s, err := diskstore.Open(dir, o.On(w.mem))
-	if err != nil && w.isOn() {
+	if err != nil && w.isActive() {
 		if n := w.mem.OpenHandles(); n != 0 {
-			return fmt.Errorf("%d handles are open after an opening that failed: %w", n, err)
+			return fmt.Errorf("Open failed and left %d handles open: %w", n, err)
 		}
 		w.notOpened.Add(1)
-		w.end()
+		w.stop()
 		s, err = diskstore.Open(dir, o.On(w.mem))
 	}
 	if err != nil {
@@ -154,28 +157,28 @@ func (w *failing) live(ctx context.Context, life uint64) error {
 	}
 	callers := []int{1, 1, 3}[w.random.IntN(3)]
 	if life == 2 {
-		w.end()
+		w.stop()
 	}
 	if err = w.check(ctx, w.mem, s, w.random); err == nil {
-		err = w.useAll(ctx, s, &failed, life, callers)
+		err = w.runCallers(ctx, s, &failed, life, callers)
 	}
-	if failed.rung.Load() {
+	if failed.logged.Load() {
 		w.reopened.Add(1)
 	}
 	if w.random.IntN(2) == 0 {
-		w.end()
+		w.stop()
 	}
-	if closed := s.Close(); closed != nil && !w.isOn() && !failed.rung.Load() {
+	if closed := s.Close(); closed != nil && !w.isActive() && !failed.logged.Load() {
 		err = errors.Join(err, closed)
 	}
 	w.merges.Add(s.Metrics().Merges)
 	if n := w.mem.OpenHandles(); n != 0 && err == nil {
-		err = fmt.Errorf("%d handles are open after the store was closed", n)
+		err = fmt.Errorf("Close left %d handles open", n)
 	}
 	return err
 }
 
-func (w *failing) useAll(ctx context.Context, s *diskstore.Store, failed *alarm, life uint64, callers int) error {
+func (w *faultRun) runCallers(ctx context.Context, s *diskstore.Store, failed *errorLog, life uint64, callers int) error {
 	errs := make([]error, callers)
 	steps := (4 + w.random.IntN(25)) / callers
 	var group sync.WaitGroup
@@ -183,7 +186,7 @@ func (w *failing) useAll(ctx context.Context, s *diskstore.Store, failed *alarm,
 		group.Go(func() {
 			c := &caller{oracle: w.oracle, random: randomOf(w.seed, life<<8|uint64(n)), store: s}
 			for range steps {
-				if errs[n] = w.use(ctx, c, failed); errs[n] != nil || failed.rung.Load() {
+				if errs[n] = w.step(ctx, c, failed); errs[n] != nil || failed.logged.Load() {
 					return
 				}
 			}
@@ -193,24 +196,25 @@ func (w *failing) useAll(ctx context.Context, s *diskstore.Store, failed *alarm,
 	return errors.Join(errs...)
 }
 
-// use makes a step. If that fails although nothing fails any more, the store must soon go on, unless it has said that it does not.
-func (w *failing) use(ctx context.Context, c *caller, failed *alarm) error {
+// step makes one step. If the step fails after the last injected failure, the store must soon
+// append again, unless it has logged that it cannot.
+func (w *faultRun) step(ctx context.Context, c *caller, failed *errorLog) error {
 	refused, wrong := c.step(ctx)
 	if wrong != nil || !errors.Is(refused, dcb.ErrUnavailable) || c.random.IntN(2) == 0 {
 		return wrong
 	}
 	if c.random.IntN(4) == 0 {
-		if err := w.killed(ctx, c.random); err != nil {
-			return fmt.Errorf("killed after an append was refused: %w", err)
+		if err := w.checkKilled(ctx, c.random); err != nil {
+			return fmt.Errorf("a kill after a refused append: %w", err)
 		}
 	}
-	if mustReopen(refused) && !failed.rung.Load() {
-		return fmt.Errorf("the outcome of an append is unknown, and the store goes on: %w", refused)
+	if mustReopen(refused) && !failed.logged.Load() {
+		return fmt.Errorf("the outcome of an append is unknown, but the store still appends: %w", refused)
 	}
-	w.end()
+	w.stop()
 	var err error
-	for range 4 { // what was begun while operations failed may still be refused
-		if failed.rung.Load() {
+	for range 4 { // work that started before the stop may still fail
+		if failed.logged.Load() {
 			return nil
 		}
 		var err2 error
@@ -218,14 +222,14 @@ func (w *failing) use(ctx context.Context, c *caller, failed *alarm) error {
 			return err2
 		}
 	}
-	return fmt.Errorf("the store neither goes on nor says that it has failed: %w", err)
+	return fmt.Errorf("the store does not append, and logged no error: %w", err)
 }
 
-// killed sees what the next process would find if this one was killed now.
-func (w *failing) killed(ctx context.Context, random *rand.Rand) error {
+// checkKilled checks what the next process finds if this one is killed now.
+func (w *faultRun) checkKilled(ctx context.Context, random *rand.Rand) error {
 	before := w.snapshot()
 	mem := w.mem.KillClone()
-	known := around(before, w.snapshot())
-	after := &crashing{crashes: w.crashes, seed: w.seed, opts: small(mem)}
+	known := between(before, w.snapshot())
+	after := &crashRun{crashes: w.crashes, seed: w.seed, opts: smallSegments(mem)}
 	return after.survive(ctx, mem, known, random, false)
 }

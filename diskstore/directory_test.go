@@ -19,32 +19,32 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// filled returns a store of many segments, whose index files have been merged, that was closed.
-func filled(t *testing.T, seed uint64, steps int) (*vfs.Mem, *oracle) {
+// mergedStore returns a closed store of many segments whose index files were merged.
+func mergedStore(t *testing.T, seed uint64, steps int) (*vfs.Mem, *oracle) {
 	t.Helper()
 	mem, o := vfs.NewMem(), new(oracle)
-	s := open(t, dir, small(mem))
-	if err := busy(t.Context(), s, o, seed, 1, steps); err != nil {
+	s := open(t, dir, smallSegments(mem))
+	if err := runCallers(t.Context(), s, o, seed, 1, steps); err != nil {
 		t.Fatalf("%s=%d: %v", history.SeedVariable, seed, err)
 	}
-	for len(filesOf(t, mem, ".log")) < 6 { // of which all but the last will have index files, and these will be merged
-		mustSend(t, o, s, event(900))
+	for len(listFiles(t, mem, ".log")) < 6 { // five get index files, which is enough for a merge
+		mustSend(t, o, s, oneEvent(900))
 	}
-	untilMerged(s)
+	waitForMerge(s)
 	mustClose(t, mem, s)
-	mustClose(t, mem, open(t, dir, small(mem))) // which makes the index files that Close did not wait for
+	mustClose(t, mem, open(t, dir, smallSegments(mem))) // builds the index files that Close did not wait for
 	return mem, o
 }
 
-// untilMerged waits until the store has merged index files. It must have what can be merged.
-func untilMerged(s *diskstore.Store) {
+// waitForMerge waits until the store has merged index files. There must be enough of them.
+func waitForMerge(s *diskstore.Store) {
 	for s.Metrics().Merges == 0 {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// filesOf returns the paths of the files that end so, sorted.
-func filesOf(t testing.TB, files vfs.FS, suffix string) (paths []string) {
+// listFiles returns the sorted paths of the files with a suffix.
+func listFiles(t testing.TB, files vfs.FS, suffix string) (paths []string) {
 	t.Helper()
 	infos, err := files.List(dir)
 	if err != nil {
@@ -58,89 +58,90 @@ func filesOf(t testing.TB, files vfs.FS, suffix string) (paths []string) {
 	return paths
 }
 
-// contents returns what all files of the directory hold, but for the lock.
+// contents returns the content of all files of the directory except the lock.
 func contents(t testing.TB, mem *vfs.Mem) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	for _, path := range filesOf(t, mem, "") {
+	for _, path := range listFiles(t, mem, "") {
 		all[path] = string(mem.ReadFile(path))
 	}
 	return all
 }
 
-// mustRefuse expects that the directory cannot be opened, for a reason that names something, and is left as it is.
-func mustRefuse(t *testing.T, mem *vfs.Mem, want error, name string) {
+// mustNotOpen expects Open to fail with an error that is want and contains name, and to change
+// nothing.
+func mustNotOpen(t *testing.T, mem *vfs.Mem, want error, name string) {
 	t.Helper()
 	before := contents(t, mem)
-	s, err := diskstore.Open(dir, small(mem))
+	s, err := diskstore.Open(dir, smallSegments(mem))
 	if err == nil {
 		result, err := s.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
 		_ = s.Close()
-		t.Fatalf("a store was opened that reads %d events, %v; want %v", len(result.Events), err, want)
+		t.Fatalf("Open opened a store that reads %d events, %v, want %v", len(result.Events), err, want)
 	}
 	if !errors.Is(err, want) || !strings.Contains(err.Error(), name) {
-		t.Errorf("Open: %v; want %v that names %s", err, want, name)
+		t.Errorf("Open = %v, want %v that names %s", err, want, name)
 	}
 	after := contents(t, mem)
 	for path, content := range before {
 		if after[path] != content {
-			t.Errorf("%s was changed or removed", path)
+			t.Errorf("Open changed or removed %s", path)
 		}
 	}
 	if len(after) != len(before) {
-		t.Errorf("there are %d files, and were %d", len(after), len(before))
+		t.Errorf("there are %d files, want %d as before", len(after), len(before))
 	}
 	if n := mem.OpenHandles(); n != 0 {
-		t.Errorf("%d handles are open after an opening that failed", n)
+		t.Errorf("Open failed and left %d handles open", n)
 	}
 }
 
-// mustOpen expects that the directory can be opened and holds what it must.
+// mustOpen opens the directory and checks the store.
 func mustOpen(t *testing.T, mem *vfs.Mem, o *oracle) *diskstore.Store {
 	t.Helper()
-	s := open(t, dir, small(mem))
+	s := open(t, dir, smallSegments(mem))
 	mustCheck(t, o, mem, s)
 	return s
 }
 
-func TestADirectoryIsOpenedOnce(t *testing.T) {
+func TestOpenRefusesLockedDirectory(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string]*diskstore.Options{"in memory": small(vfs.NewMem()), "on the disk": nil} {
+	for name, opts := range map[string]*diskstore.Options{"in memory": smallSegments(vfs.NewMem()), "on the disk": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			s := open(t, dir, opts)
 			_, err := diskstore.Open(dir, opts)
 			if !errors.Is(err, diskstore.ErrLocked) || !errors.Is(err, dcb.ErrUnavailable) || !strings.Contains(err.Error(), dir) {
-				t.Errorf("a second Open: %v; want ErrLocked, and dcb.ErrUnavailable, and the name of the directory", err)
+				t.Errorf("a second Open = %v, want ErrLocked and dcb.ErrUnavailable with the name of the directory", err)
 			}
-			if _, err := s.Append(t.Context(), event(1), nil); err != nil {
-				t.Errorf("the first store after the second opening: %v", err)
+			if _, err := s.Append(t.Context(), oneEvent(1), nil); err != nil {
+				t.Errorf("Append to the first store after the second Open = %v, want nil", err)
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 			if head, err := open(t, dir, opts).Head(t.Context()); head != 1 || err != nil {
-				t.Errorf("the head after the first store was closed: %d, %v; want 1", head, err)
+				t.Errorf("Head after the first store was closed = %d, %v, want 1", head, err)
 			}
 		})
 	}
 }
 
-func TestANewerVersionIsRefusedAndLeftAsItIs(t *testing.T) {
+func TestOpenRefusesNewerVersion(t *testing.T) {
 	t.Parallel()
-	original, o := filled(t, 1, 30)
-	for _, path := range filesOf(t, original, ".log") {
+	original, o := mergedStore(t, 1, 30)
+	for _, path := range listFiles(t, original, ".log") {
 		mem := original.Clone()
 		b := mem.ReadFile(path)
 		binary.LittleEndian.PutUint32(b[8:], frame.Version+1)
 		clear(b[12:16])
 		binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:frame.SegmentBytes], crc32.MakeTable(crc32.Castagnoli)))
 		mem.WriteFile(path, b)
-		mem.WriteFile(filepath.Join(dir, "spare.log.tmp"), []byte("what the newer version left unfinished"))
-		mustRefuse(t, mem, diskstore.ErrVersion, path)
+		mem.WriteFile(filepath.Join(dir, "spare.log.tmp"), []byte("unfinished, by the newer version"))
+		mustNotOpen(t, mem, diskstore.ErrVersion, path)
 	}
-	for _, path := range filesOf(t, original, ".index") { // an index is made again by whoever needs it
+	for _, path := range listFiles(t, original, ".index") { // an index file of another version is rebuilt
 		mem := original.Clone()
 		b := mem.ReadFile(path)
 		binary.LittleEndian.PutUint32(b[8:], 99)
@@ -151,37 +152,37 @@ func TestANewerVersionIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 }
 
-func TestADirectoryOfOtherThingsIsRefusedAndLeftAsItIs(t *testing.T) {
+func TestOpenRefusesOtherFiles(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"notes.txt", "1.log", "00000000000000000001.logs", "0000000000000000000x.log", "00000000000000000000.log"} {
 		mem := vfs.NewMem()
 		if err := mem.MakeDir(dir); err != nil {
 			t.Fatal(err)
 		}
-		mem.WriteFile(filepath.Join(dir, name), []byte("something"))
-		mustRefuse(t, mem, diskstore.ErrNoStore, dir)
+		mem.WriteFile(filepath.Join(dir, name), []byte("other content"))
+		mustNotOpen(t, mem, diskstore.ErrNoStore, dir)
 	}
 	mem := vfs.NewMem()
 	if err := mem.MakeDir(filepath.Join(dir, "photos")); err != nil {
 		t.Fatal(err)
 	}
-	mustRefuse(t, mem, diskstore.ErrNoStore, "photos")
+	mustNotOpen(t, mem, diskstore.ErrNoStore, "photos")
 	mem.WriteFile(dir+"2", []byte("a file"))
-	if _, err := diskstore.Open(dir+"2", small(mem)); err == nil {
-		t.Error("a file was opened as a directory")
+	if _, err := diskstore.Open(dir+"2", smallSegments(mem)); err == nil {
+		t.Error("Open opened a file as a directory")
 	}
 }
 
-func TestAMissingSegmentIsNamed(t *testing.T) {
+func TestOpenNamesMissingSegment(t *testing.T) {
 	t.Parallel()
-	original, _ := filled(t, 2, 60)
-	for _, path := range filesOf(t, original, ".log") {
+	original, _ := mergedStore(t, 2, 60)
+	for _, path := range listFiles(t, original, ".log") {
 		for _, withIndexes := range []bool{true, false} {
 			mem := original.Clone()
-			paths := filesOf(t, mem, ".log")
+			paths := listFiles(t, mem, ".log")
 			isLast := path == paths[len(paths)-1]
 			if !withIndexes && isLast {
-				continue // nothing says that there was more
+				continue // nothing proves that there was another segment
 			}
 			if err := mem.Remove(path); err != nil {
 				t.Fatal(err)
@@ -193,31 +194,31 @@ func TestAMissingSegmentIsNamed(t *testing.T) {
 			if isLast {
 				named = paths[len(paths)-2]
 			}
-			mustRefuse(t, mem, dcb.ErrCorrupt, named)
+			mustNotOpen(t, mem, dcb.ErrCorrupt, named)
 		}
 	}
 	mem := original.Clone()
-	for _, path := range filesOf(t, mem, ".log") {
+	for _, path := range listFiles(t, mem, ".log") {
 		if err := mem.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	mustRefuse(t, mem, dcb.ErrCorrupt, "00000000000000000001.log")
+	mustNotOpen(t, mem, dcb.ErrCorrupt, "00000000000000000001.log")
 }
 
 func removeIndexes(t *testing.T, mem *vfs.Mem) {
 	t.Helper()
-	for _, path := range filesOf(t, mem, ".index") {
+	for _, path := range listFiles(t, mem, ".index") {
 		if err := mem.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func TestATruncatedSegmentIsNamed(t *testing.T) {
+func TestOpenNamesTruncatedSegment(t *testing.T) {
 	t.Parallel()
-	original, o := filled(t, 3, 60)
-	paths := filesOf(t, original, ".log")
+	original, o := mergedStore(t, 3, 60)
+	paths := listFiles(t, original, ".log")
 	for i, path := range paths {
 		whole := original.ReadFile(path)
 		for _, size := range []int{0, 1, 63, 64, 65, 100, len(whole) / 2, len(whole) - frame.HeaderBytes - 1, len(whole) - frame.HeaderBytes, len(whole) - 1} {
@@ -227,13 +228,13 @@ func TestATruncatedSegmentIsNamed(t *testing.T) {
 			switch {
 			case !isLast || size < frame.SegmentBytes:
 				named := path
-				if isLast { // as if it had never been written to; but an index tells that it was
+				if isLast { // an index file proves that it was not unused
 					named = paths[i-1]
 				}
-				mustRefuse(t, mem, dcb.ErrCorrupt, named)
-			case size >= len(whole)-frame.HeaderBytes: // without the mark that is behind the last event
+				mustNotOpen(t, mem, dcb.ErrCorrupt, named)
+			case size >= len(whole)-frame.HeaderBytes: // without the clean-shutdown marker
 				mustOpen(t, mem, o.snapshot())
-			default: // nothing tells where the log ended, but it is whole up to there
+			default: // a torn write: nothing proves where the log ended
 				known := o.snapshot()
 				known.lossy = true
 				mustOpen(t, mem, known)
@@ -242,35 +243,35 @@ func TestATruncatedSegmentIsNamed(t *testing.T) {
 	}
 }
 
-func TestASegmentOfAnotherStoreIsNamed(t *testing.T) {
+func TestOpenNamesForeignSegment(t *testing.T) {
 	t.Parallel()
-	original, _ := filled(t, 4, 60)
-	other, _ := filled(t, 4, 60) // the same events
-	for i, path := range filesOf(t, original, ".log") {
+	original, _ := mergedStore(t, 4, 60)
+	other, _ := mergedStore(t, 4, 60) // the same events
+	for i, path := range listFiles(t, original, ".log") {
 		b := other.ReadFile(path)
 		if b == nil {
-			continue // it begins elsewhere
+			continue // the other store has no segment of that name
 		}
 		mem := original.Clone()
 		mem.WriteFile(path, b)
-		if i == 0 { // the second one then belongs to another store than the first
-			path = filesOf(t, original, ".log")[1]
+		if i == 0 { // then the second segment differs from the first
+			path = listFiles(t, original, ".log")[1]
 		}
-		mustRefuse(t, mem, dcb.ErrCorrupt, path)
+		mustNotOpen(t, mem, dcb.ErrCorrupt, path)
 	}
 	mem := original.Clone()
-	paths := filesOf(t, mem, ".log")
+	paths := listFiles(t, mem, ".log")
 	first, second := mem.ReadFile(paths[1]), mem.ReadFile(paths[2])
 	mem.WriteFile(paths[1], second)
 	mem.WriteFile(paths[2], first)
-	mustRefuse(t, mem, dcb.ErrCorrupt, paths[1])
+	mustNotOpen(t, mem, dcb.ErrCorrupt, paths[1])
 }
 
-func TestIndexFilesAreMadeAgainFromTheLog(t *testing.T) {
+func TestOpenRebuildsIndexFiles(t *testing.T) {
 	t.Parallel()
-	original, o := filled(t, 5, 80)
-	paths := filesOf(t, original, ".index")
-	other, _ := filled(t, 6, 80)
+	original, o := mergedStore(t, 5, 80)
+	paths := listFiles(t, original, ".index")
+	other, _ := mergedStore(t, 6, 80)
 	random := randomOf(5, 5)
 	damages := map[string]func(whole []byte) []byte{
 		"empty":         func([]byte) []byte { return nil },
@@ -285,13 +286,13 @@ func TestIndexFilesAreMadeAgainFromTheLog(t *testing.T) {
 			}
 			return whole
 		},
-		"garbage behind the header": func(whole []byte) []byte {
+		"garbage after the header": func(whole []byte) []byte {
 			for i := range whole[128:] {
 				whole[128+i] = byte(random.Uint32())
 			}
 			return whole
 		},
-		"that of another store": func([]byte) []byte { return other.ReadFile(filesOf(t, other, ".index")[0]) },
+		"of another store": func([]byte) []byte { return other.ReadFile(listFiles(t, other, ".index")[0]) },
 	}
 	for name, damage := range damages {
 		for _, path := range append(slices.Clone(paths), "all") {
@@ -314,7 +315,7 @@ func TestIndexFilesAreMadeAgainFromTheLog(t *testing.T) {
 	mustClose(t, mem, s)
 	mustIndexEverything(t, mem)
 	if bytes.Equal(mem.ReadFile(paths[0]), nil) {
-		t.Log("the files were made anew, of other widths")
+		t.Log("the rebuilt files cover other ranges")
 	}
 }
 
@@ -322,15 +323,15 @@ func TestIndexFilesAreMadeAgainFromTheLog(t *testing.T) {
 func mustIndexEverything(t *testing.T, mem *vfs.Mem) {
 	t.Helper()
 	next := 1
-	for _, path := range filesOf(t, mem, ".index") {
+	for _, path := range listFiles(t, mem, ".index") {
 		var first, last int
 		if _, err := fmt.Sscanf(filepath.Base(path), "%020d-%020d.index", &first, &last); err != nil || first != next {
-			t.Errorf("%s: %v; want one from %d on", path, err, next)
+			t.Errorf("index file %s (%v), want one that starts at %d", path, err, next)
 		}
 		next = last + 1
 	}
-	logs := filesOf(t, mem, ".log")
+	logs := listFiles(t, mem, ".log")
 	if want := filepath.Join(dir, fmt.Sprintf("%020d.log", next)); logs[len(logs)-1] != want {
-		t.Errorf("the indexes go up to %s, and the last segment is %s", want, logs[len(logs)-1])
+		t.Errorf("the index files end before %s, but the last segment is %s", want, logs[len(logs)-1])
 	}
 }

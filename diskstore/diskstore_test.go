@@ -10,34 +10,34 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// open opens a store, which is closed at the end of the test.
+// open opens a store and closes it at the end of the test.
 func open(t testing.TB, dir string, opts *diskstore.Options) *diskstore.Store {
 	t.Helper()
 	s, err := diskstore.Open(dir, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() }) // the test may have closed it
+	t.Cleanup(func() { _ = s.Close() }) // the test may have closed it already
 	return s
 }
 
-func TestStoreKeepsTheContract(t *testing.T) {
+func TestStoreConformance(t *testing.T) {
 	dcbtest.Suite{
 		Open:    func(t testing.TB) dcb.Store { return open(t, t.TempDir(), nil) },
 		Timeout: hangTimeout,
 	}.Run(t)
 }
 
-func TestStoreOfSmallSegmentsKeepsTheContract(t *testing.T) {
+func TestStoreConformanceSmallSegments(t *testing.T) {
 	dcbtest.Suite{
-		Open:    func(t testing.TB) dcb.Store { return open(t, dir, small(vfs.NewMem())) },
+		Open:    func(t testing.TB) dcb.Store { return open(t, dir, smallSegments(vfs.NewMem())) },
 		Timeout: hangTimeout,
 	}.Run(t)
 }
 
-func TestStoreAnswersAsTheModel(t *testing.T) {
+func TestStoreMatchesModel(t *testing.T) {
 	modeltest.Check(t, func(t testing.TB) dcb.Store {
-		return open(t, dir, small(vfs.NewMem()))
+		return open(t, dir, smallSegments(vfs.NewMem()))
 	})
 }
 

@@ -14,29 +14,27 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// event returns an append of one event with so many bytes of data.
-func event(bytes int) []dcb.Event {
+// oneEvent returns the events of an append: one event with the given number of bytes of data.
+func oneEvent(bytes int) []dcb.Event {
 	return []dcb.Event{{Type: "Happened", Tags: []string{"course:1"}, Data: make([]byte, bytes)}}
 }
 
-// outcome returns whether err is dcb.ErrUnavailable, and then whether the append may be recorded all the same.
+// outcome reports whether err is [dcb.ErrUnavailable], and if so, whether the append may be
+// recorded all the same.
 func outcome(err error) (unavailable, unknown bool) {
-	var e *dcb.UnavailableError
-	if !errors.As(err, &e) {
-		return false, false
-	}
-	return true, e.OutcomeUnknown
+	e, ok := errors.AsType[*dcb.UnavailableError](err)
+	return ok, ok && e.OutcomeUnknown
 }
 
-// mustSend sends an attempt, which must be recorded.
+// mustSend sends events, which must be recorded.
 func mustSend(t *testing.T, o *oracle, s *diskstore.Store, events []dcb.Event) {
 	t.Helper()
 	if refused, wrong := o.send(t.Context(), s, o.add(events, nil)); refused != nil || wrong != nil {
-		t.Fatalf("an append that should be recorded: %v, %v", refused, wrong)
+		t.Fatalf("Append = %v, %v, want no error", refused, wrong)
 	}
 }
 
-// mustCheck checks a store.
+// mustCheck compares a store with the oracle.
 func mustCheck(t *testing.T, o *oracle, mem *vfs.Mem, s *diskstore.Store) {
 	t.Helper()
 	if err := o.check(t.Context(), mem, s, randomOf(1, 1)); err != nil {
@@ -51,18 +49,19 @@ func mustClose(t *testing.T, mem *vfs.Mem, s *diskstore.Store) {
 		t.Fatal(err)
 	}
 	if n := mem.OpenHandles(); n != 0 {
-		t.Fatalf("%d handles are open after Close", n)
+		t.Fatalf("Close left %d handles open", n)
 	}
 }
 
-// isLog reports whether an operation is on a segment. A file keeps the name with which it was created.
+// isLog reports whether an operation is on a segment. A file keeps the name with which it was
+// created.
 func isLog(op vfs.Op) bool { return strings.Contains(op.Name, ".log") }
 
-func TestAfterASyncThatFailedNothingIsAnsweredUntilTheStoreIsOpenedAgain(t *testing.T) {
+func TestAppendFailsAfterFailedSync(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, diskstore.Options{}.On(mem))
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	mem.Inject(func(op vfs.Op) error {
 		if op.Kind == vfs.Sync && isLog(op) {
 			return errInjected
@@ -78,43 +77,43 @@ func TestAfterASyncThatFailedNothingIsAnsweredUntilTheStoreIsOpenedAgain(t *test
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
-			refused, wrong := o.send(t.Context(), s, o.add(event(100), nil))
+			refused, wrong := o.send(t.Context(), s, o.add(oneEvent(100), nil))
 			if isUnavailable, isUnknown := outcome(refused); !isUnavailable || wrong != nil {
-				t.Errorf("an append whose sync failed: %v, %v; want dcb.ErrUnavailable", refused, wrong)
+				t.Errorf("Append with a failing sync = %v, %v, want dcb.ErrUnavailable", refused, wrong)
 			} else if isUnknown {
 				unknown.Add(1)
 			}
 		})
 	}
-	inTime(t, "an append", group.Wait)
+	mustFinish(t, "an append", group.Wait)
 	if unknown.Load() == 0 {
-		t.Error("no append says that its outcome is unknown")
+		t.Error("no append failed with an unknown outcome")
 	}
 	mem.Inject(nil)
-	refused, wrong := o.send(t.Context(), s, o.add(event(10), nil))
+	refused, wrong := o.send(t.Context(), s, o.add(oneEvent(10), nil))
 	if isUnavailable, isUnknown := outcome(refused); !isUnavailable || isUnknown || wrong != nil || !strings.Contains(refused.Error(), "opened again") {
-		t.Errorf("an append after a failed sync: %v, %v; want dcb.ErrUnavailable that says to open the store again", refused, wrong)
+		t.Errorf("Append after a failed sync = %v, %v, want dcb.ErrUnavailable with the advice to reopen", refused, wrong)
 	}
 	if head, err := s.Wait(t.Context(), 0); head != 1 || err != nil {
-		t.Errorf("Wait: %d, %v; want 1", head, err)
+		t.Errorf("Wait(0) = %d, %v, want 1", head, err)
 	}
-	mustCheckRead(t, s, 1)
+	mustReadCount(t, s, 1)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := <-waiting; !errors.Is(err, dcb.ErrClosed) {
-		t.Errorf("Wait beyond the durable head ended with %v; want dcb.ErrClosed", err)
+		t.Errorf("Wait beyond the durable head = %v, want dcb.ErrClosed", err)
 	}
 	s = open(t, dir, diskstore.Options{}.On(mem))
 	mustCheck(t, o, mem, s)
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	mustClose(t, mem, s)
 	s = open(t, dir, diskstore.Options{}.On(mem.Crash(nil)))
-	mustCheckRead(t, s, o.recorded())
+	mustReadCount(t, s, o.recordedEvents())
 }
 
-// recorded returns how many events are recorded for certain.
-func (o *oracle) recorded() (events int) {
+// recordedEvents returns how many events were acknowledged.
+func (o *oracle) recordedEvents() (events int) {
 	for _, a := range o.attempts {
 		if a.acked > 0 {
 			events += len(a.events)
@@ -123,20 +122,20 @@ func (o *oracle) recorded() (events int) {
 	return events
 }
 
-// mustCheckRead expects a read of everything to have so many events.
-func mustCheckRead(t *testing.T, s *diskstore.Store, want int) {
+// mustReadCount expects a read of all events to return want events.
+func mustReadCount(t *testing.T, s *diskstore.Store, want int) {
 	t.Helper()
 	result, err := s.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
 	if err != nil || len(result.Events) != want || result.Head != dcb.Position(want) {
-		t.Fatalf("%d events up to %d, %v; want %d", len(result.Events), result.Head, err, want)
+		t.Fatalf("Read(All) = %d events up to %d, %v, want %d", len(result.Events), result.Head, err, want)
 	}
 }
 
-func TestAWriteThatFailedIsUndoneAndTheStoreGoesOn(t *testing.T) {
+func TestAppendContinuesAfterFailedWrite(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
-	s := open(t, dir, small(mem))
-	var writes atomic.Int64 // to the log alone: what undoes the write that failed is the next of them, and succeeds
+	s := open(t, dir, smallSegments(mem))
+	var writes atomic.Int64 // only to the log; the undo of a failed write is the next one, and succeeds
 	mem.Inject(func(op vfs.Op) error {
 		if op.Kind != vfs.Write || !isLog(op) {
 			return nil
@@ -158,7 +157,7 @@ func TestAWriteThatFailedIsUndoneAndTheStoreGoesOn(t *testing.T) {
 				refused, wrong := c.step(t.Context())
 				isUnavailable, isUnknown := outcome(refused)
 				if wrong != nil || isUnknown {
-					t.Errorf("%v, %v; want no outcome to be unknown", refused, wrong)
+					t.Errorf("a call = %v, %v, want no unknown outcome", refused, wrong)
 					return
 				}
 				if isUnavailable {
@@ -169,95 +168,95 @@ func TestAWriteThatFailedIsUndoneAndTheStoreGoesOn(t *testing.T) {
 			}
 		})
 	}
-	inTime(t, "a step", group.Wait)
+	mustFinish(t, "a step", group.Wait)
 	mem.Inject(nil)
-	t.Logf("%d steps failed, %d did not", failed.Load(), recorded.Load())
+	t.Logf("%d steps failed, %d succeeded", failed.Load(), recorded.Load())
 	if failed.Load() == 0 || recorded.Load() < failed.Load() {
-		t.Error("want some that fail, and more that do not")
+		t.Error("want some failed steps and more that succeeded")
 	}
 	mustCheck(t, o, mem, s)
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	mustClose(t, mem, s)
-	s = open(t, dir, small(mem))
+	s = open(t, dir, smallSegments(mem))
 	mustCheck(t, o, mem, s)
 }
 
-func TestAWriteThatFailedAndCannotBeUndoneEndsTheStoreUntilItIsOpenedAgain(t *testing.T) {
+func TestAppendFailsAfterFailedUndo(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, diskstore.Options{}.On(mem))
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	mem.Inject(func(op vfs.Op) error {
 		if op.Kind == vfs.Write && isLog(op) {
 			return vfs.Partial{Bytes: op.Bytes * 2 / 3, Err: errInjected}
 		}
 		return nil
 	})
-	refused, wrong := o.send(t.Context(), s, o.add(event(100), nil))
+	refused, wrong := o.send(t.Context(), s, o.add(oneEvent(100), nil))
 	if isUnavailable, isUnknown := outcome(refused); !isUnavailable || !isUnknown || wrong != nil {
-		t.Errorf("an append whose write failed and was not undone: %v, %v; want dcb.ErrUnavailable, with an unknown outcome", refused, wrong)
+		t.Errorf("Append with a failed write and a failed undo = %v, %v, want an unknown outcome", refused, wrong)
 	}
 	mem.Inject(nil)
-	refused, wrong = o.send(t.Context(), s, o.add(event(10), nil))
+	refused, wrong = o.send(t.Context(), s, o.add(oneEvent(10), nil))
 	if isUnavailable, isUnknown := outcome(refused); !isUnavailable || isUnknown || wrong != nil || !strings.Contains(refused.Error(), "opened again") {
-		t.Errorf("an append after it: %v, %v; want dcb.ErrUnavailable that says to open the store again", refused, wrong)
+		t.Errorf("the next Append = %v, %v, want dcb.ErrUnavailable with the advice to reopen", refused, wrong)
 	}
-	mustCheckRead(t, s, 1)
+	mustReadCount(t, s, 1)
 	_ = s.Close()
 	s = open(t, dir, diskstore.Options{}.On(mem))
 	mustCheck(t, o, mem, s)
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	mustClose(t, mem, s)
 }
 
-func TestAFullDiskFailsWhatDoesNotFitAndNothingElse(t *testing.T) {
+func TestAppendOnFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, segmentBytes := range []int{diskstore.MinSegmentBytes, 1 << 20} {
-		for _, room := range []int64{0, 1, 31, 700, 5000, 20_000, 100_000} {
-			t.Run(fmt.Sprintf("segments of %d bytes and room for %d", segmentBytes, room), func(t *testing.T) {
+		for _, free := range []int64{0, 1, 31, 700, 5000, 20_000, 100_000} {
+			t.Run(fmt.Sprintf("segments of %d bytes and %d bytes free", segmentBytes, free), func(t *testing.T) {
 				t.Parallel()
-				fillUp(t, diskstore.Options{SegmentBytes: segmentBytes}, room)
+				testFullDisk(t, diskstore.Options{SegmentBytes: segmentBytes}, free)
 			})
 		}
 	}
 }
 
-// fillUp lets a store run out of room, opens it again without any, and gives it room.
-func fillUp(t *testing.T, opts diskstore.Options, room int64) {
+// testFullDisk fills the disk, opens the store again on the full disk, and then frees space.
+func testFullDisk(t *testing.T, opts diskstore.Options, free int64) {
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, opts.On(mem))
 	for range 40 {
-		mustSend(t, o, s, event(500))
+		mustSend(t, o, s, oneEvent(500))
 	}
-	mem.SetCapacity(mem.Used() + room)
+	mem.SetCapacity(mem.Used() + free)
 	for _, size := range []int{2000, 500, 100, 10, 0} {
 		for more := true; more; {
-			refused, wrong := o.send(t.Context(), s, o.add(event(size), nil))
+			refused, wrong := o.send(t.Context(), s, o.add(oneEvent(size), nil))
 			if isUnavailable, isUnknown := outcome(refused); wrong != nil || refused != nil && (!isUnavailable || isUnknown) {
-				t.Fatalf("an append on a full disk: %v, %v", refused, wrong)
+				t.Fatalf("Append on a full disk = %v, %v, want nil or dcb.ErrUnavailable", refused, wrong)
 			}
 			more = refused == nil
 		}
 		mustCheck(t, o, mem, s)
 	}
-	// Something large does not fit, and what is small afterwards fails or not, but nothing is lost.
+	// A large append does not fit. Small ones may fail afterwards, but nothing is lost.
 	for range 3 {
-		if refused, wrong := o.send(t.Context(), s, o.add(event(100_000), nil)); refused == nil || wrong != nil {
-			t.Fatalf("100,000 bytes on a full disk: %v, %v", refused, wrong)
+		if refused, wrong := o.send(t.Context(), s, o.add(oneEvent(100_000), nil)); refused == nil || wrong != nil {
+			t.Fatalf("Append of 100,000 bytes on a full disk = %v, %v, want an error", refused, wrong)
 		}
 	}
-	_ = s.Close() // there may be no room to say that it was closed
+	_ = s.Close() // there may be no space for the clean-shutdown marker
 	if n := mem.OpenHandles(); n != 0 {
-		t.Fatalf("%d handles are open after Close", n)
+		t.Fatalf("Close left %d handles open", n)
 	}
 	s = open(t, dir, opts.On(mem))
 	mustCheck(t, o, mem, s)
-	if refused, wrong := o.send(t.Context(), s, o.add(event(100_000), nil)); refused == nil || wrong != nil {
-		t.Fatalf("100,000 bytes on a full disk: %v, %v", refused, wrong)
+	if refused, wrong := o.send(t.Context(), s, o.add(oneEvent(100_000), nil)); refused == nil || wrong != nil {
+		t.Fatalf("Append of 100,000 bytes on a full disk = %v, %v, want an error", refused, wrong)
 	}
 	mem.SetCapacity(-1)
 	for _, size := range []int{10, 500, 100_000, 10} {
-		mustSend(t, o, s, event(size))
+		mustSend(t, o, s, oneEvent(size))
 	}
 	mustCheck(t, o, mem, s)
 	mustClose(t, mem, s)
@@ -267,32 +266,32 @@ func fillUp(t *testing.T, opts diskstore.Options, room int64) {
 	}
 }
 
-func TestASmallAppendFitsWhereALargeOneDidNot(t *testing.T) {
+func TestAppendSmallFitsAfterLargeFailed(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	opts := diskstore.Options{SegmentBytes: 16 << 20}
 	s := open(t, dir, opts.On(mem))
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	mustClose(t, mem, s)
 	mem.SetCapacity(mem.Used() + 10_000)
 	s = open(t, dir, opts.On(mem))
-	if refused, wrong := o.send(t.Context(), s, o.add(event(20_000), nil)); refused == nil || wrong != nil {
-		t.Fatalf("20,000 bytes where 10,000 fit: %v, %v", refused, wrong)
+	if refused, wrong := o.send(t.Context(), s, o.add(oneEvent(20_000), nil)); refused == nil || wrong != nil {
+		t.Fatalf("Append of 20,000 bytes with 10,000 free = %v, %v, want an error", refused, wrong)
 	}
 	for range 9 {
-		mustSend(t, o, s, event(900))
+		mustSend(t, o, s, oneEvent(900))
 	}
 	mustCheck(t, o, mem, s)
 }
 
-func TestIndexFilesThatCannotBeWrittenStopAppendsOnlyWhenManyWait(t *testing.T) {
+func TestAppendStopsWhenManySegmentsAreUnsealed(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{syscall.ENOSPC, errInjected} {
 		for _, kind := range []vfs.Kind{vfs.Create, vfs.Write, vfs.Sync, vfs.Rename} {
 			t.Run(fmt.Sprintf("%s: %v", kind, cause), func(t *testing.T) {
 				t.Parallel()
 				mem, o := vfs.NewMem(), new(oracle)
-				s := open(t, dir, small(mem))
+				s := open(t, dir, smallSegments(mem))
 				mem.Inject(func(op vfs.Op) error {
 					if strings.Contains(op.Name, ".index") && op.Kind == kind {
 						return cause
@@ -301,31 +300,31 @@ func TestIndexFilesThatCannotBeWrittenStopAppendsOnlyWhenManyWait(t *testing.T) 
 				})
 				recorded, stopped := 0, false
 				for i := 0; i < 200 && !stopped; i++ {
-					refused, wrong := o.send(t.Context(), s, o.add(event(500), nil))
+					refused, wrong := o.send(t.Context(), s, o.add(oneEvent(500), nil))
 					isUnavailable, isUnknown := outcome(refused)
 					if wrong != nil || refused != nil && (!isUnavailable || isUnknown) {
-						t.Fatalf("%v, %v", refused, wrong)
+						t.Fatalf("Append = %v, %v, want nil or dcb.ErrUnavailable with a known outcome", refused, wrong)
 					}
 					if stopped = refused != nil; !stopped {
 						recorded++
 					}
 				}
 				if !stopped || recorded < 3*diskstore.MinSegmentBytes/600 {
-					t.Errorf("%d appends were recorded; then one failed: %v", recorded, stopped)
+					t.Errorf("%d appends were recorded, then one failed: %v; want a failure after more appends", recorded, stopped)
 				}
 				mustCheck(t, o, mem, s)
 				mem.Inject(nil)
 				for range 60 {
-					mustSend(t, o, s, event(500))
+					mustSend(t, o, s, oneEvent(500))
 				}
 				mustCheck(t, o, mem, s)
 				mustClose(t, mem, s)
-				s = open(t, dir, small(mem))
+				s = open(t, dir, smallSegments(mem))
 				mustCheck(t, o, mem, s)
 				for range 60 {
-					mustSend(t, o, s, event(500))
+					mustSend(t, o, s, oneEvent(500))
 				}
-				untilMerged(s)
+				waitForMerge(s)
 				mustClose(t, mem, s)
 			})
 		}

@@ -16,22 +16,22 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// watched is a file system that tells what is looked at, before it is.
-type watched struct {
+// hookedFS is a file system that calls a function before it lists a directory or opens a file.
+type hookedFS struct {
 	*vfs.Mem
-	list, open func(name string)
+	onList, onOpen func(name string)
 }
 
-func (w watched) List(dir string) ([]vfs.Info, error) {
-	if w.list != nil {
-		w.list(dir)
+func (w hookedFS) List(dir string) ([]vfs.Info, error) {
+	if w.onList != nil {
+		w.onList(dir)
 	}
 	return w.Mem.List(dir)
 }
 
-func (w watched) Open(name string) (vfs.File, error) {
-	if w.open != nil {
-		w.open(name)
+func (w hookedFS) Open(name string) (vfs.File, error) {
+	if w.onOpen != nil {
+		w.onOpen(name)
 	}
 	return w.Mem.Open(name)
 }
@@ -41,15 +41,15 @@ func oneSegment(t *testing.T, n int) *vfs.Mem {
 	t.Helper()
 	files := vfs.NewMem()
 	s := open(t, dir, diskstore.Options{}.On(files))
-	put(t, s, n)
+	appendEvents(t, s, n)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return files
 }
 
-// further appends n events, one at a time.
-func further(t *testing.T, s *diskstore.Store, n int) {
+// appendFurther appends n events, one at a time.
+func appendFurther(t *testing.T, s *diskstore.Store, n int) {
 	t.Helper()
 	for i := range n {
 		if _, err := s.Append(t.Context(), []dcb.Event{{Type: "Further", Tags: []string{fmt.Sprint("further", i)}, Data: make([]byte, 100)}}, nil); err != nil {
@@ -58,88 +58,88 @@ func further(t *testing.T, s *diskstore.Store, n int) {
 	}
 }
 
-func TestTheOnlySegmentDamagedIsNotBackedUp(t *testing.T) {
+func TestBackupRefusesDamagedOnlySegment(t *testing.T) {
 	t.Parallel()
 	files := oneSegment(t, 1000)
 	backup(t, files, "copy")
-	name := filesOf(t, files, ".log")[0]
+	name := listFiles(t, files, ".log")[0]
 	files.Flip(name, int64(len(files.ReadFile(name))/2), 1)
-	var corrupt *diskstore.CorruptError
-	if _, err := diskstore.Backup(t.Context(), dir, "copy", diskstore.InspectOptions{}.On(files)); !errors.As(err, &corrupt) || corrupt.File != name {
-		t.Errorf("the error is %v; want it to name %s", err, name)
+	_, err := diskstore.Backup(t.Context(), dir, "copy", diskstore.InspectOptions{}.On(files))
+	if corrupt, ok := errors.AsType[*diskstore.CorruptError](err); !ok || corrupt.File != name {
+		t.Errorf("Backup = %v, want a CorruptError for %s", err, name)
 	}
 	if report := verify(t, files, "copy"); len(report.Problems) > 0 || report.Events != 1000 {
-		t.Errorf("the backup of before: %+v", report)
+		t.Errorf("Verify of the earlier backup = %+v, want 1000 events and no problem", report)
 	}
 }
 
-func TestABackupIsNotMadeShorter(t *testing.T) {
+func TestBackupRefusesShorterLog(t *testing.T) {
 	t.Parallel()
 	files := oneSegment(t, 500)
-	name := filesOf(t, files, ".log")[0]
+	name := listFiles(t, files, ".log")[0]
 	older := files.ReadFile(name)
 	s := open(t, dir, diskstore.Options{}.On(files))
-	further(t, s, 500)
+	appendFurther(t, s, 500)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	backup(t, files, "copy")
-	files.WriteFile(name, older) // somebody has restored it
+	files.WriteFile(name, older) // an older copy was restored
 	refused := func(what string, err error) {
 		t.Helper()
 		if err == nil || !strings.Contains(err.Error(), "its events differ from those of dir, from position 501 on") {
-			t.Errorf("%s: the error is %v", what, err)
+			t.Errorf("%s: Backup = %v, want an error that the events differ", what, err)
 		}
 		if report := verify(t, files, "copy"); len(report.Problems) > 0 || report.Events != 1000 {
-			t.Errorf("%s: the backup: %+v", what, report)
+			t.Errorf("%s: Verify of the backup = %+v, want 1000 events and no problem", what, report)
 		}
 	}
 	_, err := diskstore.Backup(t.Context(), dir, "copy", diskstore.InspectOptions{}.On(files))
-	refused("from outside", err)
+	refused("a closed store", err)
 	s = open(t, dir, diskstore.Options{}.On(files))
 	_, err = s.Backup(t.Context(), "copy", nil)
-	refused("by the store", err)
-	further(t, s, 600)
+	refused("an open store", err)
+	appendFurther(t, s, 600)
 	_, err = s.Backup(t.Context(), "copy", nil)
-	refused("with other events in their place", err)
+	refused("other events in their place", err)
 }
 
-func TestALogThatRollsWhileItIsBackedUpIsNotDamaged(t *testing.T) {
+func TestBackupWhileLogRolls(t *testing.T) {
 	t.Parallel()
 	var s *diskstore.Store
 	var rolls atomic.Bool
-	files := watched{Mem: vfs.NewMem(), list: func(name string) {
+	files := hookedFS{Mem: vfs.NewMem(), onList: func(name string) {
 		if name == dir && rolls.Swap(false) {
-			further(t, s, 100)
+			appendFurther(t, s, 100)
 		}
 	}}
-	s = open(t, dir, small(files))
-	put(t, s, 2)
+	s = open(t, dir, smallSegments(files))
+	appendEvents(t, s, 2)
 	rolls.Store(true)
 	report, err := s.Backup(t.Context(), "copy", nil)
 	if err != nil || report.Head != 2 {
-		t.Fatalf("the report is %+v, %v; want it up to position 2", report, err)
+		t.Fatalf("Backup = %+v, %v, want head 2", report, err)
 	}
 	if damage := verify(t, files, "copy"); len(damage.Problems) > 0 || damage.Events != 2 {
-		t.Errorf("the copy: %+v", damage)
+		t.Errorf("Verify of the copy = %+v, want 2 events and no problem", damage)
 	}
 	if report, err = s.Backup(t.Context(), "copy", nil); err != nil || report.Head != 102 {
-		t.Errorf("the second time the report is %+v, %v", report, err)
+		t.Errorf("the second Backup = %+v, %v, want head 102", report, err)
 	}
 	if damage := verify(t, files, "copy"); len(damage.Problems) > 0 || damage.Events != 102 {
-		t.Errorf("the second copy: %+v", damage)
+		t.Errorf("Verify of the second copy = %+v, want 102 events and no problem", damage)
 	}
 }
 
-func TestABackupHasNothingThatACrashTakesFromTheStore(t *testing.T) {
+func TestBackupHasNoUnsyncedAppend(t *testing.T) {
 	t.Parallel()
 	files := vfs.NewMem()
 	s := open(t, dir, diskstore.Options{}.On(files))
-	put(t, s, 10)
+	appendEvents(t, s, 10)
 	written, synced := make(chan bool), make(chan bool)
-	var begun atomic.Bool
+	var started atomic.Bool
 	files.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.Sync && strings.HasSuffix(op.Name, ".log") && !begun.Swap(true) {
+		if op.Kind == vfs.Sync && strings.HasSuffix(op.Name, ".log") && !started.Swap(true) {
 			close(written)
 			<-synced
 		}
@@ -152,43 +152,43 @@ func TestABackupHasNothingThatACrashTakesFromTheStore(t *testing.T) {
 	}()
 	<-written
 	report := backup(t, files, "copy")
-	crashed := files.Crash(nil) // all is lost that was not synced
+	crashed := files.Crash(nil) // all unsynced data is lost
 	close(synced)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	if events := everything(t, crashed, dir); dcb.Position(len(events)) < report.Head {
-		t.Errorf("the backup has %d events, and the store %d", report.Head, len(events))
+		t.Errorf("the backup has %d events, but the store has %d after a crash", report.Head, len(events))
 	}
 }
 
-func TestSegmentsThatNothingWasWrittenToAreUnfinished(t *testing.T) {
+func TestVerifyCountsUnusedSegmentsAsUnfinished(t *testing.T) {
 	t.Parallel()
-	files := holding(t, 50)
+	files := storeWith(t, 50)
 	files.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d.log", 60)), make([]byte, 4096))
 	files.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d.log", 70)), append(make([]byte, 4000), "torn"...))
 	files.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d.log", 80)), nil)
 	report := verify(t, files, dir)
 	if len(report.Problems) > 0 || report.Events != 50 || report.Unfinished == 0 {
-		t.Errorf("the report is %+v", report)
+		t.Errorf("Verify = %+v, want 50 events, unfinished bytes and no problem", report)
 	}
 	mem := files.Clone()
 	if events := everything(t, mem, dir); len(events) != 50 {
-		t.Errorf("the store that is opened has %d events", len(events))
+		t.Errorf("the opened store has %d events, want 50", len(events))
 	}
-	// What is before them is the end of the log, and damage to that is noticed.
-	logs := filesOf(t, files, ".log")
+	// Damage at the end of the log before them is found all the same.
+	logs := listFiles(t, files, ".log")
 	last := logs[len(logs)-4]
 	content := files.ReadFile(last)
 	files.Flip(last, int64(len(content)-40), 1)
 	if report := verify(t, files, dir); len(report.Problems) != 1 {
-		t.Errorf("with the end of the log damaged the report is %+v", report)
+		t.Errorf("Verify with a damaged end of the log = %+v, want one problem", report)
 	}
 }
 
-func TestStatsAreRightWhileOthersAppend(t *testing.T) {
+func TestStoreStatsDuringAppends(t *testing.T) {
 	t.Parallel()
-	s := open(t, dir, small(vfs.NewMem()))
+	s := open(t, dir, smallSegments(vfs.NewMem()))
 	ctx, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
 	var writers sync.WaitGroup
@@ -211,30 +211,30 @@ func TestStatsAreRightWhileOthersAppend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if uint64(len(stats.Types)) != stats.Events { // each has its own
-			t.Fatalf("there are %d types, and %d events", len(stats.Types), stats.Events)
+		if uint64(len(stats.Types)) != stats.Events { // each event has a type of its own
+			t.Fatalf("Stats has %d types and %d events, want as many types as events", len(stats.Types), stats.Events)
 		}
 	}
 	writers.Wait()
 }
 
-func TestAStoreIsOpenedWhileItIsVerified(t *testing.T) {
+func TestVerifyWhileStoreIsOpened(t *testing.T) {
 	t.Parallel()
-	mem := holding(t, 100)
+	mem := storeWith(t, 100)
 	var s *diskstore.Store
-	files := watched{Mem: mem, open: func(name string) {
+	files := hookedFS{Mem: mem, onOpen: func(name string) {
 		if strings.HasSuffix(name, ".index") && s == nil {
-			s = open(t, dir, small(mem))
-			further(t, s, 200)
+			s = open(t, dir, smallSegments(mem))
+			appendFurther(t, s, 200)
 		}
 	}}
 	report := verify(t, files, dir)
 	if s == nil || len(report.Problems) > 0 {
-		t.Errorf("the report is %+v", report)
+		t.Errorf("Verify = %+v, want no problem", report)
 	}
 }
 
-func TestTheRootOfAVolumeIsEmpty(t *testing.T) {
+func TestOpenInVolumeRoot(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()
 	for _, name := range []string{"lost+found", ".snapshots"} {
@@ -244,20 +244,20 @@ func TestTheRootOfAVolumeIsEmpty(t *testing.T) {
 	}
 	mem.WriteFile(filepath.Join(dir, ".volume"), []byte("x"))
 	if _, err := diskstore.Verify(t.Context(), dir, diskstore.InspectOptions{}.On(mem)); !errors.Is(err, diskstore.ErrNoStore) {
-		t.Errorf("verified: %v; want ErrNoStore", err)
+		t.Errorf("Verify = %v, want ErrNoStore", err)
 	}
-	s := open(t, dir, small(mem))
-	put(t, s, 3)
+	s := open(t, dir, smallSegments(mem))
+	appendEvents(t, s, 3)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	backup(t, mem, "copy")
 }
 
-func TestNothingIsChangedInAStoreThatIsDamaged(t *testing.T) {
+func TestOpenChangesNothingInDamagedStore(t *testing.T) {
 	t.Parallel()
-	whole := holding(t, 100)
-	logs := filesOf(t, whole, ".log")
+	whole := storeWith(t, 100)
+	logs := listFiles(t, whole, ".log")
 	for name, damage := range map[string]func(mem *vfs.Mem) (file string){
 		"the end of the log": func(mem *vfs.Mem) string {
 			last := logs[len(logs)-1]
@@ -265,7 +265,7 @@ func TestNothingIsChangedInAStoreThatIsDamaged(t *testing.T) {
 			return last
 		},
 		"a segment without an index": func(mem *vfs.Mem) string {
-			for _, index := range filesOf(t, mem, ".index") {
+			for _, index := range listFiles(t, mem, ".index") {
 				if err := mem.Remove(index); err != nil {
 					t.Fatal(err)
 				}
@@ -280,7 +280,7 @@ func TestNothingIsChangedInAStoreThatIsDamaged(t *testing.T) {
 			mem.WriteFile(filepath.Join(dir, "spare.log.tmp"), make([]byte, 4096))
 			mem.WriteFile(filepath.Join(dir, fmt.Sprintf("%020d.log", 500)), make([]byte, 4096))
 			mem.WriteFile(logs[0], append(mem.ReadFile(logs[0]), make([]byte, 100)...)) // to be trimmed
-			mustRefuse(t, mem, dcb.ErrCorrupt, damage(mem))
+			mustNotOpen(t, mem, dcb.ErrCorrupt, damage(mem))
 		})
 	}
 }

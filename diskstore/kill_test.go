@@ -28,21 +28,23 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// The variables that make a process of this test binary a victim: the directory that it appends to until it is killed, and what it appends.
+// These variables make a process of this test binary a victim. It appends to the directory until it
+// is killed; seed and round determine its appends.
 const (
 	victimDir   = "DCB_TEST_VICTIM_DIR"
 	victimSeed  = "DCB_TEST_VICTIM_SEED"
 	victimRound = "DCB_TEST_VICTIM_ROUND"
 )
 
-const killsVariable = "DCB_KILLS" // how many processes are killed, if it is set
+// killsVariable, if set, is the number of processes to kill.
+const killsVariable = "DCB_KILLS"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(victimDir); dir != "" {
 		seed, err := strconv.ParseUint(os.Getenv(victimSeed), 10, 64)
 		round, err2 := strconv.Atoi(os.Getenv(victimRound))
 		if err = errors.Join(err, err2); err == nil {
-			err = suffer(context.Background(), dir, seed, round)
+			err = runVictim(context.Background(), dir, seed, round)
 		}
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -50,26 +52,27 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killedOptions are those of the victims, and of the one who looks at what they left.
-var killedOptions = &diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes}
+// victimOptions are the options of the victims, and of the store that checks what they left.
+var victimOptions = &diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes}
 
 const (
 	victimCallers = 4
-	victimAppends = 1 << 20 // more than a caller makes before it is killed
+	victimAppends = 1 << 20 // per caller and round; more than a victim makes
 )
 
-// appendOf returns the append with a number, which any process that has the seed can make again.
+// appendOf returns append number n. Every process with the seed computes the same.
 func appendOf(seed, n uint64) []dcb.Event {
 	events := randomEvents(randomOf(seed, n))
 	for i := range events {
-		events[i].Data = append([]byte(name(int(n), i)), events[i].Data...)
+		events[i].Data = append([]byte(eventName(int(n), i)), events[i].Data...)
 	}
 	return events
 }
 
-// suffer appends until the process is killed. It prints "sent n" before an append, and "acked n position" or "refused n" afterwards.
-func suffer(ctx context.Context, dir string, seed uint64, round int) error {
-	s, err := diskstore.Open(dir, killedOptions)
+// runVictim appends until the process is killed. It prints "sent n" before an append, and "acked
+// n position" or "refused n" after it.
+func runVictim(ctx context.Context, dir string, seed uint64, round int) error {
+	s, err := diskstore.Open(dir, victimOptions)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func suffer(ctx context.Context, dir string, seed uint64, round int) error {
 			first := uint64(round*victimCallers+c) * victimAppends
 			random := randomOf(seed^1, first)
 			for n := first; ; n++ {
-				if err := sufferOnce(ctx, s, random, seed, n); err != nil {
+				if err := victimStep(ctx, s, random, seed, n); err != nil {
 					failed <- err
 				}
 			}
@@ -88,9 +91,10 @@ func suffer(ctx context.Context, dir string, seed uint64, round int) error {
 	return <-failed
 }
 
-func sufferOnce(ctx context.Context, s *diskstore.Store, random *rand.Rand, seed, n uint64) error {
+// victimStep makes append number n.
+func victimStep(ctx context.Context, s *diskstore.Store, random *rand.Rand, seed, n uint64) error {
 	if random.IntN(4) == 0 {
-		return count(ctx, s, n)
+		return appendCount(ctx, s, n)
 	}
 	events := appendOf(seed, n)
 	var condition *dcb.AppendCondition
@@ -115,10 +119,12 @@ func sufferOnce(ctx context.Context, s *diskstore.Store, random *rand.Rand, seed
 	return nil
 }
 
+// counter is the tag of the events that appendCount appends.
 const counter = "counter"
 
-// count records the number that comes next, which conditions keep from ever being recorded twice or left out.
-func count(ctx context.Context, s *diskstore.Store, n uint64) error {
+// appendCount appends the next number. Its condition ensures that each number is recorded
+// exactly once.
+func appendCount(ctx context.Context, s *diskstore.Store, n uint64) error {
 	q := dcb.Query{{Tags: []string{counter}}}
 	result, err := s.Read(ctx, q, dcb.ReadOptions{Limit: 1, Backwards: true})
 	if err != nil {
@@ -142,54 +148,56 @@ func count(ctx context.Context, s *diskstore.Store, n uint64) error {
 	return err
 }
 
-// mourner is the oracle of processes that were killed.
-type mourner struct {
+// killOracle is the oracle for killed processes.
+type killOracle struct {
 	seed    uint64
 	dir     string
 	sent    map[uint64]bool
 	refused map[uint64]bool
-	acked   map[uint64]dcb.Position // the last position
-	before  []dcb.SequencedEvent    // what was there when the last round was over
+	acked   map[uint64]dcb.Position // the last position of each acknowledged append
+	before  []dcb.SequencedEvent    // the log at the end of the previous round
 }
 
-func TestWhateverAProcessThatIsKilledHasAnsweredIsThere(t *testing.T) {
+func TestOpenAfterKill(t *testing.T) {
 	t.Parallel()
 	seed, _ := seedOf(t)
 	t.Logf("%s=%d", history.SeedVariable, seed)
-	rounds := number(t, killsVariable, 50)
+	rounds := intFromEnv(t, killsVariable, 50)
 	random := randomOf(seed, 5000)
-	var m *mourner
-	var acked, unanswered int
+	var m *killOracle
+	var acked, unacknowledged int
 	var merges int64
 	for round := range rounds {
 		if round%50 == 0 {
-			m = &mourner{seed: seed + uint64(round), dir: t.TempDir(), sent: map[uint64]bool{}, refused: map[uint64]bool{}, acked: map[uint64]dcb.Position{}}
+			m = &killOracle{seed: seed + uint64(round), dir: t.TempDir(), sent: map[uint64]bool{}, refused: map[uint64]bool{}, acked: map[uint64]dcb.Position{}}
 		}
 		before := len(m.acked)
 		if err := m.kill(t.Context(), round%50, random.IntN(40), time.Duration(random.IntN(5000))*time.Microsecond); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		acked += len(m.acked) - before
-		found, merged, err := m.mourn(t.Context(), random)
+		found, merged, err := m.inspect(t.Context(), random)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		unanswered += found
+		unacknowledged += found
 		merges += merged
 	}
-	t.Logf("%d processes were killed; %d appends had been answered, %d were recorded without an answer; %d merges in between", rounds, acked, unanswered, merges)
+	t.Logf("killed %d processes; %d appends were acknowledged, %d were recorded but not acknowledged; %d merges",
+		rounds, acked, unacknowledged, merges)
 }
 
-// kill starts a process, kills it some time after so many of its appends were answered, and notes what it had printed.
-func (m *mourner) kill(ctx context.Context, round, answers int, after time.Duration) error {
+// kill starts a process and kills it some time after the given number of acknowledged appends.
+// It parses what the process prints.
+func (m *killOracle) kill(ctx context.Context, round, answers int, after time.Duration) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	var complaint strings.Builder
+	var stderr strings.Builder
 	victim := exec.CommandContext(ctx, program)
 	victim.Env = append(os.Environ(), victimDir+"="+m.dir, victimSeed+"="+strconv.FormatUint(m.seed, 10), victimRound+"="+strconv.Itoa(round))
-	victim.Stderr = &complaint
+	victim.Stderr = &stderr
 	out, err := victim.StdoutPipe()
 	if err != nil {
 		return err
@@ -197,19 +205,19 @@ func (m *mourner) kill(ctx context.Context, round, answers int, after time.Durat
 	if err := victim.Start(); err != nil {
 		return err
 	}
-	var begun sync.Once
+	var scheduled sync.Once
 	var killed atomic.Bool
 	timer := time.AfterFunc(hangTimeout, func() { _ = victim.Process.Kill() })
 	defer timer.Stop()
 	lines := bufio.NewScanner(out)
 	for before := len(m.acked); lines.Scan(); {
-		if err := m.note(lines.Text()); err != nil {
+		if err := m.parseLine(lines.Text()); err != nil {
 			return err
 		}
 		if len(m.acked)-before < answers {
 			continue
 		}
-		begun.Do(func() {
+		scheduled.Do(func() {
 			time.AfterFunc(after, func() {
 				killed.Store(true)
 				_ = victim.Process.Kill()
@@ -217,18 +225,18 @@ func (m *mourner) kill(ctx context.Context, round, answers int, after time.Durat
 		})
 	}
 	_ = victim.Wait() // it was killed
-	if !killed.Load() || complaint.Len() > 0 {
-		return fmt.Errorf("the process ended by itself, or did not begin: %s", &complaint)
+	if !killed.Load() || stderr.Len() > 0 {
+		return fmt.Errorf("the victim ended before it was killed: %s", &stderr)
 	}
 	return lines.Err()
 }
 
-func (m *mourner) note(line string) error {
+func (m *killOracle) parseLine(line string) error {
 	var what string
 	var n uint64
 	var last dcb.Position
 	if got, err := fmt.Sscan(line, &what, &n, &last); got < 2 {
-		return fmt.Errorf("the process printed %q: %w", line, err)
+		return fmt.Errorf("the victim printed %q: %w", line, err)
 	}
 	switch what {
 	case "sent":
@@ -241,9 +249,11 @@ func (m *mourner) note(line string) error {
 	return nil
 }
 
-// mourn opens what was left, compares it with what is known, appends something, and closes it. It returns how many appends are there that were not answered.
-func (m *mourner) mourn(ctx context.Context, random *rand.Rand) (unanswered int, merges int64, err error) {
-	s, err := diskstore.Open(m.dir, killedOptions)
+// inspect opens the store of a killed process, compares it with what is known, sends some
+// appends again and closes it. It returns how many appends are recorded but were not
+// acknowledged.
+func (m *killOracle) inspect(ctx context.Context, random *rand.Rand) (unacknowledged int, merges int64, err error) {
+	s, err := diskstore.Open(m.dir, victimOptions)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -255,78 +265,79 @@ func (m *mourner) mourn(ctx context.Context, random *rand.Rand) (unanswered int,
 	if err != nil {
 		return 0, 0, err
 	}
-	scanned, err := scan(vfs.OS(), m.dir)
+	scanned, err := scanLog(vfs.OS(), m.dir)
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := sameEvents(all.Events, scanned); err != nil {
-		return 0, 0, fmt.Errorf("a read of everything and a scan of the files: %w", err)
+	if err := diffEvents(all.Events, scanned); err != nil {
+		return 0, 0, fmt.Errorf("Read(All) differs from a scan of the files: %w", err)
 	}
-	if err := sameEvents(m.before, all.Events[:min(len(m.before), len(all.Events))]); err != nil {
-		return 0, 0, fmt.Errorf("what was there before this process, and what is there now: %w", err)
+	if err := diffEvents(all.Events[:min(len(m.before), len(all.Events))], m.before); err != nil {
+		return 0, 0, fmt.Errorf("the events of earlier rounds changed: %w", err)
 	}
-	if unanswered, err = m.compare(all.Events); err != nil {
+	if unacknowledged, err = m.compare(all.Events); err != nil {
 		return 0, 0, err
 	}
 	m.before = all.Events
 	if err := checkQueries(ctx, s, all.Events, random); err != nil {
 		return 0, 0, err
 	}
-	return unanswered, 0, m.again(ctx, s, random)
+	return unacknowledged, 0, m.resend(ctx, s, random)
 }
 
-// compare compares the log with what was printed.
-func (m *mourner) compare(log model.Log) (unanswered int, err error) {
+// compare compares the log with what the process printed.
+func (m *killOracle) compare(log model.Log) (unacknowledged int, err error) {
 	counted := 0
 	found := make(map[uint64]dcb.Position)
 	for at := 0; at < len(log); {
 		e := log[at]
 		if e.Position != dcb.Position(at+1) || at > 0 && e.RecordedAt.Before(log[at-1].RecordedAt) {
-			return 0, fmt.Errorf("at place %d is position %d, recorded at %v", at+1, e.Position, e.RecordedAt)
+			return 0, fmt.Errorf("event %d of the log has position %d, recorded at %v", at+1, e.Position, e.RecordedAt)
 		}
 		if slices.Contains(e.Tags, counter) {
 			var number int
 			var n uint64
 			if _, err := fmt.Sscanf(string(e.Data), "%d for %d", &number, &n); err != nil || number != counted+1 {
-				return 0, fmt.Errorf("position %d counts %d (%w), and %d was counted before", e.Position, number, err, counted)
+				return 0, fmt.Errorf("position %d counts %d (%w), want %d", e.Position, number, err, counted+1)
 			}
 			counted++
 			found[n] = e.Position
 			at++
 			continue
 		}
-		_, n, i, err := nameOf(&e)
+		_, n, i, err := parseName(&e)
 		if err != nil {
 			return 0, err
 		}
 		number := uint64(n)
 		if i != 0 || found[number] != 0 || !m.sent[number] || m.refused[number] {
-			return 0, fmt.Errorf("event %d of append %d is at position %d, where it cannot be", i, n, e.Position)
+			return 0, fmt.Errorf("position %d is event %d of append %d, which cannot be there", e.Position, i, n)
 		}
 		whole := attempt{events: appendOf(m.seed, number)}
-		if err := whole.isAt(log, at); err != nil {
+		if err := whole.checkAt(log, at); err != nil {
 			return 0, fmt.Errorf("append %d: %w", n, err)
 		}
 		at += len(whole.events)
 		found[number] = dcb.Position(at)
 		if m.acked[number] == 0 {
-			unanswered++
+			unacknowledged++
 		}
 	}
 	for n, last := range m.acked {
 		if found[n] != last {
-			return 0, fmt.Errorf("append %d was answered with position %d, and is at %d (0: nowhere); the head is %d", n, last, found[n], len(log))
+			return 0, fmt.Errorf("append %d was acknowledged at position %d, found at %d (0 means missing); the head is %d",
+				n, last, found[n], len(log))
 		}
 	}
-	maps.Copy(m.acked, found) // it stays
+	maps.Copy(m.acked, found) // these must remain
 	for n := range m.sent {
 		m.refused[n] = found[n] == 0
 	}
-	return unanswered, nil
+	return unacknowledged, nil
 }
 
-// again sends some appends again that are recorded.
-func (m *mourner) again(ctx context.Context, s *diskstore.Store, random *rand.Rand) error {
+// resend sends some recorded appends again.
+func (m *killOracle) resend(ctx context.Context, s *diskstore.Store, random *rand.Rand) error {
 	for n, last := range m.acked {
 		if !m.sent[n] || random.IntN(len(m.acked)) > 10 {
 			continue
@@ -336,7 +347,7 @@ func (m *mourner) again(ctx context.Context, s *diskstore.Store, random *rand.Ra
 			continue
 		}
 		if got, err := s.Append(ctx, events, nil); err != nil || got != last {
-			return fmt.Errorf("append %d is recorded at position %d, and sent again it was answered with %d, %w", n, last, got, err)
+			return fmt.Errorf("append %d is recorded at position %d; Append again = %d, %w", n, last, got, err)
 		}
 	}
 	return nil

@@ -19,30 +19,32 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// holding returns a file system with a closed store of n events in many segments, and some index files.
-func holding(t *testing.T, n int) *vfs.Mem {
+// storeWith returns a file system with a closed store of n events in many segments, and index
+// files.
+func storeWith(t *testing.T, n int) *vfs.Mem {
 	t.Helper()
 	files := vfs.NewMem()
-	s := open(t, dir, small(files))
-	put(t, s, n)
-	indexed(t, files, s)
+	s := open(t, dir, smallSegments(files))
+	appendEvents(t, s, n)
+	closeIndexed(t, files, s)
 	return files
 }
 
-// indexed closes the store, with an index file of every sealed segment, which it does not wait for otherwise.
-func indexed(t *testing.T, files vfs.FS, s *diskstore.Store) {
+// closeIndexed closes the store and makes sure that every sealed segment has an index file, for
+// which Close alone does not wait.
+func closeIndexed(t *testing.T, files vfs.FS, s *diskstore.Store) {
 	t.Helper()
 	err := s.Close()
 	if err == nil {
-		err = open(t, dir, small(files)).Close()
+		err = open(t, dir, smallSegments(files)).Close()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// put appends n events, one or a few at a time.
-func put(t *testing.T, s *diskstore.Store, n int) {
+// appendEvents appends n events, one to three at a time.
+func appendEvents(t *testing.T, s *diskstore.Store, n int) {
 	t.Helper()
 	for i := 0; i < n; {
 		var events []dcb.Event
@@ -67,36 +69,36 @@ func verify(t *testing.T, files vfs.FS, dir string) diskstore.Report {
 	return report
 }
 
-func TestASoundStoreIsVerified(t *testing.T) {
+func TestVerifySoundStore(t *testing.T) {
 	t.Parallel()
-	files := holding(t, 400)
+	files := storeWith(t, 400)
 	before := files.Clone()
 	report := verify(t, files, dir)
-	logs, indexes := filesOf(t, files, ".log"), filesOf(t, files, ".index")
+	logs, indexes := listFiles(t, files, ".log"), listFiles(t, files, ".index")
 	if len(report.Problems) > 0 || report.Events != 400 || report.Segments != len(logs) || report.IndexFiles != len(indexes) || report.InUse || report.Unfinished > 0 {
-		t.Errorf("%d segments, %d index files: the report is %+v", len(logs), len(indexes), report)
+		t.Errorf("Verify = %+v, want %d segments, %d index files and no problem", report, len(logs), len(indexes))
 	}
 	if len(logs) < 10 || len(indexes) < 1 {
-		t.Errorf("with %d segments and %d index files this test shows little", len(logs), len(indexes))
+		t.Errorf("the store has %d segments and %d index files, want more", len(logs), len(indexes))
 	}
 	for _, name := range append(logs, indexes...) {
 		if !slices.Equal(files.ReadFile(name), before.ReadFile(name)) {
-			t.Errorf("verifying has changed %s", name)
+			t.Errorf("Verify changed %s", name)
 		}
 	}
 }
 
-func TestAStoreIsVerifiedWhileItIsAppendedTo(t *testing.T) {
+func TestVerifyDuringAppends(t *testing.T) {
 	t.Parallel()
 	files := vfs.NewMem()
-	s := open(t, dir, small(files))
-	put(t, s, 100)
+	s := open(t, dir, smallSegments(files))
+	appendEvents(t, s, 100)
 	appended := make(chan error, 1)
 	go func() { appended <- appendMore(t.Context(), s, 1500) }()
 	for {
 		report := verify(t, files, dir)
 		if len(report.Problems) > 0 || !report.InUse || report.Events < 100 {
-			t.Errorf("the report is %+v", report)
+			t.Errorf("Verify = %+v, want at least 100 events, in use and no problem", report)
 		}
 		select {
 		case err := <-appended:
@@ -119,65 +121,66 @@ func appendMore(ctx context.Context, s *diskstore.Store, n int) error {
 	return nil
 }
 
-func TestWhatIsLeftOfACrashIsNoDamage(t *testing.T) {
+func TestVerifyCountsUnfinishedAppend(t *testing.T) {
 	t.Parallel()
-	files := holding(t, 50)
-	logs := filesOf(t, files, ".log")
+	files := storeWith(t, 50)
+	logs := listFiles(t, files, ".log")
 	last := logs[len(logs)-1]
 	content := files.ReadFile(last)
-	files.WriteFile(last, append(content, content[64:90]...)) // the beginning of a frame
+	files.WriteFile(last, append(content, content[64:90]...)) // the start of a log record
 	report := verify(t, files, dir)
 	if len(report.Problems) > 0 || report.Events != 50 || report.Unfinished == 0 {
-		t.Errorf("the report is %+v", report)
+		t.Errorf("Verify = %+v, want 50 events, unfinished bytes and no problem", report)
 	}
 }
 
-// TestAnIndexThatLiesIsFound: its checksums are right, but it is not that of the log.
-func TestAnIndexThatLiesIsFound(t *testing.T) {
+// TestVerifyFindsWrongIndex forges index files whose checksums are right but whose content is
+// wrong.
+func TestVerifyFindsWrongIndex(t *testing.T) {
 	t.Parallel()
-	for name, lie := range map[string]func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int){
-		"another place": func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int) {
-			x.Add(place+1, typeKey, 0, tags)
+	for name, forge := range map[string]func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key){
+		"another offset": func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key) {
+			x.Add(offset+1, typeKey, 0, tags)
 		},
-		"a tag too few": func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int) {
-			x.Add(place, typeKey, 0, tags[1:])
+		"a tag too few": func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key) {
+			x.Add(offset, typeKey, 0, tags[1:])
 		},
-		"a tag too many": func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int) {
-			x.Add(place, typeKey, 0, append(tags, term.OfTag("x")))
+		"a tag too many": func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key) {
+			x.Add(offset, typeKey, 0, append(tags, term.OfTag("x")))
 		},
-		"another type": func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int) {
-			x.Add(place, term.OfType("X"), 0, tags)
+		"another type": func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key) {
+			x.Add(offset, term.OfType("X"), 0, tags)
 		},
-		"an ID": func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int) {
-			x.Add(place, typeKey, term.OfID([16]byte{9}), tags)
+		"an ID": func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key) {
+			x.Add(offset, typeKey, term.OfID([16]byte{9}), tags)
 		},
-		"nothing but the truth": func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int) {
-			x.Add(place, typeKey, 0, tags)
+		"no change": func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key) {
+			x.Add(offset, typeKey, 0, tags)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			files := vfs.NewMem()
-			s := open(t, dir, small(files))
+			s := open(t, dir, smallSegments(files))
 			for i := range 30 {
 				if _, err := s.Append(t.Context(), []dcb.Event{{Type: "T", Tags: []string{"a", fmt.Sprint(i)}, Data: make([]byte, 300)}}, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
-			indexed(t, files, s)
-			forge(t, files, lie)
+			closeIndexed(t, files, s)
+			rewriteIndex(t, files, forge)
 			problems := verify(t, files, dir).Problems
-			if honest := name == "nothing but the truth"; honest != (len(problems) == 0) {
-				t.Errorf("the problems are %v", problems)
+			if unchanged := name == "no change"; unchanged != (len(problems) == 0) {
+				t.Errorf("Verify found the problems %v", problems)
 			}
 		})
 	}
 }
 
-// forge writes the first index file anew, with the last event of the first segment as lie has it.
-func forge(t *testing.T, files *vfs.Mem, lie func(x *tail.Index, place uint32, typeKey term.Key, tags []term.Key, i int)) {
+// rewriteIndex writes the first index file again. The fourth event is added by forge.
+func rewriteIndex(t *testing.T, files *vfs.Mem, forge func(x *tail.Index, offset uint32, typeKey term.Key, tags []term.Key)) {
 	t.Helper()
-	name := filesOf(t, files, ".index")[0]
+	name := listFiles(t, files, ".index")[0]
 	old, err := indexfile.Open(files, name)
 	if err != nil {
 		t.Fatal(err)
@@ -186,15 +189,15 @@ func forge(t *testing.T, files *vfs.Mem, lie func(x *tail.Index, place uint32, t
 	x := tail.New()
 	typeKey := term.OfType("T")
 	for i := range int(meta.Count) {
-		place, _, err := old.Event(uint32(i))
+		offset, _, err := old.Event(uint32(i))
 		if err != nil {
 			t.Fatal(err)
 		}
 		tags := []term.Key{term.OfTag("a"), term.OfTag(fmt.Sprint(i))}
 		if i == 3 {
-			lie(x, place, typeKey, tags, i)
+			forge(x, offset, typeKey, tags)
 		} else {
-			x.Add(place, typeKey, 0, tags)
+			x.Add(offset, typeKey, 0, tags)
 		}
 	}
 	if err := errors.Join(old.Close(), files.Remove(name)); err != nil {
@@ -209,11 +212,11 @@ func forge(t *testing.T, files *vfs.Mem, lie func(x *tail.Index, place uint32, t
 	}
 }
 
-func TestWhatIsMissingIsFound(t *testing.T) {
+func TestVerifyFindsMissingSegment(t *testing.T) {
 	t.Parallel()
-	whole := holding(t, 100)
-	logs := filesOf(t, whole, ".log")
-	for name, remove := range map[string]string{"the first segment": logs[0], "one in the middle": logs[3], "the last one": logs[len(logs)-1]} {
+	whole := storeWith(t, 100)
+	logs := listFiles(t, whole, ".log")
+	for name, remove := range map[string]string{"the first segment": logs[0], "one in the middle": logs[3], "the last": logs[len(logs)-1]} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			files := whole.Clone()
@@ -221,27 +224,27 @@ func TestWhatIsMissingIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			if report := verify(t, files, dir); len(report.Problems) == 0 {
-				t.Errorf("the report is %+v", report)
+				t.Errorf("Verify = %+v, want a problem", report)
 			}
 		})
 	}
 }
 
-func TestANewerVersionIsNotVerified(t *testing.T) {
+func TestVerifyRefusesNewerVersion(t *testing.T) {
 	t.Parallel()
-	files := holding(t, 5)
-	name := filesOf(t, files, ".log")[0]
+	files := storeWith(t, 5)
+	name := listFiles(t, files, ".log")[0]
 	content := files.ReadFile(name)
 	binary.LittleEndian.PutUint32(content[8:], 2)
 	binary.LittleEndian.PutUint32(content[12:], 0)
 	binary.LittleEndian.PutUint32(content[12:], crc32.Checksum(content[:frame.SegmentBytes], crc32.MakeTable(crc32.Castagnoli)))
 	files.WriteFile(name, content)
 	if _, err := diskstore.Verify(t.Context(), dir, diskstore.InspectOptions{}.On(files)); !errors.Is(err, diskstore.ErrVersion) {
-		t.Errorf("the error is %v; want ErrVersion", err)
+		t.Errorf("Verify = %v, want ErrVersion", err)
 	}
 	for _, name := range []string{"nowhere", "."} {
 		if _, err := diskstore.Verify(t.Context(), filepath.Join(t.TempDir(), name), nil); err == nil {
-			t.Errorf("%s was verified", name)
+			t.Errorf("Verify of %s returned no error", name)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// seedOf returns the seed that history.SeedVariable holds, or a new one.
+// seedOf returns the seed in history.SeedVariable, or a new one.
 func seedOf(t testing.TB) (seed uint64, given bool) {
 	t.Helper()
 	text := os.Getenv(history.SeedVariable)
@@ -36,11 +36,12 @@ func seedOf(t testing.TB) (seed uint64, given bool) {
 	return seed, true
 }
 
-// randomOf returns the random numbers of a seed, of which there is one series for each n.
+// randomOf returns a source of random numbers. Each n gives another sequence for the same seed.
 func randomOf(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 
-// number returns the number that an environment variable holds, or otherwise one by default.
-func number(t testing.TB, variable string, byDefault int) int {
+// intFromEnv returns the positive number in an environment variable, or byDefault if it is
+// empty.
+func intFromEnv(t testing.TB, variable string, byDefault int) int {
 	t.Helper()
 	text := os.Getenv(variable)
 	if text == "" {
@@ -48,16 +49,18 @@ func number(t testing.TB, variable string, byDefault int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("%s is %q; want a number", variable, text)
+		t.Fatalf("%s is %q; want a positive number", variable, text)
 	}
 	return n
 }
 
-// patience is after what time something counts as hung. It is long because the machine may be busy with other things, and a seed takes a minute on some.
+// hangTimeout is the time after which an operation counts as hung. It is long because the
+// machine may be busy, and one seed takes a minute on some machines.
 const hangTimeout = 15 * time.Minute
 
-// inTime calls f, and ends the process with the stacks of all goroutines if it does not return.
-func inTime(t testing.TB, what string, f func()) {
+// mustFinish calls f. If f does not return, it ends the process and prints the stacks of all
+// goroutines.
+func mustFinish(t testing.TB, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
@@ -72,7 +75,7 @@ func inTime(t testing.TB, what string, f func()) {
 	}
 }
 
-// Few types and tags, so that events meet.
+// randomType returns one of few types, so that many events have the same.
 func randomType(random *rand.Rand) string { return string(rune('A' + random.IntN(4))) }
 
 func randomTag(random *rand.Rand) string {
@@ -82,7 +85,7 @@ func randomTag(random *rand.Rand) string {
 	return fmt.Sprintf("course:%d", random.IntN(6))
 }
 
-func someOf(random *rand.Rand, most int, one func(*rand.Rand) string) []string {
+func randomStrings(random *rand.Rand, most int, one func(*rand.Rand) string) []string {
 	var some []string
 	for range random.IntN(most + 1) {
 		some = append(some, one(random))
@@ -107,23 +110,23 @@ func randomEvents(random *rand.Rand) []dcb.Event {
 	withIDs := random.IntN(2) == 0
 	events := make([]dcb.Event, count)
 	for i := range events {
-		e := dcb.Event{Type: randomType(random), Tags: someOf(random, 3, randomTag), Data: randomData(random, count)}
+		e := dcb.Event{Type: randomType(random), Tags: randomStrings(random, 3, randomTag), Data: randomData(random, count)}
 		if withIDs || random.IntN(10) == 0 {
 			e.ID = randomID(random)
 		}
 		if random.IntN(5) == 0 {
-			e.Metadata = map[string]string{"trace": strconv.Itoa(random.IntN(1000)), "user": "somebody"}
+			e.Metadata = map[string]string{"trace": strconv.Itoa(random.IntN(1000)), "user": "alice"}
 		}
 		events[i] = e
 	}
 	return events
 }
 
-// randomData returns data for one of so many events: little, and sometimes more than a segment has room for.
-func randomData(random *rand.Rand, of int) []byte {
+// randomData returns data for one of count events: mostly little, sometimes more than a segment.
+func randomData(random *rand.Rand, count int) []byte {
 	size := random.IntN(300)
 	switch kind := random.IntN(20); {
-	case of > 3:
+	case count > 3:
 	case kind == 0:
 		size = diskstore.MinSegmentBytes + random.IntN(5000)
 	case kind < 3:
@@ -132,7 +135,7 @@ func randomData(random *rand.Rand, of int) []byte {
 		size = 300 + random.IntN(900)
 	}
 	data := make([]byte, size)
-	if random.IntN(3) > 0 { // otherwise they are zeros, which look like nothing
+	if random.IntN(3) > 0 { // otherwise zeros, which look like preallocated space
 		for i := range data {
 			data[i] = byte(random.Uint32())
 		}
@@ -143,7 +146,7 @@ func randomData(random *rand.Rand, of int) []byte {
 func randomQuery(random *rand.Rand) dcb.Query {
 	q := make(dcb.Query, 1+random.IntN(3)/2+random.IntN(5)/4)
 	for i := range q {
-		q[i] = dcb.QueryItem{Types: someOf(random, 2, randomType), Tags: someOf(random, 2, randomTag)}
+		q[i] = dcb.QueryItem{Types: randomStrings(random, 2, randomType), Tags: randomStrings(random, 2, randomTag)}
 	}
 	return q
 }
@@ -162,7 +165,7 @@ func randomOptions(random *rand.Rand, head dcb.Position) dcb.ReadOptions {
 	return opts
 }
 
-// checkQueries compares the answers to some queries with a scan of the log.
+// checkQueries compares the results of some queries with a scan of the log.
 func checkQueries(ctx context.Context, s *diskstore.Store, log model.Log, random *rand.Rand) error {
 	for range 6 {
 		if err := checkQuery(ctx, s, log, randomQuery(random), randomOptions(random, log.Head())); err != nil {
@@ -183,34 +186,35 @@ func checkQuery(ctx context.Context, s *diskstore.Store, log model.Log, q dcb.Qu
 	}
 	got, err := s.Read(ctx, q, opts)
 	if err != nil {
-		return fmt.Errorf("read %+v, %+v: %w", q, opts, err)
+		return fmt.Errorf("Read(%+v, %+v): %w", q, opts, err)
 	}
 	if got.Head != want.Head {
-		return fmt.Errorf("read %+v, %+v: the head is %d, want %d", q, opts, got.Head, want.Head)
+		return fmt.Errorf("Read(%+v, %+v).Head = %d, want %d", q, opts, got.Head, want.Head)
 	}
-	if err := sameEvents(got.Events, want.Events); err != nil {
-		return fmt.Errorf("read %+v, %+v: the store's answer and a scan of the log: %w", q, opts, err)
+	if err := diffEvents(got.Events, want.Events); err != nil {
+		return fmt.Errorf("Read(%+v, %+v) differs from a scan of the log: %w", q, opts, err)
 	}
 	return nil
 }
 
-// caller sends random appends to a store and reads from it.
+// caller makes random calls to a store.
 type caller struct {
 	*oracle
 	random *rand.Rand
 	store  *diskstore.Store
 }
 
-// step makes one step. The first error is one that the store may have; the second is what the store did wrong.
+// step makes one call. refused is an error that the store may return; wrong reports a wrong
+// result.
 func (c *caller) step(ctx context.Context) (refused, wrong error) {
 	switch kind := c.random.IntN(20); {
 	case kind < 8:
 		return c.send(ctx, c.store, c.add(randomEvents(c.random), nil))
 	case kind < 13:
-		return c.decide(ctx, dcb.Position(0))
-	case kind < 15: // knowing too little
-		return c.decide(ctx, dcb.Position(1+c.random.IntN(20)))
-	case kind < 17: // an ID that another append has
+		return c.appendConditionally(ctx, dcb.Position(0))
+	case kind < 15: // with an outdated After
+		return c.appendConditionally(ctx, dcb.Position(1+c.random.IntN(20)))
+	case kind < 17: // with the ID of another append
 		events := randomEvents(c.random)
 		if other := c.pick(c.random); other != nil {
 			events[c.random.IntN(len(events))].ID = other.events[c.random.IntN(len(other.events))].ID
@@ -224,8 +228,9 @@ func (c *caller) step(ctx context.Context) (refused, wrong error) {
 	return c.observe(ctx, c.store)
 }
 
-// decide appends under a condition made of what was read, or of what would have been read so many events before.
-func (c *caller) decide(ctx context.Context, ago dcb.Position) (refused, wrong error) {
+// appendConditionally appends with a condition from a read, whose After is ago positions too
+// old.
+func (c *caller) appendConditionally(ctx context.Context, ago dcb.Position) (refused, wrong error) {
 	q := randomQuery(c.random)
 	result, err := c.store.Read(ctx, q, dcb.ReadOptions{Limit: c.random.IntN(3)})
 	if errors.Is(err, dcb.ErrClosed) {
@@ -237,14 +242,15 @@ func (c *caller) decide(ctx context.Context, ago dcb.Position) (refused, wrong e
 	return c.send(ctx, c.store, c.add(randomEvents(c.random), &dcb.AppendCondition{FailIfEventsMatch: q, After: result.Head - min(result.Head, ago)}))
 }
 
-// mustReopen reports whether err says that the store will not append any more.
+// mustReopen reports whether the store cannot append any more after err.
 func mustReopen(err error) bool {
-	var unavailable *dcb.UnavailableError
-	return errors.Is(err, dcb.ErrClosed) || errors.As(err, &unavailable) && unavailable.OutcomeUnknown
+	unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
+	return errors.Is(err, dcb.ErrClosed) || ok && unavailable.OutcomeUnknown
 }
 
-// busy has some callers make steps at once, until each has made so many or the store must be opened again.
-func busy(ctx context.Context, s *diskstore.Store, o *oracle, seed uint64, callers, steps int) (wrong error) {
+// runCallers runs callers at once. Each makes the given number of steps, unless the store must
+// be opened again earlier. The error reports wrong results.
+func runCallers(ctx context.Context, s *diskstore.Store, o *oracle, seed uint64, callers, steps int) (wrong error) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	for n := range callers {
@@ -267,7 +273,7 @@ func busy(ctx context.Context, s *diskstore.Store, o *oracle, seed uint64, calle
 	return wrong
 }
 
-// small returns options for a store of the smallest segments on a file system.
-func small(files vfs.FS) *diskstore.Options {
+// smallSegments returns options for a store with the smallest segments on a file system.
+func smallSegments(files vfs.FS) *diskstore.Options {
 	return diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes}.On(files)
 }

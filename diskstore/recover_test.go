@@ -12,39 +12,39 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// Moments that random tests come by too rarely.
+// These tests construct cases that random tests reach too rarely.
 
-func TestWhatIsAnsweredAfterAKillSurvivesACrash(t *testing.T) {
+func TestOpenAfterKillThenCrash(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	mem.Inject(func(op vfs.Op) error {
 		before := o.snapshot()
 		killed := mem.KillClone()
-		known := around(before, o.snapshot()) // the operation may be one in the background
+		known := between(before, o.snapshot()) // the operation may belong to the background work
 		for _, a := range known.attempts {
-			a.open++ // it may be under way
+			a.unresolved++ // each attempt may be under way
 		}
-		s := open(t, dir, small(killed))
-		mustSend(t, known, s, event(10))
-		after := killed.Crash(nil) // whatever the one who was killed has not synced, this one has
-		s = open(t, dir, small(after))
+		s := open(t, dir, smallSegments(killed))
+		mustSend(t, known, s, oneEvent(10))
+		after := killed.Crash(nil) // the second store has synced what the killed one had not
+		s = open(t, dir, smallSegments(after))
 		if err := known.check(t.Context(), after, s, randomOf(1, 1)); err != nil {
 			t.Errorf("killed before operation %d (%s %s): %v", op.N, op.Kind, op.Name, err)
 		}
 		return nil
 	})
-	s := open(t, dir, small(mem))
+	s := open(t, dir, smallSegments(mem))
 	for range 40 {
-		mustSend(t, o, s, event(500))
+		mustSend(t, o, s, oneEvent(500))
 	}
 	mustClose(t, mem, s)
 }
 
-func TestOneSyncThatFailedIsEnough(t *testing.T) {
+func TestAppendFailsAfterOneFailedSync(t *testing.T) {
 	t.Parallel()
 	mem, o := vfs.NewMem(), new(oracle)
 	s := open(t, dir, diskstore.Options{}.On(mem))
-	mustSend(t, o, s, event(10))
+	mustSend(t, o, s, oneEvent(10))
 	failed := false
 	mem.Inject(func(op vfs.Op) error {
 		if op.Kind == vfs.Sync && isLog(op) && !failed {
@@ -53,20 +53,20 @@ func TestOneSyncThatFailedIsEnough(t *testing.T) {
 		}
 		return nil
 	})
-	for range 3 { // the disk is well again; but what it has forgotten nobody knows
-		if refused, wrong := o.send(t.Context(), s, o.add(event(10), nil)); !errors.Is(refused, dcb.ErrUnavailable) || wrong != nil {
-			t.Errorf("%v, %v; want dcb.ErrUnavailable", refused, wrong)
+	for range 3 { // later syncs succeed, but do not tell what the failed one lost
+		if refused, wrong := o.send(t.Context(), s, o.add(oneEvent(10), nil)); !errors.Is(refused, dcb.ErrUnavailable) || wrong != nil {
+			t.Errorf("Append = %v, %v, want dcb.ErrUnavailable", refused, wrong)
 		}
 	}
 	mustClose(t, mem, s)
 }
 
-func TestAnAppendThatWasRefusedStaysAbsentWhateverComesThen(t *testing.T) {
+func TestOpenAfterRefusedAppend(t *testing.T) {
 	t.Parallel()
 	for _, whole := range []bool{true, false} {
 		mem, o := vfs.NewMem(), new(oracle)
 		s := open(t, dir, diskstore.Options{}.On(mem))
-		mustSend(t, o, s, event(10))
+		mustSend(t, o, s, oneEvent(10))
 		failed := false
 		mem.Inject(func(op vfs.Op) error {
 			if op.Kind != vfs.Write || !isLog(op) || failed {
@@ -74,13 +74,13 @@ func TestAnAppendThatWasRefusedStaysAbsentWhateverComesThen(t *testing.T) {
 			}
 			failed = true
 			if whole {
-				return vfs.Partial{Bytes: op.Bytes, Err: errInjected} // all of it is written, and yet
+				return vfs.Partial{Bytes: op.Bytes, Err: errInjected} // everything is written before the error
 			}
 			return vfs.Partial{Bytes: op.Bytes / 2, Err: errInjected}
 		})
-		refused, wrong := o.send(t.Context(), s, o.add(event(300), nil))
+		refused, wrong := o.send(t.Context(), s, o.add(oneEvent(300), nil))
 		if _, unknown := outcome(refused); refused == nil || unknown || wrong != nil {
-			t.Fatalf("%v, %v; want a refusal", refused, wrong)
+			t.Fatalf("Append = %v, %v, want an error with a known outcome", refused, wrong)
 		}
 		for _, after := range []*vfs.Mem{mem.KillClone(), mem.Crash(nil), mem.Crash(randomOf(1, 1))} {
 			again := open(t, dir, diskstore.Options{}.On(after))
@@ -88,70 +88,72 @@ func TestAnAppendThatWasRefusedStaysAbsentWhateverComesThen(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		mustSend(t, o, s, event(10))
+		mustSend(t, o, s, oneEvent(10))
 		mustCheck(t, o, mem, s)
 	}
 }
 
-// twoInOneWrite returns a file system on which a store was killed that had recorded one event, and then written two appends at once.
+// twoInOneWrite returns the file system of a killed store, which had recorded one event and had
+// written two appends in one group without a sync.
 func twoInOneWrite(t *testing.T, o *oracle, bytes int) *vfs.Mem {
 	t.Helper()
 	mem := vfs.NewMem()
 	s := open(t, dir, diskstore.Options{}.On(mem))
 	g := newGate(mem)
-	first := background(t.Context(), s, o.add(event(10), nil).events, nil)
+	first := appendAsync(t.Context(), s, o.add(oneEvent(10), nil).events, nil)
 	<-g.reached
-	var others []chan result
+	var others []chan appendResult
 	for i := range 2 {
-		others = append(others, background(t.Context(), s, o.add(event(bytes), nil).events, nil))
-		decided(s, dcb.Position(2+i))
+		others = append(others, appendAsync(t.Context(), s, o.add(oneEvent(bytes), nil).events, nil))
+		waitForAdmitted(s, dcb.Position(2+i))
 	}
 	g.opened <- struct{}{}
-	if r := await(t, first); r.err != nil {
+	if r := awaitResult(t, first); r.err != nil {
 		t.Fatal(r.err)
 	}
 	<-g.reached
 	killed := mem.KillClone()
 	close(g.opened)
 	for _, done := range others {
-		await(t, done)
+		awaitResult(t, done)
 	}
 	return killed
 }
 
-func TestWhatWasDroppedNeverComesBack(t *testing.T) {
+func TestOpenDiscardsTornAppendForGood(t *testing.T) {
 	t.Parallel()
 	const bytes = 300
 	o := new(oracle)
 	mem := twoInOneWrite(t, o, bytes)
-	path := filesOf(t, mem, ".log")[0]
-	firstEnd := int64(frame.SegmentBytes + frameBytes(t, mem, 0))
-	mem.Flip(path, firstEnd+100, 1) // a page of the second append was not written; the third is whole
+	path := listFiles(t, mem, ".log")[0]
+	firstEnd := int64(frame.SegmentBytes + firstRecordBytes(t, mem, 0))
+	mem.Flip(path, firstEnd+100, 1) // the second append is torn, the third is complete
 	s := open(t, dir, diskstore.Options{}.On(mem))
-	mustCheckRead(t, s, 1)
-	// With the mark that is there now, an append of this size ends where the third begins, which has the position that comes next.
-	if _, err := s.Append(t.Context(), o.add(event(bytes-frame.HeaderBytes), nil).events, nil); err != nil {
+	mustReadCount(t, s, 1)
+	// After the clean-shutdown marker that Open wrote, an append of this size ends where the third
+	// append begins, and the third has the position that comes next.
+	if _, err := s.Append(t.Context(), o.add(oneEvent(bytes-frame.HeaderBytes), nil).events, nil); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, diskstore.Options{}.On(mem.KillClone()))
-	mustCheckRead(t, s, 2)
+	mustReadCount(t, s, 2)
 }
 
-// frameBytes returns the size of the first frame of a segment.
-func frameBytes(t *testing.T, mem *vfs.Mem, segment int) int {
+// firstRecordBytes returns the size of the first log record of a segment.
+func firstRecordBytes(t *testing.T, mem *vfs.Mem, segment int) int {
 	t.Helper()
-	b := mem.ReadFile(filesOf(t, mem, ".log")[segment])[frame.SegmentBytes:]
+	b := mem.ReadFile(listFiles(t, mem, ".log")[segment])[frame.SegmentBytes:]
 	return int(b[0]) | int(b[1])<<8 | int(b[2])<<16
 }
 
-func TestTheLastAppendIsVouchedFor(t *testing.T) {
+func TestOpenDetectsDamageOfLastAppend(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(t *testing.T, s *diskstore.Store, mem *vfs.Mem) *vfs.Mem{
-		"when the store was closed": func(t *testing.T, s *diskstore.Store, mem *vfs.Mem) *vfs.Mem {
+		"closed": func(t *testing.T, s *diskstore.Store, mem *vfs.Mem) *vfs.Mem {
 			mustClose(t, mem, s)
 			return mem
 		},
-		"when the store was opened after a crash": func(t *testing.T, _ *diskstore.Store, mem *vfs.Mem) *vfs.Mem {
+		"opened after a crash": func(t *testing.T, _ *diskstore.Store, mem *vfs.Mem) *vfs.Mem {
 			killed := mem.KillClone()
 			open(t, dir, diskstore.Options{}.On(killed))
 			return killed.KillClone()
@@ -161,21 +163,21 @@ func TestTheLastAppendIsVouchedFor(t *testing.T) {
 			t.Parallel()
 			mem, o := vfs.NewMem(), new(oracle)
 			s := open(t, dir, diskstore.Options{}.On(mem))
-			mustSend(t, o, s, event(10))
+			mustSend(t, o, s, oneEvent(10))
 			mem = leave(t, s, mem)
-			path := filesOf(t, mem, ".log")[0]
-			for offset := range frame.SegmentBytes + frameBytes(t, mem, 0) {
+			path := listFiles(t, mem, ".log")[0]
+			for offset := range frame.SegmentBytes + firstRecordBytes(t, mem, 0) {
 				flipped := mem.KillClone()
 				flipped.Flip(path, int64(offset), 1)
 				if _, err := diskstore.Open(dir, diskstore.Options{}.On(flipped)); !errors.Is(err, dcb.ErrCorrupt) {
-					t.Errorf("offset %d was flipped, and Open returned %v; want dcb.ErrCorrupt", offset, err)
+					t.Errorf("Open with a wrong bit at offset %d = %v, want dcb.ErrCorrupt", offset, err)
 				}
 			}
 		})
 	}
 }
 
-func TestWhoWaitsForAnAppendThatFailsIsJudgedAgain(t *testing.T) {
+func TestAppendChecksAgainAfterFailedGroup(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []vfs.Kind{vfs.Write, vfs.Sync} {
 		synctest.Test(t, func(t *testing.T) {
@@ -191,21 +193,21 @@ func TestWhoWaitsForAnAppendThatFailsIsJudgedAgain(t *testing.T) {
 				<-opened
 				return errInjected
 			})
-			failing := background(t.Context(), s, event(1), nil)
+			failing := appendAsync(t.Context(), s, oneEvent(1), nil)
 			<-reached
-			// The one that is being written stands in the way of this one, perhaps.
-			touched := background(t.Context(), s, event(1), &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Tags: []string{"course:1"}}}})
+			// The append being written may conflict with this one, which therefore waits.
+			waiting := appendAsync(t.Context(), s, oneEvent(1), &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Tags: []string{"course:1"}}}})
 			synctest.Wait()
 			close(opened)
 			if r := <-failing; !errors.Is(r.err, dcb.ErrUnavailable) {
-				t.Errorf("%s: %+v; want dcb.ErrUnavailable", kind, r)
+				t.Errorf("%s: Append = %+v, want dcb.ErrUnavailable", kind, r)
 			}
-			r := <-touched
+			r := <-waiting
 			if kind == vfs.Write && (r.err != nil || r.position != 1) {
-				t.Errorf("%+v; want position 1, since the other one is not recorded", r)
+				t.Errorf("Append = %+v, want position 1, since the failed append is not recorded", r)
 			}
 			if kind == vfs.Sync && !errors.Is(r.err, dcb.ErrUnavailable) {
-				t.Errorf("%+v; want dcb.ErrUnavailable", r)
+				t.Errorf("Append = %+v, want dcb.ErrUnavailable", r)
 			}
 			mustClose(t, mem, s)
 		})

@@ -18,18 +18,18 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// reopenable is a store that knows how it was opened.
+// reopenable is a store with the arguments that opened it.
 type reopenable struct {
 	*diskstore.Store
 	dir  string
 	opts *diskstore.Options
 }
 
-func TestAStoreThatIsClosedAndOpenedKeepsTheContract(t *testing.T) {
+func TestStoreConformanceReopened(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]func() *diskstore.Options{
 		"in memory":                        func() *diskstore.Options { return diskstore.Options{}.On(vfs.NewMem()) },
-		"in memory, with small segments":   func() *diskstore.Options { return small(vfs.NewMem()) },
+		"in memory, with small segments":   func() *diskstore.Options { return smallSegments(vfs.NewMem()) },
 		"on the disk, with small segments": func() *diskstore.Options { return &diskstore.Options{SegmentBytes: diskstore.MinSegmentBytes} },
 		"in memory, without syncs": func() *diskstore.Options {
 			return diskstore.Options{Durability: diskstore.NoSync, SegmentBytes: diskstore.MinSegmentBytes}.On(vfs.NewMem())
@@ -55,18 +55,19 @@ func TestAStoreThatIsClosedAndOpenedKeepsTheContract(t *testing.T) {
 	}
 }
 
-const stepsVariable = "DCB_STEPS" // how many steps the test that compares with the model makes, if it is set
+// stepsVariable, if set, is the number of steps of the test that compares with the model.
+const stepsVariable = "DCB_STEPS"
 
-func TestAStoreThatIsReopenedBetweenAnyTwoStepsAnswersAsTheModel(t *testing.T) {
+func TestStoreReopenedMatchesModel(t *testing.T) {
 	t.Parallel()
 	seed, _ := seedOf(t)
 	for name, bytes := range map[string]int{"segments of 4 KiB": diskstore.MinSegmentBytes, "segments of 64 KiB": 64 << 10} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			t.Logf("%s=%d", history.SeedVariable, seed)
-			m := &modelled{random: randomOf(seed, uint64(bytes)), opts: diskstore.Options{SegmentBytes: bytes}.On(vfs.NewMem())}
+			m := &modelRun{random: randomOf(seed, uint64(bytes)), opts: diskstore.Options{SegmentBytes: bytes}.On(vfs.NewMem())}
 			m.store = open(t, dir, m.opts)
-			for n := range number(t, stepsVariable, 3000) {
+			for n := range intFromEnv(t, stepsVariable, 3000) {
 				if err := m.step(t); err != nil {
 					t.Fatalf("%s=%d, step %d: %v", history.SeedVariable, seed, n, err)
 				}
@@ -82,8 +83,8 @@ func TestAStoreThatIsReopenedBetweenAnyTwoStepsAnswersAsTheModel(t *testing.T) {
 	}
 }
 
-// modelled is a store and what it must hold.
-type modelled struct {
+// modelRun is a store and the model of its content.
+type modelRun struct {
 	random   *rand.Rand
 	opts     *diskstore.Options
 	store    *diskstore.Store
@@ -92,7 +93,7 @@ type modelled struct {
 	merges   int64
 }
 
-func (m *modelled) step(t *testing.T) error {
+func (m *modelRun) step(t *testing.T) error {
 	switch kind := m.random.IntN(40); {
 	case kind == 0:
 		m.merges += m.store.Metrics().Merges
@@ -114,8 +115,9 @@ func (m *modelled) step(t *testing.T) error {
 	}
 }
 
-// appendAgain sends events again that are recorded, perhaps with one more, or from the middle of what was one append.
-func (m *modelled) appendAgain(ctx context.Context) error {
+// appendAgain appends recorded events again, sometimes with more events, or only a part of one
+// append.
+func (m *modelRun) appendAgain(ctx context.Context) error {
 	from := m.random.IntN(len(m.log))
 	var events []dcb.Event
 	for _, e := range m.log[from:min(len(m.log), from+1+m.random.IntN(4))] {
@@ -127,37 +129,37 @@ func (m *modelled) appendAgain(ctx context.Context) error {
 	return m.append(ctx, events, nil)
 }
 
-func (m *modelled) append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) error {
+func (m *modelRun) append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) error {
 	before := len(m.log)
 	got, err := m.store.Append(ctx, events, condition)
 	want, wantErr := m.log.Append(events, condition, time.Time{})
 	for _, kind := range []error{dcb.ErrConflict, dcb.ErrDuplicateID} {
 		if errors.Is(err, kind) != errors.Is(wantErr, kind) {
-			return fmt.Errorf("append %+v under %+v: %d, %w; want %d, %w", events, condition, got, err, want, wantErr)
+			return fmt.Errorf("Append(%+v, %+v) = %d, %w, want %d, %w", events, condition, got, err, want, wantErr)
 		}
 	}
 	if wantErr == nil && (err != nil || got != want) {
-		return fmt.Errorf("append %+v under %+v: %d, %w; want %d", events, condition, got, err, want)
+		return fmt.Errorf("Append(%+v, %+v) = %d, %w, want %d", events, condition, got, err, want)
 	}
 	if len(m.log) == before {
 		return nil
 	}
 	result, err := m.store.Read(ctx, dcb.All(), dcb.ReadOptions{After: dcb.Position(before)})
 	if err != nil || len(result.Events) != len(m.log)-before {
-		return fmt.Errorf("%d events after position %d, %w; want %d", len(result.Events), before, err, len(m.log)-before)
+		return fmt.Errorf("Read after position %d = %d events, %w, want %d", before, len(result.Events), err, len(m.log)-before)
 	}
-	for i := range result.Events { // what only the store can know
+	for i := range result.Events { // the model does not know the time
 		m.log[before+i].RecordedAt = result.Events[i].RecordedAt
 	}
 	return nil
 }
 
-func (m *modelled) read(ctx context.Context) error {
+func (m *modelRun) read(ctx context.Context) error {
 	return checkQuery(ctx, m.store, m.log, m.query(), randomOptions(m.random, m.log.Head()))
 }
 
-// query returns one of every shape that there is.
-func (m *modelled) query() dcb.Query {
+// query returns a query of a random shape.
+func (m *modelRun) query() dcb.Query {
 	switch m.random.IntN(8) {
 	case 0:
 		return dcb.All()
@@ -165,27 +167,27 @@ func (m *modelled) query() dcb.Query {
 		return dcb.Query{{Types: []string{randomType(m.random)}}}
 	case 2:
 		return dcb.Query{{Tags: []string{randomTag(m.random)}}}
-	case 3: // of many items, of which several select the same events
+	case 3: // many items, several of which select the same events
 		q := make(dcb.Query, 1+m.random.IntN(20))
 		for i := range q {
-			q[i] = dcb.QueryItem{Types: someOf(m.random, 3, randomType), Tags: someOf(m.random, 1, randomTag)}
+			q[i] = dcb.QueryItem{Types: randomStrings(m.random, 3, randomType), Tags: randomStrings(m.random, 1, randomTag)}
 		}
 		return q
-	case 4: // of nothing that there is
-		return dcb.Query{{Types: []string{"Z"}}, {Tags: []string{"course:1", "nobody"}}, {Types: []string{"A", "Z"}, Tags: []string{"student:1"}}}
+	case 4: // matches nothing
+		return dcb.Query{{Types: []string{"Z"}}, {Tags: []string{"course:1", "none"}}, {Types: []string{"A", "Z"}, Tags: []string{"student:1"}}}
 	default:
 		return randomQuery(m.random)
 	}
 }
 
-func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
+func TestStoreHistoriesReopened(t *testing.T) {
 	t.Parallel()
 	for name, files := range map[string]vfs.FS{"in memory": vfs.NewMem(), "on the disk": vfs.OS()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			for range 3 {
-				s := open(t, dir, small(files))
+				s := open(t, dir, smallSegments(files))
 				h, err := history.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, Patience: hangTimeout}.Run(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -193,7 +195,7 @@ func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				s = open(t, dir, small(files))
+				s = open(t, dir, smallSegments(files))
 				if err := h.Verify(t.Context(), s); err != nil {
 					t.Fatal(err)
 				}
@@ -205,16 +207,16 @@ func TestHistoriesAreRightAndStayRightWhenTheStoreIsReopened(t *testing.T) {
 	}
 }
 
-// reviving is a store that is opened again whenever it has failed.
-type reviving struct {
+// reopeningStore is a store that is opened again when it has failed.
+type reopeningStore struct {
 	mu       sync.RWMutex
 	store    *diskstore.Store
 	opts     *diskstore.Options
 	openings atomic.Int64
 }
 
-// with calls f with the store as it is now, and opens it again if f's error says so.
-func (r *reviving) with(f func(s *diskstore.Store) error) {
+// use calls f with the current store. If the error of f requires it, use opens the store again.
+func (r *reopeningStore) use(f func(s *diskstore.Store) error) {
 	r.mu.RLock()
 	s := r.store
 	err := f(s)
@@ -237,34 +239,34 @@ func (r *reviving) with(f func(s *diskstore.Store) error) {
 	}
 }
 
-func (r *reviving) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
-	r.with(func(s *diskstore.Store) error {
+func (r *reopeningStore) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (position dcb.Position, err error) {
+	r.use(func(s *diskstore.Store) error {
 		position, err = s.Append(ctx, events, condition)
 		return err
 	})
 	return position, err
 }
 
-func (r *reviving) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (result dcb.ReadResult, err error) {
-	r.with(func(s *diskstore.Store) error {
+func (r *reopeningStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (result dcb.ReadResult, err error) {
+	r.use(func(s *diskstore.Store) error {
 		result, err = s.Read(ctx, q, opts)
 		return nil
 	})
 	return result, err
 }
 
-func (r *reviving) Head(ctx context.Context) (head dcb.Position, err error) {
-	r.with(func(s *diskstore.Store) error {
+func (r *reopeningStore) Head(ctx context.Context) (head dcb.Position, err error) {
+	r.use(func(s *diskstore.Store) error {
 		head, err = s.Head(ctx)
 		return nil
 	})
 	return head, err
 }
 
-// Wait asks again and again, since the store may be another one meanwhile.
-func (r *reviving) Wait(ctx context.Context, after dcb.Position) (head dcb.Position, err error) {
+// Wait waits in short steps, because the store may be replaced meanwhile.
+func (r *reopeningStore) Wait(ctx context.Context, after dcb.Position) (head dcb.Position, err error) {
 	for ctx.Err() == nil {
-		r.with(func(s *diskstore.Store) error {
+		r.use(func(s *diskstore.Store) error {
 			short, cancel := context.WithTimeout(ctx, time.Millisecond)
 			defer cancel()
 			head, err = s.Wait(short, after)
@@ -277,18 +279,19 @@ func (r *reviving) Wait(ctx context.Context, after dcb.Position) (head dcb.Posit
 	return 0, ctx.Err()
 }
 
-func TestHistoriesAreRightWhateverFails(t *testing.T) {
+func TestStoreHistoriesWithFaults(t *testing.T) {
 	t.Parallel()
-	const most = 30 // an index file takes more writes than one in every so many; without end none would ever be made
+	// Failures must end: an index file takes more writes than succeed in a row.
+	const maxFailures = 30
 	for kind, every := range map[vfs.Kind]int64{vfs.Write: 10, vfs.Sync: 10, vfs.Preallocate: 4, "": 37} {
 		t.Run("failing: "+string(kind), func(t *testing.T) {
 			t.Parallel()
 			mem := vfs.NewMem()
-			r := &reviving{opts: small(mem)}
+			r := &reopeningStore{opts: smallSegments(mem)}
 			r.store = open(t, dir, r.opts)
 			var failed, operations atomic.Int64
 			mem.Inject(func(op vfs.Op) error {
-				if op.Kind != kind && kind != "" || operations.Add(1)%every > 0 || failed.Load() == most {
+				if op.Kind != kind && kind != "" || operations.Add(1)%every > 0 || failed.Load() == maxFailures {
 					return nil
 				}
 				failed.Add(1)
@@ -306,9 +309,9 @@ func TestHistoriesAreRightWhateverFails(t *testing.T) {
 			if err := h.Verify(t.Context(), s); err != nil {
 				t.Error(err)
 			}
-			t.Logf("%d operations failed, the store was opened %d times again, %d events", failed.Load(), r.openings.Load(), len(h.Final))
+			t.Logf("%d operations failed, the store was opened again %d times, %d events", failed.Load(), r.openings.Load(), len(h.Final))
 			if failed.Load() == 0 {
-				t.Error("nothing failed")
+				t.Error("no operation failed")
 			}
 		})
 	}
