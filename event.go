@@ -47,6 +47,19 @@ func (e Event) Same(other Event) bool {
 		slices.Equal(sortedSet(e.Tags), sortedSet(other.Tags))
 }
 
+// Size returns the bytes of e that count against [MaxAppendBytes] and the size of a page: type,
+// tags, data and metadata.
+func (e *Event) Size() int {
+	size := len(e.Type) + len(e.Data)
+	for _, tag := range e.Tags {
+		size += len(tag)
+	}
+	for key, value := range e.Metadata {
+		size += len(key) + len(value)
+	}
+	return size
+}
+
 // SequencedEvent is an event with what the store gave it when it was recorded.
 type SequencedEvent struct {
 	Event

@@ -5,130 +5,76 @@ import (
 	"iter"
 )
 
-// The pages that the helpers read grow and shrink between these bounds so that each holds about pageBytes, whatever the
-// size of the events: a reader's memory stays bounded, and small events do not cost a call each. Where small events are followed by
-// large ones, only a [Pager] keeps that page to its bytes.
-const (
-	firstPage = 64
-	maxPage   = 8192
-	pageBytes = 4 << 20
-)
-
-// Streamer is implemented by a store that can stream better than page by page; [Stream] uses it.
+// Streamer is implemented by stores that can stream better than page by page. [Stream] uses it.
 type Streamer interface {
-	// Stream is as the function [Stream] says.
+	// Stream does what the function [Stream] says.
 	Stream(ctx context.Context, q Query, opts ReadOptions) iter.Seq2[SequencedEvent, error]
 }
 
-// Follower is implemented by a store that can follow better than by reading and waiting; [Follow] uses it.
+// Follower is implemented by stores that can follow better than by reading and waiting. [Follow]
+// uses it.
 type Follower interface {
-	// Follow is as the function [Follow] says.
+	// Follow does what the function [Follow] says.
 	Follow(ctx context.Context, q Query, after Position) iter.Seq2[ReadResult, error]
 }
 
-// Pager is implemented by a store that can bound a read by its bytes; [ReadPage] uses it.
-type Pager interface {
-	// ReadPage is as the function [ReadPage] says.
-	ReadPage(ctx context.Context, q Query, opts ReadOptions, bytes int) (page ReadResult, more bool, err error)
-}
-
-// ReadPage is Read for who wants a little at a time: the page also ends with the event by which its types, tags and data have that many
-// bytes. More says that it ended so, or by opts.Limit, and that there may be more events within the bounds; the Head of a
-// page is then, if it is not Backwards, the position of its last event. A store that is no [Pager] does not count bytes.
-func ReadPage(ctx context.Context, s Store, q Query, opts ReadOptions, bytes int) (page ReadResult, more bool, err error) {
-	if pager, ok := s.(Pager); ok {
-		return pager.ReadPage(ctx, q, opts, bytes)
-	}
-	page, err = s.Read(ctx, q, opts)
-	return page, opts.Limit > 0 && len(page.Events) == opts.Limit, err
-}
-
-// Stream yields what one Read with q and opts would return, without holding it all in memory: the selected events up to the head at
-// the first pull. Nothing happens before that. An error comes at most once, last, with a zero event. Breaking off is
-// always possible and leaves nothing behind.
+// Stream yields the events that one Read with q and opts would return, without holding all of them
+// in memory. It ends at the store's head at the time of the first pull.
+//
+// These rules hold for every iterator of this package. Nothing happens before the first pull. An
+// error comes at most once, last, with a zero value. The consumer may stop at any time; nothing
+// needs to be closed. A cancelled context ends the iteration with the context's error.
 func Stream(ctx context.Context, s Store, q Query, opts ReadOptions) iter.Seq2[SequencedEvent, error] {
 	if streamer, ok := s.(Streamer); ok {
 		return streamer.Stream(ctx, q, opts)
 	}
-	return func(yield func(SequencedEvent, error) bool) {
-		if err := streamPages(ctx, s, q, opts, yield); err != nil {
-			yield(SequencedEvent{}, err)
-		}
-	}
+	return events(Pages(ctx, s, q, opts, PageOptions{}))
 }
 
-// streamPages returns nil also when the consumer broke off.
-func streamPages(ctx context.Context, s Store, q Query, opts ReadOptions, yield func(SequencedEvent, error) bool) error {
-	if err := ValidateRead(q, opts); err != nil {
-		return err
-	}
-	head, err := s.Head(ctx)
-	if err != nil {
-		return err
-	}
-	if opts.Before == 0 || opts.Before > head+1 {
-		opts.Before = head + 1
-	}
-	left := opts.Limit
-	for page := firstPage; ; {
-		opts.Limit = page
-		if left > 0 {
-			opts.Limit = min(page, left)
-		}
-		result, more, err := readPage(ctx, s, q, opts)
-		if err != nil {
-			return err
-		}
-		for _, event := range result.Events {
-			if !yield(event, nil) {
-				return nil
-			}
-		}
-		read := len(result.Events)
-		if !more || left == read {
-			return nil
-		}
-		if left > 0 {
-			left -= read
-		}
-		if last := result.Events[read-1].Position; opts.Backwards {
-			opts.Before = last
-		} else {
-			opts.After = last
-		}
-		page = nextPage(page, result.Events)
-	}
-}
-
-// Follow yields the events that q selects after the given position, for ever: first what is recorded, in pages, then what is
-// being recorded, as it is. Every batch carries the Head that it reached, also when nothing matched: a consumer that keeps it can
-// go on from there later and never sees an event twice nor reads past one again. The first batch comes at once, even if it is empty.
+// Follow yields the events after a position that q selects, without end: first the recorded events,
+// in batches, then new events as they are recorded. The first batch comes at once, even if it is
+// empty.
 //
-// Nothing happens before the first pull. It ends when the consumer breaks off, which leaves nothing behind, or with an
-// error, which comes last with a zero batch: the context's, ErrClosed, or whatever Read and Wait say.
+// Every batch carries a Head, also if nothing matched. A consumer that stores the Head of the last
+// batch it processed resumes from there with after, and sees every event once. More is true while
+// further batches are known to follow at once.
 //
-// It does not outlive an outage. The client of a server tries to reach it again, for no longer than its options say (RetryFor), and goes on
-// where it was; any other store ends with the first ErrUnavailable of a Read or a Wait. So who wants to follow for as long as the process
-// lives calls it in a loop: while the error is [Retryable], after a pause, again from the last Head.
+// Follow ends when the consumer stops, or with an error of ctx, [Store.Read] or [Store.Wait].
+// It does not survive an outage: the client of a server reconnects for as long as its options say,
+// and any other store ends with the first [ErrUnavailable]. A program that follows as long as it
+// runs calls Follow in a loop: while the error is [Retryable], it pauses and resumes from the last
+// Head.
+//
+// Iteration follows the rules of [Stream].
 func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[ReadResult, error] {
 	if follower, ok := s.(Follower); ok {
 		return follower.Follow(ctx, q, after)
 	}
+	return FollowPages(ctx, s, q, after, 0)
+}
+
+// FollowPages is [Follow] by reading and waiting, in batches of about the given number of bytes, as
+// in [ReadPage]; 0 means 4 MiB. It does not use [Follower], whose batches may be larger.
+//
+// It is for servers, which hold a batch for each follower until its client takes it. A server that
+// keeps account of its followers and how far they are does so around its loop: the consumer has
+// taken a batch when the next one is pulled.
+func FollowPages(ctx context.Context, s Store, q Query, after Position, bytes int) iter.Seq2[ReadResult, error] {
 	return func(yield func(ReadResult, error) bool) {
-		for page := firstPage; ; {
-			result, more, err := readPage(ctx, s, q, ReadOptions{After: after, Limit: page})
+		p := pageReader{store: s, query: q, bytes: bytes}
+		for {
+			batch, err := p.next(ctx, ReadOptions{After: after}, 0)
 			if err != nil {
 				yield(ReadResult{}, err)
 				return
 			}
-			// A caller may start beyond the head, and must not be sent back by a batch from before that.
-			result.Head = max(after, result.Head)
-			after = result.Head
-			if !yield(result, nil) {
+			// A consumer may start beyond the head. A lower head would send it back.
+			batch.Head = max(after, batch.Head)
+			after = batch.Head
+			if !yield(batch, nil) {
 				return
 			}
-			if more {
-				page = nextPage(page, result.Events)
+			if batch.More {
 				continue
 			}
 			if _, err := s.Wait(ctx, after); err != nil {
@@ -139,48 +85,24 @@ func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[Rea
 	}
 }
 
-// Subscribe is [Follow] event by event.
+// Subscribe is [Follow], event by event.
 func Subscribe(ctx context.Context, s Store, q Query, after Position) iter.Seq2[SequencedEvent, error] {
+	return events(Follow(ctx, s, q, after))
+}
+
+// events yields the events of pages one by one, and then the error of pages, if there is one.
+func events(pages iter.Seq2[ReadResult, error]) iter.Seq2[SequencedEvent, error] {
 	return func(yield func(SequencedEvent, error) bool) {
-		for batch, err := range Follow(ctx, s, q, after) {
+		for page, err := range pages {
 			if err != nil {
 				yield(SequencedEvent{}, err)
 				return
 			}
-			for _, event := range batch.Events {
+			for _, event := range page.Events {
 				if !yield(event, nil) {
 					return
 				}
 			}
 		}
 	}
-}
-
-func readPage(ctx context.Context, s Store, q Query, opts ReadOptions) (page ReadResult, more bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return ReadResult{}, false, err
-	}
-	return ReadPage(ctx, s, q, opts, pageBytes)
-}
-
-// nextPage returns how many events to ask for after a full page.
-func nextPage(page int, events []SequencedEvent) int {
-	bytes := 0
-	for i := range events {
-		e := &events[i]
-		bytes += len(e.Data)
-		for _, tag := range e.Tags {
-			bytes += len(tag)
-		}
-		for key, value := range e.Metadata {
-			bytes += len(key) + len(value)
-		}
-	}
-	switch {
-	case bytes > pageBytes:
-		return max(page/2, 1)
-	case bytes < pageBytes/4:
-		return min(page*2, maxPage)
-	}
-	return page
 }

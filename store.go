@@ -56,23 +56,47 @@ type AppendCondition struct {
 
 // ReadOptions bound a read. The zero value reads everything, oldest first.
 type ReadOptions struct {
-	// After leaves out the events at and before this position. Default 0: from the first.
+	// After excludes the events at or before this position. Default 0: from the first event.
 	After Position
-	// Before leaves out the events at and after this position. Default 0: no bound.
+	// Before excludes the events at or after this position. Default 0: no bound.
 	Before Position
-	// Limit is the greatest number of events to return. Default 0: no limit. Negative is invalid.
+	// Limit is the maximum number of events to return. A negative limit is invalid. Default 0: no
+	// limit.
 	Limit int
-	// Backwards returns the newest events first; with Limit, the newest only.
+	// Backwards returns the newest events first. With Limit, it returns only the newest.
 	Backwards bool
 }
 
-// ReadResult is what one read saw.
+// Top returns the highest position within Before on a store whose last position is head: head, or
+// Before - 1 if Before is set and that is less. It is the Head of a read that returns everything
+// within its bounds.
+func (o ReadOptions) Top(head Position) Position {
+	if o.Before > 0 {
+		return min(head, o.Before-1)
+	}
+	return head
+}
+
+// ReadResult is the result of one read.
 type ReadResult struct {
-	// Events are the caller's own: changing them changes nothing in the store.
+	// Events belong to the caller: changing them changes nothing in the store.
 	Events []SequencedEvent
-	// Head is the position to use as [AppendCondition.After]: the store's last position at the moment of the read, even if
-	// that event was not selected. Only where Limit cut a forward read short (a further event within the bounds was
-	// left out) is it the position of the last event returned. So a reader that always goes on with After: Head
-	// sees everything once. It is 0 for an empty store.
+
+	// Head is the position up to which the result is complete. It is what a condition may use as
+	// [AppendCondition.After]. Let top be [ReadOptions.Top] of the store's last position at the
+	// moment of the read. Head is
+	//
+	//   - top, for a forward read with More false, even if the last matching event is older or
+	//     nothing matched;
+	//   - the position of the last event returned, for a forward read with More true;
+	//   - top, for a backward read. If More is true, the events left out are older than those
+	//     returned.
+	//
+	// So a forward reader that always continues with After: Head sees every event once and never
+	// reads the same range twice. The Head of an empty store is 0.
 	Head Position
+
+	// More is true if Limit, or a byte bound, left out at least one matching event within After
+	// and Before. A read that returns exactly Limit events and leaves none out has More false.
+	More bool
 }

@@ -97,11 +97,14 @@ func (c *Client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 	r := &request{kind: fieldRead, query: q, opts: opts}
 	err := c.pieces(ctx, r, func(a *answer) bool {
 		if isFirst {
-			isFirst, result = false, dcb.ReadResult{Events: a.events, Head: a.position}
+			isFirst, result = false, dcb.ReadResult{Events: a.events, Head: a.position, More: a.more}
 			return true
 		}
 		result.Events = append(result.Events, a.events...)
-		result.Head = min(result.Head, a.position) // later if it was asked for again, and lower if a limit cut it
+		result.More = a.more
+		if !opts.Backwards {
+			result.Head = min(result.Head, a.position) // higher after a reconnection, lower if the limit ended the read
+		}
 		return true
 	})
 	if err != nil {

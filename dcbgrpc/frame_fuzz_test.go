@@ -211,7 +211,7 @@ func randomAnswer(t *rapid.T) answer {
 	case fieldPosition:
 		a.position = randomPosition(t, "position")
 	case fieldEvents:
-		a.position, a.last = randomPosition(t, "head"), rapid.Bool().Draw(t, "last")
+		a.position, a.last, a.more = randomPosition(t, "head"), rapid.Bool().Draw(t, "last"), rapid.Bool().Draw(t, "more")
 		for _, e := range rapid.SliceOfN(rapid.Custom(randomEvent), 0, 3).Draw(t, "events") {
 			at := time.UnixMicro(rapid.Int64().Draw(t, "recorded at")).UTC()
 			a.events = append(a.events, dcb.SequencedEvent{Event: e, Position: randomPosition(t, "position"), RecordedAt: at})

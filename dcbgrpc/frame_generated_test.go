@@ -65,7 +65,7 @@ func generatedAnswer(a *answer) *dcbv1.Answer {
 	case fieldPosition:
 		m.Result = &dcbv1.Answer_Position{Position: &dcbv1.Position{Position: uint64(a.position)}}
 	case fieldEvents:
-		piece := &dcbv1.Events{Head: uint64(a.position), Last: a.last}
+		piece := &dcbv1.Events{Head: uint64(a.position), Last: a.last, More: a.more}
 		for i := range a.events {
 			e := &a.events[i]
 			piece.Events = append(piece.Events, &dcbv1.SequencedEvent{

@@ -136,7 +136,7 @@ func TestTheLeastAndTheMostCrossTheWire(t *testing.T) {
 		}
 	}
 	for _, want := range []answer{
-		{kind: fieldEvents, last: true, position: most},
+		{kind: fieldEvents, last: true, more: true, position: most},
 		{kind: fieldEvents, events: []dcb.SequencedEvent{{Position: most, RecordedAt: time.Time{}}, {RecordedAt: time.Unix(0, 0).UTC()}}},
 		{kind: fieldError, err: &dcbv1.Error{Limit: -1, Position: math.MaxUint64}},
 	} {

@@ -238,6 +238,7 @@ type answer struct {
 	position dcb.Position // Position; of Events the head
 	events   []dcb.SequencedEvent
 	last     bool // of Events
+	more     bool // of the last Events of a Read: ReadResult.More
 	bytes    int  // that it takes in its frame
 	err      *dcbv1.Error
 	welcome  welcome
@@ -262,6 +263,7 @@ func (a *answer) append(b []byte) []byte {
 		}
 		b = appendNumber(b, 2, uint64(a.position))
 		b = appendFlag(b, 3, a.last)
+		b = appendFlag(b, 4, a.more)
 	case fieldError:
 		b = appendText(b, 1, a.err.GetCode())
 		b = appendText(b, 2, a.err.GetText())
@@ -355,6 +357,8 @@ func (a *answer) setEvents(f field) error {
 		a.position = dcb.Position(f.varint)
 	case f.is(3, protowire.VarintType):
 		a.last = f.varint != 0
+	case f.is(4, protowire.VarintType):
+		a.more = f.varint != 0
 	}
 	return nil
 }

@@ -20,32 +20,31 @@ func (c *session) read(ctx context.Context, r *request, w *window) (answer, erro
 		if left > 0 {
 			opts.Limit = min(opts.Limit, left)
 		}
-		page, more, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, wire.PageBytes)
+		page, err := dcb.ReadPage(ctx, c.server.store, r.query, opts, wire.PageBytes)
 		if err != nil {
 			return answer{}, err
 		}
 		read := len(page.Events)
-		isCut := read == left // or has, by chance, as many as there are
+		isLast := !page.More || read == left
 		switch {
-		case head == 0 && (isCut || !more || opts.Backwards):
+		case head == 0 && (isLast || opts.Backwards):
 			head = page.Head
 		case head == 0:
 			// What was read is the beginning also of what can be read now.
 			if head, err = c.server.store.Head(ctx); err != nil {
 				return answer{}, err
 			}
-			if opts.Before == 0 || opts.Before > head+1 {
-				opts.Before = head + 1
-			}
-		case isCut && !opts.Backwards:
-			head = min(head, page.Head) // there may be events after head by now
+			head = opts.Top(head)
+			opts.Before = head + 1
+		case isLast && !opts.Backwards:
+			head = page.Head
 		}
 		rest, err := c.sendPieces(ctx, r.id, page.Events, w, head)
 		if err != nil {
 			return answer{}, err
 		}
-		if isCut || !more {
-			return answer{id: r.id, kind: fieldEvents, events: rest, position: head, last: true}, w.wait(ctx)
+		if isLast {
+			return answer{id: r.id, kind: fieldEvents, events: rest, position: head, more: page.More, last: true}, w.wait(ctx)
 		}
 		if err := c.sendPiece(ctx, r.id, rest, w, head); err != nil {
 			return answer{}, err

@@ -18,21 +18,21 @@ import (
 // Read returns the events that q selects, as [dcb.Store] says.
 func (c *UmaDBClient) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	var result dcb.ReadResult
-	head, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool {
+	head, more, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool {
 		result.Events = append(result.Events, *e)
 		return true
 	})
 	if err != nil {
 		return dcb.ReadResult{}, err
 	}
-	result.Head = head
+	result.Head, result.More = head, more
 	return result, nil
 }
 
 // Stream yields the events that q selects, as [dcb.Stream] says. They come in one call, as fast as they are taken.
 func (c *UmaDBClient) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 	return func(yield func(dcb.SequencedEvent, error) bool) {
-		_, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool { return yield(*e, nil) })
+		_, _, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool { return yield(*e, nil) })
 		if err != nil {
 			yield(dcb.SequencedEvent{}, err)
 		}
@@ -60,12 +60,12 @@ type umadbScan struct {
 // errMore says that a call ended well and that there may be more.
 var errMore = errors.New("dcbgrpc: there may be more")
 
-// scan calls found with each event, and returns the head to go on with. It returns no error when found has enough.
+// scan calls found with each event, and returns the Head and the More of the read. It returns no error when found has enough.
 func (c *UmaDBClient) scan(
 	ctx context.Context, q dcb.Query, opts dcb.ReadOptions, found func(e *dcb.SequencedEvent) bool,
-) (dcb.Position, error) {
+) (head dcb.Position, more bool, err error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	s := &umadbScan{query: queryToUmaDB(q), opts: opts, found: found}
 	t := newRetry(c.opts.RetryFor)
@@ -83,16 +83,16 @@ func (c *UmaDBClient) scan(
 		}
 		// A server may limit how long one call takes, and a consumer may take longer.
 		if !dcb.Retryable(err) && (s.count == before || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-			return 0, err
+			return 0, false, err
 		}
 		if err := t.again(ctx, c.closed, err); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	if s.isCut && !opts.Backwards {
-		return s.last, nil
+		return s.last, true, nil
 	}
-	return s.head, nil
+	return opts.Top(s.head), s.isCut, nil
 }
 
 // request asks for what is left. The limit is not the server's business: with one it would not say its head. So it is told by the size of a message
@@ -211,7 +211,7 @@ func (s *umadbScan) take(ctx context.Context, m message) (isDone bool, err error
 		default:
 			s.last = e.Position
 			s.count++
-			isDone = !s.found(&e) || s.opts.Backwards && s.count == s.opts.Limit
+			isDone = !s.found(&e)
 		}
 		return nil
 	})

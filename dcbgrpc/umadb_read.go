@@ -196,11 +196,12 @@ func (u *umadbServer) readInto(ctx context.Context, batch *umadbBatch, q dcb.Que
 		return err
 	}
 	count := len(result.Events)
-	cut := count == opts.Limit && limit != count
+	cut := result.More && limit != count
 	if !batch.lastHead {
 		batch.head = result.Head
-		// A forward read that was cut says how far it came. Its events are also the first of a read up to the head of now.
-		if cut && !opts.Backwards {
+		// The Head of a forward read with More is that of its last event, and the Head of a read with Before may be Before - 1.
+		// In both cases the events are also the first of a read up to the store's present head.
+		if cut && !opts.Backwards || result.Head+1 == opts.Before {
 			if batch.head, err = u.server.store.Head(ctx); err != nil {
 				return err
 			}

@@ -229,7 +229,10 @@ func (c *client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 	options, none := optionsOut(opts)
 	if none {
 		head, err := c.Head(ctx)
-		return dcb.ReadResult{Head: head}, err
+		return dcb.ReadResult{Head: opts.Top(head)}, err
+	}
+	if opts.Limit > 0 {
+		options["limit"] = uint64(opts.Limit) + 1 // the response does not have More: one event more shows it
 	}
 	path, method := "/read", http.MethodPost
 	var body any = map[string]any{"query": queryOut(q), "options": options}
@@ -271,6 +274,12 @@ func (c *client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 		return dcb.ReadResult{}, fmt.Errorf("the head of the response: %w", err)
 	}
 	result.Head = dcb.Position(head)
+	if opts.Limit > 0 && len(result.Events) > opts.Limit {
+		result.Events, result.More = result.Events[:opts.Limit], true
+		if !opts.Backwards {
+			result.Head = result.Events[opts.Limit-1].Position
+		}
+	}
 	return result, nil
 }
 

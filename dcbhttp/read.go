@@ -86,7 +86,7 @@ func (h *Handler) read(ctx context.Context, c *call, q dcb.Query, options readOp
 	}
 	a := &array{call: c, flush: pieceBytes, head: result.Head}
 	n := len(result.Events)
-	long := n == page && n != limit
+	long := result.More && n != limit
 	if long {
 		if opts, err = h.rest(ctx, a, opts, result); err != nil {
 			return err
@@ -120,10 +120,8 @@ func (h *Handler) rest(ctx context.Context, a *array, opts dcb.ReadOptions, firs
 	if err != nil {
 		return opts, err
 	}
-	opts.After, a.head = a.last, head
-	if opts.Before == 0 || opts.Before > head+1 {
-		opts.Before = head + 1
-	}
+	opts.After, a.head = a.last, opts.Top(head)
+	opts.Before = a.head + 1
 	if opts.Limit > 0 {
 		a.open, a.flush = true, maxBuffered
 	}

@@ -61,7 +61,11 @@ func (t *T) readsLikeModel(log model.Log, q dcb.Query, opts dcb.ReadOptions) {
 	if err != nil {
 		panic(err)
 	}
-	t.wantResult(t.read(q, opts), want, fmt.Sprintf("Read(%s, %+v)", describe.Query(q), opts))
+	got := t.read(q, opts)
+	t.wantResult(got, want, fmt.Sprintf("Read(%s, %+v)", describe.Query(q), opts))
+	if got.More != want.More {
+		t.Errorf("Read(%s, %+v).More = %v, want %v", describe.Query(q), opts, got.More, want.More)
+	}
 }
 
 // wantResult checks the events and the head that a call returned.

@@ -202,10 +202,10 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a read ends at Before", caughtBy: "Read/Head is the store's whatever matched",
+			name: "the head of a read ignores Before", caughtBy: "Read/Head is the store's whatever matched",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
-				if a.opts.Before > 0 {
-					r.Head = min(r.Head, a.opts.Before-1)
+				if a.opts.Before > 0 && (!r.More || a.opts.Backwards) {
+					r.Head = a.log.Head()
 				}
 			}),
 		},

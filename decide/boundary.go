@@ -282,14 +282,14 @@ func apart(projections []AnyProjection) [][]AnyProjection {
 func (b *boundary) forward(ctx context.Context, query dcb.Query, projections []AnyProjection, after, before dcb.Position) (dcb.Position, error) {
 	for {
 		opts := dcb.ReadOptions{After: after, Before: before, Limit: pageEvents}
-		page, more, err := dcb.ReadPage(ctx, b.runner.store, query, opts, pageBytes)
+		page, err := dcb.ReadPage(ctx, b.runner.store, query, opts, pageBytes)
 		if err != nil {
 			return 0, err
 		}
 		if err := b.fold(page.Events, projections); err != nil {
 			return 0, err
 		}
-		if !more {
+		if !page.More {
 			return page.Head, nil
 		}
 		// Between two pages more may be recorded. It is read too: nothing ever appears below what was read.

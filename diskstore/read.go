@@ -260,42 +260,38 @@ func (r *pageReader) recycle() {
 
 // Read implements [dcb.Store].
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	result, _, err := s.ReadPage(ctx, q, opts, math.MaxInt)
-	return result, err
+	return s.ReadPage(ctx, q, opts, math.MaxInt)
 }
 
 // ReadPage implements [dcb.Pager].
-func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (result dcb.ReadResult, more bool, err error) {
+func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (result dcb.ReadResult, err error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
-		return dcb.ReadResult{}, false, err
+		return dcb.ReadResult{}, err
 	}
 	if err := ctx.Err(); err != nil {
-		return dcb.ReadResult{}, false, err
+		return dcb.ReadResult{}, err
 	}
 	head, err := s.head.Load()
 	if err != nil {
-		return dcb.ReadResult{}, false, err
+		return dcb.ReadResult{}, err
 	}
-	b := bounds{after: opts.After, last: head, backwards: opts.Backwards}
-	if opts.Before > 0 {
-		b.last = min(head, opts.Before-1)
-	}
+	b := bounds{after: opts.After, last: opts.Top(head), backwards: opts.Backwards}
 	s.counters.reads.Add(1)
 	if b.after >= b.last {
-		return dcb.ReadResult{Head: head}, false, nil
+		return dcb.ReadResult{Head: b.last}, nil
 	}
 	r := pageReaders.Get().(*pageReader)
 	defer r.recycle()
 	r.query.Translate(q)
 	err = s.withSnapshot(ctx, func(snap *snapshot) error {
-		result = dcb.ReadResult{Head: head}
+		result = dcb.ReadResult{Head: b.last}
 		return r.collect(ctx, s, snap, b, opts, bytes, &result)
 	})
 	if err != nil && !errors.Is(err, errPageFull) {
-		return dcb.ReadResult{}, false, err
+		return dcb.ReadResult{}, err
 	}
 	s.counters.eventsRead.Add(int64(len(result.Events)))
-	return result, err != nil, nil
+	return result, nil
 }
 
 // collect adds the events that it finds to result. It returns errPageFull if there are more than
@@ -304,6 +300,7 @@ func (r *pageReader) collect(ctx context.Context, s *Store, snap *snapshot, b bo
 	return r.finder.forEach(ctx, s, snap, &r.query, b, func(e *dcb.SequencedEvent) error {
 		read := len(result.Events)
 		if bytes <= 0 && read > 0 || opts.Limit > 0 && read == opts.Limit {
+			result.More = true
 			if !opts.Backwards {
 				result.Head = result.Events[read-1].Position
 			}
@@ -349,6 +346,9 @@ func cloneEvent(e *dcb.SequencedEvent) (clone dcb.SequencedEvent, size int) {
 	buffer := append(make([]byte, 0, size), e.Data...)
 	clone.Data = slices.Clip(buffer)
 	clone.Type, buffer = appendText(buffer, e.Type)
+	for key, value := range e.Metadata {
+		size += len(key) + len(value)
+	}
 	clone.Tags = nil
 	if len(e.Tags) > 0 {
 		clone.Tags = make([]string, len(e.Tags))

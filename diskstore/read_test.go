@@ -39,16 +39,16 @@ func TestStoreReadPageBounds(t *testing.T) {
 		{"after others", dcb.ReadOptions{After: 7}, 200, 8, 9, 9, true},
 		{"all events", dcb.ReadOptions{}, 1000, 1, 10, 10, false},
 		{"the limit is less", dcb.ReadOptions{Limit: 2}, 300, 1, 2, 2, true},
-		{"before others", dcb.ReadOptions{Before: 4}, 300, 1, 3, 10, false},
+		{"before others", dcb.ReadOptions{Before: 4}, 300, 1, 3, 3, false},
 		{"backwards", dcb.ReadOptions{Backwards: true}, 300, 10, 8, 10, true},
 	} {
-		page, more, err := dcb.ReadPage(t.Context(), store, dcb.All(), c.opts, c.bytes)
+		page, err := dcb.ReadPage(t.Context(), store, dcb.All(), c.opts, c.bytes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := page.Events
-		if len(got) == 0 || got[0].Position != c.first || got[len(got)-1].Position != c.last || page.Head != c.head || more != c.more {
-			t.Errorf("%s: ReadPage = %d events, head %d, more %v: %v", c.name, len(got), page.Head, more, got)
+		if len(got) == 0 || got[0].Position != c.first || got[len(got)-1].Position != c.last || page.Head != c.head || page.More != c.more {
+			t.Errorf("%s: ReadPage = %d events, head %d, more %v: %v", c.name, len(got), page.Head, page.More, got)
 		}
 	}
 }

@@ -8,10 +8,11 @@
 package memstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,10 @@ type Store struct {
 	byType       index
 }
 
-var _ dcb.Store = (*Store)(nil)
+var (
+	_ dcb.Store = (*Store)(nil)
+	_ dcb.Pager = (*Store)(nil)
+)
 
 // New returns an empty store. Options may be nil.
 func New(opts *Options) *Store {
@@ -60,13 +64,12 @@ func New(opts *Options) *Store {
 	return s
 }
 
-// Close ends every Wait and lets every later call fail with dcb.ErrClosed. The events are gone with the store.
+// Close waits for the append under way and ends every Wait with [dcb.ErrClosed]. Every later call
+// fails with that error, except Close, which returns nil. The events are lost.
 func (s *Store) Close() error {
-	s.appending.Lock() // an append under way ends first
+	s.appending.Lock()
 	defer s.appending.Unlock()
-	if !s.head.Close() {
-		return fmt.Errorf("memstore: close: %w", dcb.ErrClosed)
-	}
+	s.head.Close()
 	return nil
 }
 
@@ -102,7 +105,7 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 		return recorded, err
 	}
 	if condition != nil {
-		for position := range s.matches(condition.FailIfEventsMatch, bounds{after: condition.After, head: last}) {
+		for position := range s.matches(condition.FailIfEventsMatch, bounds{after: condition.After, last: last}) {
 			return 0, &dcb.ConflictError{Position: position}
 		}
 	}
@@ -166,48 +169,57 @@ func (s *Store) record(event dcb.SequencedEvent) {
 	}
 }
 
-// firstRoom bounds the events that a read makes room for before it finds them: enough for most decisions.
-const firstRoom = 64
+// maxFirstEvents bounds the events that a read allocates memory for before it finds them. It is
+// enough for most decisions.
+const maxFirstEvents = 64
 
-// Read implements dcb.Store.
+// Read implements [dcb.Store].
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	return s.ReadPage(ctx, q, opts, math.MaxInt)
+}
+
+// ReadPage implements [dcb.Pager].
+func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return dcb.ReadResult{}, err
 	}
-	last, err := s.head.Load()
+	head, err := s.head.Load()
 	if err != nil {
 		return dcb.ReadResult{}, err
 	}
-	result := dcb.ReadResult{Head: last}
-	merged := s.merge(q, bounds{opts.After, opts.Before, last, opts.Backwards})
-	room := min(merged.atMost(), firstRoom)
+	result := dcb.ReadResult{Head: opts.Top(head)}
+	merged := s.merge(q, bounds{opts.After, result.Head, opts.Backwards})
+	expected := min(merged.atMost(), maxFirstEvents)
 	if opts.Limit > 0 {
-		room = min(room, opts.Limit)
+		expected = min(expected, opts.Limit)
 	}
-	if room > 0 {
-		result.Events = make([]dcb.SequencedEvent, 0, room)
+	if expected > 0 {
+		result.Events = make([]dcb.SequencedEvent, 0, expected)
 	}
-	tags := arena[string]{size: 2 * room} // few events have more than two
+	tags := arena[string]{size: 2 * expected} // few events have more than two
 	for position := range s.walk(merged) {
-		if opts.Limit > 0 && len(result.Events) == opts.Limit {
+		read := len(result.Events)
+		if read > 0 && (bytes <= 0 || read == opts.Limit) {
+			result.More = true
 			if !opts.Backwards {
-				result.Head = result.Events[len(result.Events)-1].Position
+				result.Head = result.Events[read-1].Position
 			}
 			break
 		}
-		if len(result.Events)%1024 == 1023 {
+		if read%1024 == 1023 {
 			if err := ctx.Err(); err != nil {
 				return dcb.ReadResult{}, err
 			}
 		}
 		event := *s.events.at(position)
 		event.Tags = tags.copy(event.Tags)
-		event.Data = bytes.Clone(event.Data)
+		event.Data = slices.Clone(event.Data)
 		event.Metadata = maps.Clone(event.Metadata)
 		result.Events = append(result.Events, event)
+		bytes -= event.Size()
 	}
 	return result, nil
 }

@@ -9,18 +9,10 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// bounds say which part of the sequence is looked at, and in which direction.
+// bounds limit a walk to the positions after after and up to last, in one direction.
 type bounds struct {
-	after, before, head dcb.Position
-	backwards           bool
-}
-
-// last returns the greatest position within the bounds.
-func (b bounds) last() dcb.Position {
-	if b.before > 0 {
-		return min(b.head, b.before-1)
-	}
-	return b.head
+	after, last dcb.Position
+	backwards   bool
 }
 
 // matches yields the positions of the events within b that q selects, in b's order, each once.
@@ -58,7 +50,7 @@ func (s *Store) merge(q dcb.Query, b bounds) *merge {
 // addLists adds lists that together hold every event that item selects, and as few others as the index can tell.
 func (s *Store) addLists(merged *merge, item *dcb.QueryItem) {
 	if len(item.Types) == 0 && len(item.Tags) == 0 {
-		merged.add(item, list{first: 1, length: int(merged.bounds.head)})
+		merged.add(item, list{first: 1, length: int(merged.bounds.last)})
 		return
 	}
 	var rarestTag list
@@ -104,7 +96,7 @@ func (l list) at(i int) dcb.Position {
 
 // within returns the part of l that lies within b.
 func (l list) within(b bounds) list {
-	from, to := l.countUpTo(b.after), l.countUpTo(b.last())
+	from, to := l.countUpTo(b.after), l.countUpTo(b.last)
 	if to <= from {
 		return list{}
 	}

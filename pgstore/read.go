@@ -48,9 +48,9 @@ func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	if err != nil {
 		return dcb.ReadResult{}, err
 	}
-	result := dcb.ReadResult{Events: events[1:], Head: events[0].Position}
+	result := dcb.ReadResult{Events: events[1:], Head: opts.Top(events[0].Position)}
 	if opts.Limit > 0 && len(result.Events) > opts.Limit {
-		result.Events = result.Events[:opts.Limit]
+		result.Events, result.More = result.Events[:opts.Limit], true
 		if !opts.Backwards {
 			result.Head = result.Events[opts.Limit-1].Position
 		}

@@ -212,7 +212,7 @@ func TestEachBrokenRuleIsFoundAlone(t *testing.T) {
 		{RuleReadExtra, "no match", func(h *History, o []Operation) { o[readX].Result.Events = h.eventsAt(1, 2, 3) }},
 		{RuleReadExtra, "twice", func(h *History, o []Operation) { o[readX].Result.Events = h.eventsAt(1, 3, 3) }},
 		{RuleReadExtra, "before After", func(_ *History, o []Operation) { o[readX].Options.After = 1 }},
-		{RuleReadExtra, "at Before", func(_ *History, o []Operation) { o[readX].Options.Before = 3 }},
+		{RuleReadExtra, "at Before", func(_ *History, o []Operation) { o[readX].Options.Before = 3; o[readX].Result.Head = 2 }},
 		{RuleReadExtra, "beyond the limit", func(_ *History, o []Operation) { o[readX].Options.Limit = 1 }},
 		{RuleFollowTwice, "beyond the head", func(h *History, o []Operation) { o[followThree].Result.Events = h.eventsAt(3, 4) }},
 		{RuleReadExtra, "beyond the head of a read", func(_ *History, o []Operation) { o[readX].Result.Head = 2 }},
@@ -281,7 +281,7 @@ func TestWhatTheContractAllowsIsNoViolation(t *testing.T) {
 		{"a limited read backwards within bounds", func(h *History, _ []Operation) {
 			h.also(Operation{
 				Method: Read, Start: 150, End: 160, Query: dcb.All(), Options: dcb.ReadOptions{After: 1, Before: 5, Limit: 2, Backwards: true},
-				Result: dcb.ReadResult{Events: h.eventsAt(4, 3), Head: 5},
+				Result: dcb.ReadResult{Events: h.eventsAt(4, 3), Head: 4, More: true},
 			})
 		}},
 		{"a read after the head", func(h *History, _ []Operation) {

@@ -21,7 +21,7 @@ func (c *checker) checkRead(o *Operation) {
 	}
 	full := opts.Limit > 0 && len(o.Result.Events) == opts.Limit && !opts.Backwards
 	if !full {
-		c.checkHead(o, head)
+		c.checkReadHead(o)
 		return
 	}
 	last := o.Result.Events[len(o.Result.Events)-1].Position
@@ -33,7 +33,19 @@ func (c *checker) checkRead(o *Operation) {
 	case head > last && next != 0 && next <= head:
 		c.report(RuleReadHead, "the limit left out position %d, so the head should be %d, in\n\t%v", next, last, o)
 	case head > last || next == 0 || !c.couldBeVisible(next, o.End):
-		c.checkHead(o, head) // nothing was cut off: it is the store's last position
+		c.checkReadHead(o) // the limit left nothing out
+	}
+}
+
+// checkReadHead checks the head of a read that returned everything up to it. A head just before
+// Before only shows that the store's last position was no lower.
+func (c *checker) checkReadHead(o *Operation) {
+	head, before := o.Result.Head, o.Options.Before
+	switch {
+	case before > 0 && head >= before:
+		c.report(RuleReadHead, "the head is %d, but Before is %d, in\n\t%v", head, before, o)
+	case head+1 != before:
+		c.checkHead(o, head)
 	}
 }
 

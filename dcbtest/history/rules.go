@@ -71,7 +71,7 @@ var sentences = map[Rule]string{
 	RuleHalfVisible:      "All events of an append become visible at once: no head lies within it.",
 	RuleReadMissing:      "The result shows one moment: every selected event up to its Head, within the bounds, in order, each once, and none recorded later.",
 	RuleReadExtra:        "The result shows one moment: every selected event up to its Head, within the bounds, in order, each once, and none recorded later.",
-	RuleReadHead:         "Head is the store's last position at that moment; only where Limit cut a forward read short is it that of the last event returned.",
+	RuleReadHead:         "Head is the store's last position at the moment of the read, or Before - 1 if that is less; a forward read with More has the position of its last event.",
 	RuleWait:             "Wait returns the head as soon as it is greater than after.",
 	RuleHang:             "Every call returns; Wait as soon as the head is greater than after, or its context ends.",
 	RuleFollowMissing:    "A follower sees every matching event up to its Head once, in order.",

@@ -112,7 +112,7 @@ func (s *plain) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	result := dcb.ReadResult{Head: s.head}
+	result := dcb.ReadResult{Head: opts.Top(s.head)}
 	from := sort.Search(len(s.events), func(i int) bool { return s.events[i].Position > opts.After })
 	for i := range s.events[from:] {
 		e := &s.events[from+i]
@@ -123,6 +123,7 @@ func (s *plain) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 			continue
 		}
 		if opts.Limit > 0 && len(result.Events) == opts.Limit {
+			result.More = true
 			if !opts.Backwards {
 				result.Head = result.Events[opts.Limit-1].Position
 			}

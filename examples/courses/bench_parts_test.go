@@ -15,11 +15,11 @@ type timing struct {
 }
 
 // ReadPage is what decide reads by. It goes to the store's own, which an embedded Store would hide.
-func (s *timing) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, bool, error) {
+func (s *timing) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
 	began := time.Now()
-	page, more, err := dcb.ReadPage(ctx, s.Store, q, opts, bytes)
+	page, err := dcb.ReadPage(ctx, s.Store, q, opts, bytes)
 	s.read += time.Since(began)
-	return page, more, err
+	return page, err
 }
 
 func (s *timing) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {

@@ -22,22 +22,23 @@ func (l Log) Read(q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
 	}
-	result := dcb.ReadResult{Head: l.Head()}
+	result := dcb.ReadResult{Head: opts.Top(l.Head())}
 	for i := range l {
 		e := &l[i]
 		if opts.Backwards {
 			e = &l[len(l)-1-i]
 		}
-		if e.Position <= opts.After || opts.Before > 0 && e.Position >= opts.Before || !q.Matches(e.Event) {
+		if e.Position <= opts.After || e.Position > result.Head || !q.Matches(e.Event) {
 			continue
 		}
 		if opts.Limit > 0 && len(result.Events) == opts.Limit {
-			if !opts.Backwards {
-				result.Head = result.Events[opts.Limit-1].Position
-			}
+			result.More = true
 			break
 		}
 		result.Events = append(result.Events, e.Clone())
+	}
+	if result.More && !opts.Backwards {
+		result.Head = result.Events[opts.Limit-1].Position
 	}
 	return result, nil
 }

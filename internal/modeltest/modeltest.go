@@ -158,6 +158,9 @@ func (m *machine) sameRead(r *rapid.T, q dcb.Query, opts dcb.ReadOptions) dcb.Re
 	if got.Head != want.Head {
 		r.Fatalf("Read(%+v, %+v) has head %d, want %d", q, opts, got.Head, want.Head)
 	}
+	if got.More != want.More {
+		r.Fatalf("Read(%+v, %+v).More = %v, want %v", q, opts, got.More, want.More)
+	}
 	m.same(r, got.Events, want.Events)
 	return got
 }

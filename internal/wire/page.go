@@ -35,7 +35,7 @@ func Follow(ctx context.Context, store dcb.Store, q dcb.Query, after dcb.Positio
 		}
 		opts := dcb.ReadOptions{After: after, Limit: FirstPage}
 		for {
-			page, more, err := dcb.ReadPage(ctx, store, q, opts, PageBytes)
+			page, err := dcb.ReadPage(ctx, store, q, opts, PageBytes)
 			if err != nil {
 				yield(dcb.ReadResult{}, err)
 				return
@@ -48,7 +48,7 @@ func Follow(ctx context.Context, store dcb.Store, q dcb.Query, after dcb.Positio
 				return
 			}
 			reached(page.Head)
-			if more {
+			if page.More {
 				continue
 			}
 			if _, err := store.Wait(ctx, page.Head); err != nil {

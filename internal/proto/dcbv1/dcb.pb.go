@@ -1025,6 +1025,7 @@ type Events struct {
 	// the limit cuts it short that is known only with the last.
 	Head          uint64 `protobuf:"varint,2,opt,name=head,proto3" json:"head,omitempty"`
 	Last          bool   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"` // the Read is answered
+	More          bool   `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"` // with last: the limit left out at least one event within the bounds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1076,6 +1077,13 @@ func (x *Events) GetHead() uint64 {
 func (x *Events) GetLast() bool {
 	if x != nil {
 		return x.Last
+	}
+	return false
+}
+
+func (x *Events) GetMore() bool {
+	if x != nil {
+		return x.More
 	}
 	return false
 }
@@ -1481,11 +1489,12 @@ const file_dcb_v1_dcb_proto_rawDesc = "" +
 	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12#\n" +
 	"\rmessage_bytes\x18\x02 \x01(\x04R\fmessageBytes\"&\n" +
 	"\bPosition\x12\x1a\n" +
-	"\bposition\x18\x01 \x01(\x04R\bposition\"`\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\"t\n" +
 	"\x06Events\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.dcb.v1.SequencedEventR\x06events\x12\x12\n" +
 	"\x04head\x18\x02 \x01(\x04R\x04head\x12\x12\n" +
-	"\x04last\x18\x03 \x01(\bR\x04last\"\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\n" +
 	"\n" +
 	"\bFarewell\"\xc9\x01\n" +
 	"\x05Event\x12\x12\n" +

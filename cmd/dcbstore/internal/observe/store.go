@@ -101,24 +101,22 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 
 // Read is the store's.
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	result, _, err := s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, bool, error) {
-		result, err := s.inner.Read(ctx, q, opts)
-		return result, false, err
+	return s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, error) {
+		return s.inner.Read(ctx, q, opts)
 	})
-	return result, err
 }
 
 // ReadPage is as [dcb.ReadPage] does it with the store.
-func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (page dcb.ReadResult, more bool, err error) {
-	return s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, bool, error) {
+func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
+	return s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, error) {
 		return dcb.ReadPage(ctx, s.inner, q, opts, bytes)
 	})
 }
 
-func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, read func(context.Context) (dcb.ReadResult, bool, error)) (dcb.ReadResult, bool, error) {
+func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, read func(context.Context) (dcb.ReadResult, error)) (dcb.ReadResult, error) {
 	start := time.Now()
 	ctx, span := s.begin(ctx, "store.read")
-	result, more, err := read(ctx)
+	result, err := read(ctx)
 	s.readTime.Observe(time.Since(start).Seconds())
 	if err == nil {
 		s.reads.Inc()
@@ -129,7 +127,7 @@ func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, rea
 	if span != nil {
 		end(span, err, append(boundsOf(q, opts), attribute.Int("dcb.events", len(result.Events)), position("dcb.head", result.Head))...)
 	}
-	return result, more, err
+	return result, err
 }
 
 // Head is the store's.
