@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/search"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 )
@@ -19,7 +19,7 @@ import (
 // The calling goroutine owns the request until enqueue. From then until done is set, the leader
 // owns all fields but those that Store.mu guards.
 type appendRequest struct {
-	frame.Draft // the log record
+	logfile.Encoder // the log record
 
 	keys       []term.Key   // of each event: the key of its type, of its ID or 0, and of its tags
 	ends       []int        // of each event, the end of its keys in keys
@@ -273,7 +273,7 @@ func (s *Store) enqueue(r *appendRequest) {
 	r.segment, r.offset = a.segment, a.end
 	from := 0
 	for i, to := range r.ends {
-		a.tail.Add(r.offset+r.Records[i], r.keys[from], r.keys[from+1], r.keys[from+2:to])
+		a.tail.Add(r.offset+r.EntryOffsets[i], r.keys[from], r.keys[from+1], r.keys[from+2:to])
 		from = to
 	}
 	a.end += uint32(len(r.Bytes))

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
@@ -175,7 +175,7 @@ func (b *backupRun) otherEventsError(from dcb.Position) error {
 
 // firstDifference returns the position of the first event in which the earlier backup differs
 // from copied.
-func (b *backupRun) firstDifference(copied []byte, header frame.Segment) dcb.Position {
+func (b *backupRun) firstDifference(copied []byte, header logfile.SegmentHeader) dcb.Position {
 	same := 0
 	for same < min(len(copied), len(b.previous)) && copied[same] == b.previous[same] {
 		same++
@@ -189,12 +189,12 @@ func (b *backupRun) firstDifference(copied []byte, header frame.Segment) dcb.Pos
 
 // readPrevious reads the last segment of the earlier backup. It must be a prefix of the segment
 // that replaces it.
-func (b *backupRun) readPrevious(g *segment, header frame.Segment) error {
+func (b *backupRun) readPrevious(g *segment, header logfile.SegmentHeader) error {
 	content, err := b.fileReader(func(int64, int64) {}).readFile(g.path)
 	if err != nil {
 		return err
 	}
-	state, end := newSegmentState(header), uint32(frame.SegmentBytes)
+	state, end := newSegmentState(header), uint32(logfile.SegmentHeaderBytes)
 	for err == nil {
 		if err = state.readRecord(content, checkOnly); err == nil && !state.clean {
 			end = state.end
@@ -214,7 +214,7 @@ func (b *backupRun) fileReader(progress func(done, total int64)) *verifier {
 
 // copySegment copies the log records of a segment up to offset end, or all that there are if end
 // is 0.
-func (b *backupRun) copySegment(g *segment, header frame.Segment, end uint32) error {
+func (b *backupRun) copySegment(g *segment, header logfile.SegmentHeader, end uint32) error {
 	var content []byte
 	var state segmentState
 	var err error
@@ -232,7 +232,7 @@ func (b *backupRun) copySegment(g *segment, header frame.Segment, end uint32) er
 	}
 	b.previous = nil
 	if !state.clean && (end == 0 || state.end < end) {
-		copied = append(copied, frame.Mark(state.salt, state.next, state.recordedAt)...)
+		copied = append(copied, logfile.ShutdownMarker(state.salt, state.next, state.recordedAt)...)
 	}
 	err = writeAtomically(b.fs, filepath.Join(b.to, filepath.Base(g.path)), func(file vfs.File) error { return writeAndSync(file, copied) })
 	if err != nil {
@@ -252,7 +252,7 @@ func (b *backupRun) readFile(g *segment) ([]byte, error) {
 
 // readRecords reads the log records of a segment, up to offset end and to the last position to
 // copy. The error says why there are no more.
-func (b *backupRun) readRecords(content []byte, header frame.Segment, end uint32) (segmentState, error) {
+func (b *backupRun) readRecords(content []byte, header logfile.SegmentHeader, end uint32) (segmentState, error) {
 	state := newSegmentState(header)
 	for state.end < end {
 		before := state
@@ -268,7 +268,7 @@ func (b *backupRun) readRecords(content []byte, header frame.Segment, end uint32
 
 // readSealed reads a sealed segment. If it was sealed during the backup, the last position to
 // copy may be before its end.
-func (b *backupRun) readSealed(g *segment, header frame.Segment, end uint32) ([]byte, segmentState, error) {
+func (b *backupRun) readSealed(g *segment, header logfile.SegmentHeader, end uint32) ([]byte, segmentState, error) {
 	content, err := b.readFile(g)
 	if err != nil {
 		return nil, segmentState{}, err
@@ -288,7 +288,7 @@ func (b *backupRun) readSealed(g *segment, header frame.Segment, end uint32) ([]
 
 // readActive reads the active segment. What follows its last whole log record may be a write in
 // progress, so it is read again before it is reported as damage.
-func (b *backupRun) readActive(g *segment, header frame.Segment) ([]byte, segmentState, error) {
+func (b *backupRun) readActive(g *segment, header logfile.SegmentHeader) ([]byte, segmentState, error) {
 	for stopped := uint32(0); ; {
 		content, err := b.readFile(g)
 		if err == nil {

@@ -8,14 +8,14 @@ import (
 	"path/filepath"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
 // segmentChain is the segments of a log. The header of each segment certifies the one before it.
 type segmentChain struct {
 	segments []*segment // ascending
-	headers  []frame.Segment
+	headers  []logfile.SegmentHeader
 	unused   []string // the names of segments after the last one, which have no acknowledged append
 }
 
@@ -28,9 +28,9 @@ func readChain(files vfs.FS, dir string, found listing) (segmentChain, error) {
 		g := newSegment(files, dir, first, info.Size)
 		header, err := readSegmentHeader(files, g.path)
 		switch {
-		case errors.Is(err, frame.ErrVersion):
+		case errors.Is(err, logfile.ErrVersion):
 			return c, fmt.Errorf("%w: %s: %w", ErrVersion, g.path, err)
-		case errors.Is(err, frame.ErrBroken):
+		case errors.Is(err, logfile.ErrBroken):
 			if i == 0 {
 				return c, brokenHeaderError(g, err)
 			}
@@ -57,7 +57,7 @@ func brokenHeaderError(g *segment, err error) error {
 // nil if they hold no acknowledged append. Segments are written in order, each after the
 // previous one is durable, so none of them may have a valid header. The salt is the salt of the
 // log.
-func checkNeverUsed(files vfs.FS, dir string, last []vfs.Info, salt frame.Salt) error {
+func checkNeverUsed(files vfs.FS, dir string, last []vfs.Info, salt logfile.Salt) error {
 	var first error
 	for _, info := range last {
 		g := newSegment(files, dir, firstPosition(info), info.Size)
@@ -65,9 +65,9 @@ func checkNeverUsed(files vfs.FS, dir string, last []vfs.Info, salt frame.Salt) 
 		switch {
 		case err == nil:
 			return first
-		case errors.Is(err, frame.ErrVersion):
+		case errors.Is(err, logfile.ErrVersion):
 			return fmt.Errorf("%w: %s: %w", ErrVersion, g.path, err)
-		case !errors.Is(err, frame.ErrBroken):
+		case !errors.Is(err, logfile.ErrBroken):
 			return fmt.Errorf("diskstore: read %s: %w", info.Name, err)
 		}
 		if first == nil {
@@ -84,7 +84,7 @@ func checkNeverUsed(files vfs.FS, dir string, last []vfs.Info, salt frame.Salt) 
 
 // hasProof reports whether a segment with a broken header contains a log record that proves its
 // first event durable. It reads a copy, because an open store may be writing to the file.
-func (g *segment) hasProof(salt frame.Salt) (bool, error) {
+func (g *segment) hasProof(salt logfile.Salt) (bool, error) {
 	file, err := g.fs.Open(g.path)
 	if err != nil {
 		return false, fmt.Errorf("diskstore: %w", err)
@@ -95,12 +95,12 @@ func (g *segment) hasProof(salt frame.Salt) (bool, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("diskstore: read %s: %w", filepath.Base(g.path), err)
 	}
-	_, found := frame.FindProof(salt, content[:n], g.first)
+	_, found := logfile.FindProof(salt, content[:n], g.first)
 	return found, nil
 }
 
 // add appends the next segment and sets what its header certifies of the previous one.
-func (c *segmentChain) add(g *segment, header frame.Segment, dir string) error {
+func (c *segmentChain) add(g *segment, header logfile.SegmentHeader, dir string) error {
 	corrupt := func(format string, args ...any) error {
 		return &CorruptError{File: g.path, Position: g.first, Problem: fmt.Errorf(format, args...), Advice: adviceRestore}
 	}
@@ -108,7 +108,7 @@ func (c *segmentChain) add(g *segment, header frame.Segment, dir string) error {
 		return corrupt("its header says that it begins at position %d", header.First)
 	}
 	if len(c.segments) == 0 {
-		if header.First != 1 || header.Before != 0 {
+		if header.First != 1 || header.PrevFirst != 0 {
 			missing := filepath.Join(dir, segmentName(1))
 			return &CorruptError{File: missing, Position: 1, Problem: fmt.Errorf("the first segment is missing: %w", fs.ErrNotExist), Advice: adviceRestore}
 		}
@@ -117,20 +117,20 @@ func (c *segmentChain) add(g *segment, header frame.Segment, dir string) error {
 		switch {
 		case header.StoreID != previous.StoreID:
 			return corrupt("it belongs to another store")
-		case header.Before != before.first:
-			missing := filepath.Join(dir, segmentName(header.Before))
+		case header.PrevFirst != before.first:
+			missing := filepath.Join(dir, segmentName(header.PrevFirst))
 			return &CorruptError{
 				File: missing, Position: before.first,
 				Problem: fmt.Errorf("the segment before %s is missing: %w", filepath.Base(g.path), fs.ErrNotExist), Advice: adviceRestore,
 			}
-		case int64(header.End) > before.size.Load():
+		case int64(header.PrevEnd) > before.size.Load():
 			return &CorruptError{
 				File: before.path, Offset: before.size.Load(), Position: before.first,
-				Problem: fmt.Errorf("it has %d bytes; its log records had %d", before.size.Load(), header.End), Advice: adviceRestore,
+				Problem: fmt.Errorf("it has %d bytes; its log records had %d", before.size.Load(), header.PrevEnd), Advice: adviceRestore,
 			}
 		}
-		before.end, before.sum = header.End, header.Sum
-		before.size.Store(int64(header.End))
+		before.end, before.sum = header.PrevEnd, header.PrevSum
+		before.size.Store(int64(header.PrevEnd))
 	}
 	g.salt = header.Salt()
 	c.segments = append(c.segments, g)

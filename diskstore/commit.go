@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -17,8 +17,8 @@ import (
 // activeSegment is a segment that appends go to, or went to until its index file exists.
 type activeSegment struct {
 	segment *segment
-	header  frame.Segment // Before, End and Sum are set when it is written
-	file    vfs.File      // nil after the segment was truncated to its end
+	header  logfile.SegmentHeader // PrevFirst, PrevEnd and PrevSum are set when it is written
+	file    vfs.File              // nil after the segment was truncated to its end
 	tail    *tail.Index
 	end     uint32 // the offset of the next log record
 }
@@ -178,7 +178,7 @@ func (s *Store) writeGroup(group []*appendRequest) error {
 	}
 	for _, r := range group {
 		crc := r.Seal(next.salt, r.first, r.recordedAt, uint32(r.first-1-l.durable))
-		next.sum = frame.Sum(next.sum, crc)
+		next.sum = logfile.ExtendSum(next.sum, crc)
 		if len(group) > 1 || offset == 0 {
 			b = append(b, r.Bytes...)
 		}
@@ -232,7 +232,7 @@ func (s *Store) nextSegment() (*activeSegment, segmentState, error) {
 	s.mu.Lock()
 	a := s.openSegments[1]
 	s.mu.Unlock()
-	a.header.Before, a.header.End, a.header.Sum, a.header.After = l.active.segment.first, l.end, l.sum, l.recordedAt
+	a.header.PrevFirst, a.header.PrevEnd, a.header.PrevSum, a.header.NotBefore = l.active.segment.first, l.end, l.sum, l.recordedAt
 	return a, newSegmentState(a.header), nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/model"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -39,7 +39,7 @@ func drawFlips(t *testing.T, mem *vfs.Mem, random *rand.Rand, most int) (flips [
 		b := mem.ReadFile(path)
 		first := 128 // of an index file
 		if filepath.Ext(path) == ".log" {
-			first = frame.SegmentBytes + frame.HeaderBytes
+			first = logfile.SegmentHeaderBytes + logfile.RecordHeaderBytes
 		}
 		for offset := range b {
 			f := flip{path, int64(offset), 1 << random.IntN(8)}
@@ -75,7 +75,7 @@ func newFlipped(t *testing.T, seed uint64) *flipTest {
 	f.log = result.Events
 	logs := listFiles(t, f.original, ".log")
 	f.last = logs[len(logs)-1]
-	f.end = int64(len(f.original.ReadFile(f.last))) - frame.HeaderBytes
+	f.end = int64(len(f.original.ReadFile(f.last))) - logfile.RecordHeaderBytes
 	return f
 }
 
@@ -148,7 +148,7 @@ func checkNamed(err error, bit flip) error {
 		return fmt.Errorf("a damaged index file caused an error: %w", err)
 	case !errors.Is(err, dcb.ErrCorrupt) || !ok:
 		return fmt.Errorf("%w; want dcb.ErrCorrupt", err)
-	case corrupt.File != bit.path || corrupt.Offset > bit.offset+frame.HeaderBytes || corrupt.Position == 0 ||
+	case corrupt.File != bit.path || corrupt.Offset > bit.offset+logfile.RecordHeaderBytes || corrupt.Position == 0 ||
 		!strings.Contains(err.Error(), bit.path):
 		return fmt.Errorf("%w (offset %d, position %d); want the file, the offset and a position", err, corrupt.Offset, corrupt.Position)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
@@ -134,9 +134,9 @@ func TestOpenRefusesNewerVersion(t *testing.T) {
 	for _, path := range listFiles(t, original, ".log") {
 		mem := original.Clone()
 		b := mem.ReadFile(path)
-		binary.LittleEndian.PutUint32(b[8:], frame.Version+1)
+		binary.LittleEndian.PutUint32(b[8:], logfile.Version+1)
 		clear(b[12:16])
-		binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:frame.SegmentBytes], crc32.MakeTable(crc32.Castagnoli)))
+		binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:logfile.SegmentHeaderBytes], crc32.MakeTable(crc32.Castagnoli)))
 		mem.WriteFile(path, b)
 		mem.WriteFile(filepath.Join(dir, "spare.log.tmp"), []byte("unfinished, by the newer version"))
 		mustNotOpen(t, mem, diskstore.ErrVersion, path)
@@ -221,18 +221,18 @@ func TestOpenNamesTruncatedSegment(t *testing.T) {
 	paths := listFiles(t, original, ".log")
 	for i, path := range paths {
 		whole := original.ReadFile(path)
-		for _, size := range []int{0, 1, 63, 64, 65, 100, len(whole) / 2, len(whole) - frame.HeaderBytes - 1, len(whole) - frame.HeaderBytes, len(whole) - 1} {
+		for _, size := range []int{0, 1, 63, 64, 65, 100, len(whole) / 2, len(whole) - logfile.RecordHeaderBytes - 1, len(whole) - logfile.RecordHeaderBytes, len(whole) - 1} {
 			mem := original.Clone()
 			mem.WriteFile(path, whole[:size])
 			isLast := i == len(paths)-1
 			switch {
-			case !isLast || size < frame.SegmentBytes:
+			case !isLast || size < logfile.SegmentHeaderBytes:
 				named := path
 				if isLast { // an index file proves that it was not unused
 					named = paths[i-1]
 				}
 				mustNotOpen(t, mem, dcb.ErrCorrupt, named)
-			case size >= len(whole)-frame.HeaderBytes: // without the clean-shutdown marker
+			case size >= len(whole)-logfile.RecordHeaderBytes: // without the clean-shutdown marker
 				mustOpen(t, mem, o.snapshot())
 			default: // a torn write: nothing proves where the log ended
 				known := o.snapshot()

@@ -16,7 +16,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/model"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -314,7 +314,7 @@ func scanLog(files vfs.FS, dir string) ([]dcb.SequencedEvent, error) {
 		return nil, err
 	}
 	var logs [][]byte
-	var headers []frame.Segment
+	var headers []logfile.SegmentHeader
 	for _, info := range infos {
 		if filepath.Ext(info.Name) != ".log" {
 			continue
@@ -323,7 +323,7 @@ func scanLog(files vfs.FS, dir string) ([]dcb.SequencedEvent, error) {
 		if err != nil {
 			return nil, err
 		}
-		header, err := frame.ReadSegment(b)
+		header, err := logfile.ReadSegmentHeader(b)
 		if err != nil && len(logs) > 0 {
 			break // never written to
 		}
@@ -336,17 +336,17 @@ func scanLog(files vfs.FS, dir string) ([]dcb.SequencedEvent, error) {
 	for i, b := range logs {
 		end := len(b)
 		if i+1 < len(logs) {
-			end = int(headers[i+1].End)
+			end = int(headers[i+1].PrevEnd)
 		}
-		for at := frame.SegmentBytes; at < end; {
-			h, err := frame.Read(headers[i].Salt(), b[at:end])
+		for at := logfile.SegmentHeaderBytes; at < end; {
+			h, err := logfile.ReadRecordHeader(headers[i].Salt(), b[at:end])
 			if err != nil && i+1 < len(logs) {
 				return nil, fmt.Errorf("the log record at offset %d of %d in the segment from position %d on: %w", at, end, headers[i].First, err)
 			}
 			if err != nil {
 				break
 			}
-			err = frame.Check(headers[i].Salt(), b[at:], h, func(_ uint32, e *dcb.SequencedEvent) error {
+			err = logfile.ReadEntries(headers[i].Salt(), b[at:], h, func(_ uint32, e *dcb.SequencedEvent) error {
 				events = append(events, e.Clone())
 				events[len(events)-1].Type = strings.Clone(e.Type)
 				return nil

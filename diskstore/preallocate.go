@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -44,10 +44,10 @@ func (s *Store) ensureSpace(size int64) (wait func(context.Context) error, err e
 			return nil, nil
 		}
 		return waitForPreallocation(s.growActive(end + size)), nil
-	case s.spare != nil && frame.SegmentBytes+size <= s.spare.size:
+	case s.spare != nil && logfile.SegmentHeaderBytes+size <= s.spare.size:
 		return nil, s.rollSegment()
 	}
-	return waitForPreallocation(s.createSpare(frame.SegmentBytes + size)), nil
+	return waitForPreallocation(s.createSpare(logfile.SegmentHeaderBytes + size)), nil
 }
 
 // waitForPreallocation returns a function that waits for p. If p was started for another
@@ -217,9 +217,9 @@ func (s *Store) rollSegment() error {
 		_ = file.Close()
 		return unavailable(false, "append: continue the log in a new segment: %w", err)
 	}
-	header := frame.Segment{StoreID: s.storeID, First: first}
+	header := logfile.SegmentHeader{StoreID: s.storeID, First: first}
 	g.salt = header.Salt()
-	s.activate(&activeSegment{segment: g, header: header, file: file, tail: tail.New(), end: frame.SegmentBytes})
+	s.activate(&activeSegment{segment: g, header: header, file: file, tail: tail.New(), end: logfile.SegmentHeaderBytes})
 	return nil
 }
 

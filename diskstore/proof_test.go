@@ -9,14 +9,14 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
 // saltOf returns the salt of the log records of a store.
-func saltOf(t *testing.T, mem *vfs.Mem) frame.Salt {
+func saltOf(t *testing.T, mem *vfs.Mem) logfile.Salt {
 	t.Helper()
-	header, err := frame.ReadSegment(mem.ReadFile(listFiles(t, mem, ".log")[0]))
+	header, err := logfile.ReadSegmentHeader(mem.ReadFile(listFiles(t, mem, ".log")[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,20 +45,20 @@ func mustAppend(t *testing.T, s *diskstore.Store, events []dcb.Event) {
 // forgedProof is event data that looks like a log record, which proves that later positions were
 // durable.
 type forgedProof struct {
-	data     func(own frame.Salt) []byte
+	data     func(own logfile.Salt) []byte
 	usesSalt bool // it has the salt of the store, which only a reader of the files knows
 }
 
 func forgedProofs(t *testing.T) map[string]forgedProof {
 	t.Helper()
 	log, now := longerLog(t), time.Now().UnixMicro()
-	marker := func(salt frame.Salt, next dcb.Position) []byte { return frame.Mark(salt, next, now) }
+	marker := func(salt logfile.Salt, next dcb.Position) []byte { return logfile.ShutdownMarker(salt, next, now) }
 	return map[string]forgedProof{
-		"the log of another store":         {func(frame.Salt) []byte { return log }, false},
-		"a marker without a salt":          {func(frame.Salt) []byte { return marker(0, 20) }, false},
-		"a marker with a wrong salt":       {func(own frame.Salt) []byte { return marker(own+1, 20) }, false},
-		"a marker with the store's salt":   {func(own frame.Salt) []byte { return marker(own, 20) }, true},
-		"the marker that the store writes": {func(own frame.Salt) []byte { return marker(own, 12) }, true},
+		"the log of another store":         {func(logfile.Salt) []byte { return log }, false},
+		"a marker without a salt":          {func(logfile.Salt) []byte { return marker(0, 20) }, false},
+		"a marker with a wrong salt":       {func(own logfile.Salt) []byte { return marker(own+1, 20) }, false},
+		"a marker with the store's salt":   {func(own logfile.Salt) []byte { return marker(own, 20) }, true},
+		"the marker that the store writes": {func(own logfile.Salt) []byte { return marker(own, 12) }, true},
 	}
 }
 
@@ -137,7 +137,7 @@ func TestOpenIgnoresProofInUnusedSegment(t *testing.T) {
 			}
 			path := filepath.Join(dir, "00000000000000000011.log")
 			b := mem.ReadFile(path)
-			clear(b[:frame.SegmentBytes])
+			clear(b[:logfile.SegmentHeaderBytes])
 			torn.WriteFile(path, b)
 			mustVerifyAs(t, torn, !claim.usesSalt)
 			if claim.usesSalt {

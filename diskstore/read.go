@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/postings"
 	"github.com/dcbstore/dcb/diskstore/internal/search"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
@@ -112,7 +112,7 @@ func (f *finder) decode(snap *snapshot, cursor *segmentCursor, offset uint32, po
 			return err
 		}
 	}
-	if err := frame.CheckedView(cursor.segment.salt, cursor.content, offset, position, &f.event); err != nil {
+	if err := logfile.ReadEntry(cursor.segment.salt, cursor.content, offset, position, &f.event); err != nil {
 		return &CorruptError{File: cursor.segment.path, Offset: int64(offset), Position: position, Problem: err, Advice: adviceRestore}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -166,7 +166,7 @@ func (s *Store) trimSealed(found listing, c segmentChain) error {
 
 // createLog creates the first segment of a new store.
 func (s *Store) createLog() error {
-	header := frame.Segment{First: 1}
+	header := logfile.SegmentHeader{First: 1}
 	if _, err := rand.Read(header.StoreID[:]); err != nil {
 		return err
 	}
@@ -255,14 +255,14 @@ func rewrite(file vfs.File, content []byte, at int64) error {
 // there. It returns a [CorruptError] if a log record after that place was once durable.
 func checkLogEnd(g *segment, content []byte, state segmentState, err error) error {
 	corrupt := &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
-	if !errors.Is(err, frame.ErrEnd) && !errors.Is(err, frame.ErrBroken) {
+	if !errors.Is(err, logfile.ErrEnd) && !errors.Is(err, logfile.ErrBroken) {
 		return err
 	}
 	rest := content[state.end:]
-	if _, whole := frame.Read(state.salt, rest); whole == nil {
+	if _, whole := logfile.ReadRecordHeader(state.salt, rest); whole == nil {
 		return corrupt // the log record is complete, so this is no torn write
 	}
-	if at, found := frame.FindProof(state.salt, rest, state.next); found {
+	if at, found := logfile.FindProof(state.salt, rest, state.next); found {
 		corrupt.Problem = fmt.Errorf("%w, but the log record at offset %d proves that it was durable", err, int64(state.end)+int64(at))
 		return corrupt
 	}
@@ -273,7 +273,7 @@ func checkLogEnd(g *segment, content []byte, state segmentState, err error) erro
 // certifies everything before it: any fault found there later is damage. If the disk is full
 // there is no marker, and the next opening recovers as after a crash.
 func (s *Store) writeMarker(a *activeSegment, state *segmentState) error {
-	marker := frame.Mark(state.salt, state.next, state.recordedAt)
+	marker := logfile.ShutdownMarker(state.salt, state.next, state.recordedAt)
 	err := a.file.Sync()
 	if err == nil {
 		_, err = a.file.WriteAt(marker, int64(state.end))
@@ -289,7 +289,7 @@ func (s *Store) writeMarker(a *activeSegment, state *segmentState) error {
 		return fmt.Errorf("diskstore: write the clean-shutdown marker to %s: %w", filepath.Base(a.segment.path), err)
 	}
 	a.segment.size.Store(max(a.segment.size.Load(), int64(state.end)+int64(len(marker))))
-	state.sum = frame.Sum(state.sum, binary.LittleEndian.Uint32(marker[4:]))
+	state.sum = logfile.ExtendSum(state.sum, binary.LittleEndian.Uint32(marker[4:]))
 	state.end += uint32(len(marker))
 	state.clean = true
 	return nil
@@ -349,16 +349,16 @@ func writeAtomically(files vfs.FS, path string, write func(file vfs.File) error)
 }
 
 // readSegmentHeader reads and checks the header of a segment.
-func readSegmentHeader(files vfs.FS, path string) (frame.Segment, error) {
+func readSegmentHeader(files vfs.FS, path string) (logfile.SegmentHeader, error) {
 	file, err := files.Open(path)
 	if err != nil {
-		return frame.Segment{}, err
+		return logfile.SegmentHeader{}, err
 	}
 	defer file.Close()
-	b := make([]byte, frame.SegmentBytes)
+	b := make([]byte, logfile.SegmentHeaderBytes)
 	n, err := file.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return frame.Segment{}, err
+		return logfile.SegmentHeader{}, err
 	}
-	return frame.ReadSegment(b[:n])
+	return logfile.ReadSegmentHeader(b[:n])
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 )
 
 // openIndexes opens the index files of the sealed segments; where several files start with the
@@ -34,7 +34,7 @@ func (s *Store) openIndexes(found listing, c segmentChain) (ranges []indexRange,
 
 // checkSealed checks the log records of a segment against what the next header certifies. The
 // next segment begins at position next.
-func checkSealed(g *segment, header frame.Segment, next dcb.Position) error {
+func checkSealed(g *segment, header logfile.SegmentHeader, next dcb.Position) error {
 	content, err := g.content()
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *Store) buildMissingIndexes(found listing, c segmentChain, ranges []inde
 // buildIndex builds the index of a sealed segment, up to position last. If the file cannot be
 // written, for example on a full disk, the index stays in memory and the segment waits to be
 // sealed.
-func (s *Store) buildIndex(g *segment, header frame.Segment, last dcb.Position) (indexRange, error) {
+func (s *Store) buildIndex(g *segment, header logfile.SegmentHeader, last dcb.Position) (indexRange, error) {
 	index, err := s.indexSegment(g, header, g.end)
 	if err != nil {
 		return indexRange{}, err

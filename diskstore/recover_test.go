@@ -8,7 +8,7 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
@@ -126,13 +126,13 @@ func TestOpenDiscardsTornAppendForGood(t *testing.T) {
 	o := new(oracle)
 	mem := twoInOneWrite(t, o, bytes)
 	path := listFiles(t, mem, ".log")[0]
-	firstEnd := int64(frame.SegmentBytes + firstRecordBytes(t, mem, 0))
+	firstEnd := int64(logfile.SegmentHeaderBytes + firstRecordBytes(t, mem, 0))
 	mem.Flip(path, firstEnd+100, 1) // the second append is torn, the third is complete
 	s := open(t, dir, diskstore.Options{}.On(mem))
 	mustReadCount(t, s, 1)
 	// After the clean-shutdown marker that Open wrote, an append of this size ends where the third
 	// append begins, and the third has the position that comes next.
-	if _, err := s.Append(t.Context(), o.add(oneEvent(bytes-frame.HeaderBytes), nil).events, nil); err != nil {
+	if _, err := s.Append(t.Context(), o.add(oneEvent(bytes-logfile.RecordHeaderBytes), nil).events, nil); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, diskstore.Options{}.On(mem.KillClone()))
@@ -142,7 +142,7 @@ func TestOpenDiscardsTornAppendForGood(t *testing.T) {
 // firstRecordBytes returns the size of the first log record of a segment.
 func firstRecordBytes(t *testing.T, mem *vfs.Mem, segment int) int {
 	t.Helper()
-	b := mem.ReadFile(listFiles(t, mem, ".log")[segment])[frame.SegmentBytes:]
+	b := mem.ReadFile(listFiles(t, mem, ".log")[segment])[logfile.SegmentHeaderBytes:]
 	return int(b[0]) | int(b[1])<<8 | int(b[2])<<16
 }
 
@@ -166,7 +166,7 @@ func TestOpenDetectsDamageOfLastAppend(t *testing.T) {
 			mustSend(t, o, s, oneEvent(10))
 			mem = leave(t, s, mem)
 			path := listFiles(t, mem, ".log")[0]
-			for offset := range frame.SegmentBytes + firstRecordBytes(t, mem, 0) {
+			for offset := range logfile.SegmentHeaderBytes + firstRecordBytes(t, mem, 0) {
 				flipped := mem.KillClone()
 				flipped.Flip(path, int64(offset), 1)
 				if _, err := diskstore.Open(dir, diskstore.Options{}.On(flipped)); !errors.Is(err, dcb.ErrCorrupt) {

@@ -9,8 +9,8 @@ import (
 	"sync"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -209,7 +209,7 @@ func (s *Store) writeIndex(ctx context.Context, segments []*segment, sources ...
 // contentSum returns the checksum over the checksums of sealed segments.
 func contentSum(segments []*segment) (sum uint32) {
 	for _, g := range segments {
-		sum = frame.Sum(sum, g.sum)
+		sum = logfile.ExtendSum(sum, g.sum)
 	}
 	return sum
 }
@@ -242,7 +242,7 @@ func (s *Store) installIndexes(files ...*indexFile) {
 }
 
 // indexSegment builds an index in memory of a segment, from its log records up to offset end.
-func (s *Store) indexSegment(g *segment, header frame.Segment, end uint32) (*tail.Index, error) {
+func (s *Store) indexSegment(g *segment, header logfile.SegmentHeader, end uint32) (*tail.Index, error) {
 	content, err := g.content()
 	if err != nil {
 		return nil, err

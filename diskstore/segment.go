@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
@@ -59,12 +59,12 @@ type segment struct {
 	fs    vfs.FS
 	path  string
 	first dcb.Position
-	salt  frame.Salt   // of its log records
+	salt  logfile.Salt // of its log records
 	size  atomic.Int64 // of the file in bytes; only grows while the segment is active
 
 	// Of a sealed segment, from the header of the next one.
 	end uint32 // the offset after the last log record
-	sum uint32 // of the checksums of its log records, by frame.Sum
+	sum uint32 // of the checksums of its log records, by logfile.ExtendSum
 
 	mapped   atomic.Pointer[[]byte] // the newest mapping
 	mapMu    sync.Mutex             // guards mappings, and the creation of one
@@ -123,7 +123,7 @@ func (g *segment) unmap() {
 
 // segmentState is the state of a segment after a log record.
 type segmentState struct {
-	salt       frame.Salt
+	salt       logfile.Salt
 	next       dcb.Position // the position of the next event
 	end        uint32       // the offset of the next log record
 	sum        uint32       // of the checksums so far
@@ -133,34 +133,34 @@ type segmentState struct {
 }
 
 // newSegmentState returns the state before the first log record.
-func newSegmentState(header frame.Segment) segmentState {
-	return segmentState{salt: header.Salt(), next: header.First, end: frame.SegmentBytes, recordedAt: header.After, clean: true}
+func newSegmentState(header logfile.SegmentHeader) segmentState {
+	return segmentState{salt: header.Salt(), next: header.First, end: logfile.SegmentHeaderBytes, recordedAt: header.NotBefore, clean: true}
 }
 
 // readRecord reads and checks the next log record of b, the content of the segment. It calls
-// each with every event and the offset of its entry in the segment. The error is frame.ErrEnd,
-// frame.ErrBroken or the error of each.
+// each with every event and the offset of its entry in the segment. The error is logfile.ErrEnd,
+// logfile.ErrBroken or the error of each.
 func (s *segmentState) readRecord(b []byte, each func(offset uint32, e *dcb.SequencedEvent) error) error {
 	content := b[s.end:]
-	h, err := frame.Read(s.salt, content)
+	h, err := logfile.ReadRecordHeader(s.salt, content)
 	if err != nil {
 		return err
 	}
 	if h.First != s.next {
-		return fmt.Errorf("%w: the log record has first position %d, want %d", frame.ErrBroken, h.First, s.next)
+		return fmt.Errorf("%w: the log record has first position %d, want %d", logfile.ErrBroken, h.First, s.next)
 	}
 	if h.RecordedAt < s.recordedAt {
-		return fmt.Errorf("%w: the log record is older than the one before it", frame.ErrBroken)
+		return fmt.Errorf("%w: the log record is older than the one before it", logfile.ErrBroken)
 	}
 	start := s.end
-	err = frame.Check(s.salt, content[:h.Bytes], h, func(offset uint32, e *dcb.SequencedEvent) error {
+	err = logfile.ReadEntries(s.salt, content[:h.Bytes], h, func(offset uint32, e *dcb.SequencedEvent) error {
 		return each(start+offset, e)
 	})
 	if err != nil {
 		return err
 	}
 	s.next, s.end, s.recordedAt = h.Next(), s.end+h.Bytes, h.RecordedAt
-	s.sum = frame.Sum(s.sum, h.CRC)
+	s.sum = logfile.ExtendSum(s.sum, h.CRC)
 	s.clean, s.durable = h.Count == 0, h.Durable()
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"slices"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
@@ -204,7 +204,7 @@ func (v *verifier) usedSegments(segments []vfs.Info) ([]vfs.Info, error) {
 	for ; n > 1; n-- {
 		_, err := readSegmentHeader(v.fs, filepath.Join(v.dir, segments[n-1].Name))
 		isGone := v.report.InUse && errors.Is(err, fs.ErrNotExist)
-		if !errors.Is(err, frame.ErrBroken) && !isGone {
+		if !errors.Is(err, logfile.ErrBroken) && !isGone {
 			break
 		}
 	}
@@ -292,9 +292,9 @@ func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) e
 		corrupt(w.next, "the events from position %d to %d are missing before this segment", w.next, first-1)
 		w.next = first
 	}
-	header, err := frame.ReadSegment(b)
+	header, err := logfile.ReadSegmentHeader(b)
 	switch {
-	case errors.Is(err, frame.ErrVersion):
+	case errors.Is(err, logfile.ErrVersion):
 		return fmt.Errorf("%w: %s: %w", ErrVersion, path, err)
 	case err != nil:
 		corrupt(first, "%w", err)
@@ -318,7 +318,7 @@ func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) e
 
 // readRecords reads the log records of a segment and builds an index of their events. The error
 // says why there are no more.
-func (v *verifier) readRecords(b []byte, header frame.Segment) (segmentState, *tail.Index, error) {
+func (v *verifier) readRecords(b []byte, header logfile.SegmentHeader) (segmentState, *tail.Index, error) {
 	state, index := newSegmentState(header), tail.New()
 	add := indexer(index)
 	for {
@@ -335,11 +335,11 @@ func (v *verifier) verifySealed(nextPath, path string, b []byte, state segmentSt
 		return // verifySegment reports it
 	}
 	switch {
-	case state.end < next.End:
+	case state.end < next.PrevEnd:
 		v.addProblem(&CorruptError{File: path, Offset: int64(state.end), Position: state.next, Problem: ended, Advice: adviceRestore})
-	case state.end != next.End || state.sum != next.Sum || state.next != next.First:
+	case state.end != next.PrevEnd || state.sum != next.PrevSum || state.next != next.First:
 		v.addProblem(&CorruptError{
-			File: path, Offset: int64(next.End), Position: state.next,
+			File: path, Offset: int64(next.PrevEnd), Position: state.next,
 			Problem: errOtherRecords, Advice: adviceRestore,
 		})
 	case len(bytes.TrimRight(b[state.end:], "\x00")) > 0 && !v.report.InUse:

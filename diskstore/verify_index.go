@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/postings"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
@@ -26,7 +26,7 @@ func (v *verifier) compareIndexes(first dcb.Position, state segmentState, index 
 			continue
 		}
 		x.covered += index.Added()
-		x.sum = frame.Sum(x.sum, state.sum)
+		x.sum = logfile.ExtendSum(x.sum, state.sum)
 		err := x.compare(index, uint32(first-meta.First))
 		switch {
 		case errors.Is(err, errDiffers):

@@ -12,8 +12,8 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore"
-	"github.com/dcbstore/dcb/diskstore/internal/frame"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
+	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 	"github.com/dcbstore/dcb/internal/vfs"
@@ -237,7 +237,7 @@ func TestVerifyRefusesNewerVersion(t *testing.T) {
 	content := files.ReadFile(name)
 	binary.LittleEndian.PutUint32(content[8:], 2)
 	binary.LittleEndian.PutUint32(content[12:], 0)
-	binary.LittleEndian.PutUint32(content[12:], crc32.Checksum(content[:frame.SegmentBytes], crc32.MakeTable(crc32.Castagnoli)))
+	binary.LittleEndian.PutUint32(content[12:], crc32.Checksum(content[:logfile.SegmentHeaderBytes], crc32.MakeTable(crc32.Castagnoli)))
 	files.WriteFile(name, content)
 	if _, err := diskstore.Verify(t.Context(), dir, diskstore.InspectOptions{}.On(files)); !errors.Is(err, diskstore.ErrVersion) {
 		t.Errorf("Verify = %v, want ErrVersion", err)

@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"errors"
@@ -22,20 +22,20 @@ func TestAFrameOfAnotherStoreIsBroken(t *testing.T) {
 	t.Parallel()
 	for name, events := range goldenFrames() {
 		for _, salt := range []Salt{0, 1, goldenSalt ^ 1<<31, ^goldenSalt} {
-			var d Draft
+			var d Encoder
 			d.Encode(events)
 			d.Seal(salt, goldenFirst, goldenTime, goldenBehind)
-			if h, err := Read(goldenSalt, d.Bytes); !errors.Is(err, ErrBroken) {
+			if h, err := ReadRecordHeader(goldenSalt, d.Bytes); !errors.Is(err, ErrBroken) {
 				t.Errorf("%s with salt %08x: Read: %+v, %v", name, salt, h, err)
 			}
-			segment := append(make([]byte, SegmentBytes), d.Bytes...)
-			for i, at := range d.Records {
+			segment := append(make([]byte, SegmentHeaderBytes), d.Bytes...)
+			for i, at := range d.EntryOffsets {
 				var e dcb.SequencedEvent
 				position := goldenFirst + dcb.Position(i)
-				if err := CheckedView(goldenSalt, segment, SegmentBytes+at, position, &e); !errors.Is(err, ErrBroken) {
+				if err := ReadEntry(goldenSalt, segment, SegmentHeaderBytes+at, position, &e); !errors.Is(err, ErrBroken) {
 					t.Errorf("%s with salt %08x: CheckedView of event %d: %v", name, salt, i, err)
 				}
-				if err := CheckedView(salt, segment, SegmentBytes+at, position, &e); err != nil {
+				if err := ReadEntry(salt, segment, SegmentHeaderBytes+at, position, &e); err != nil {
 					t.Errorf("%s with salt %08x, which is asked for: CheckedView of event %d: %v", name, salt, i, err)
 				}
 			}
@@ -55,10 +55,10 @@ func TestAFrameOfAnotherStoreThatATornFrameHasAsDataIsNoProof(t *testing.T) {
 	const lost = dcb.Position(5000) // the frame that begins with it is torn
 	for name, c := range map[string]struct{ from, size int }{"short": {0, 0}, "long": {700, 9*sumBlock + 5}} {
 		forge := func(salt Salt) []byte {
-			var d Draft
+			var d Encoder
 			d.Encode([]dcb.Event{long(c.size)})
 			d.Seal(salt, lost+9, goldenTime, 0)
-			return slices.Concat(make([]byte, c.from), d.Bytes, Mark(salt, lost+1, goldenTime), make([]byte, 100))
+			return slices.Concat(make([]byte, c.from), d.Bytes, ShutdownMarker(salt, lost+1, goldenTime), make([]byte, 100))
 		}
 		for _, salt := range []Salt{0, 1, ^goldenSalt, goldenSalt} {
 			data := forge(salt)

@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"bytes"
@@ -41,15 +41,15 @@ var (
 // goldenSalt is what all frames of the tests are sealed with.
 var (
 	goldenID   = [16]byte(uuid.MustParse("6ba7b810-9dad-41d1-80b4-00c04fd430c8"))
-	goldenSalt = Segment{StoreID: goldenID}.Salt()
+	goldenSalt = SegmentHeader{StoreID: goldenID}.Salt()
 )
 
-func goldenSegments() map[string]Segment {
-	return map[string]Segment{
-		"first_segment": {StoreID: goldenID, First: 1, After: 0},
+func goldenSegments() map[string]SegmentHeader {
+	return map[string]SegmentHeader{
+		"first_segment": {StoreID: goldenID, First: 1, NotBefore: 0},
 		"segment": {
-			StoreID: goldenID, First: goldenFirst, After: goldenTime,
-			Before: 500_001, End: 67_000_000, Sum: 0xfedcba98,
+			StoreID: goldenID, First: goldenFirst, NotBefore: goldenTime,
+			PrevFirst: 500_001, PrevEnd: 67_000_000, PrevSum: 0xfedcba98,
 		},
 	}
 }
@@ -100,7 +100,7 @@ func TestTheFormatOfFramesIsThatOfTheGoldenFiles(t *testing.T) {
 	for name, events := range goldenFrames() {
 		written, _ := sealed(goldenFirst, goldenTime, goldenBehind, events...)
 		if name == "mark" {
-			written = Mark(goldenSalt, goldenFirst, goldenTime)
+			written = ShutdownMarker(goldenSalt, goldenFirst, goldenTime)
 		}
 		kept := golden(t, name, written)
 		if !bytes.Equal(written, kept) {
@@ -110,7 +110,7 @@ func TestTheFormatOfFramesIsThatOfTheGoldenFiles(t *testing.T) {
 		if diff := difference(recorded(goldenFirst, goldenTime, events...), got); err != nil || diff != "" {
 			t.Errorf("%s: %v, %s", name, err, diff)
 		}
-		if h, _ := Read(goldenSalt, kept); name == "mark" && h.Durable() != goldenFirst-1 {
+		if h, _ := ReadRecordHeader(goldenSalt, kept); name == "mark" && h.Durable() != goldenFirst-1 {
 			t.Errorf("the mark says that %d is durable; want %d", h.Durable(), goldenFirst-1)
 		}
 	}
@@ -121,10 +121,10 @@ func TestTheFormatOfSegmentsIsThatOfTheGoldenFiles(t *testing.T) {
 	for name, want := range goldenSegments() {
 		written := want.Encode()
 		kept := golden(t, name, written)
-		if !bytes.Equal(written, kept) || len(written) != SegmentBytes {
+		if !bytes.Equal(written, kept) || len(written) != SegmentHeaderBytes {
 			t.Errorf("%s is written as\n%x\nand was written as\n%x", name, written, kept)
 		}
-		if got, err := ReadSegment(kept); got != want || err != nil {
+		if got, err := ReadSegmentHeader(kept); got != want || err != nil {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
 		}
 	}

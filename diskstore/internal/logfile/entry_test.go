@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"bytes"
@@ -19,10 +19,10 @@ import (
 
 // sealed returns the frame of events, and where its records begin.
 func sealed(first dcb.Position, recordedAt int64, behind uint32, events ...dcb.Event) ([]byte, []uint32) {
-	var d Draft
+	var d Encoder
 	d.Encode(events)
 	d.Seal(goldenSalt, first, recordedAt, behind)
-	return d.Bytes, d.Records
+	return d.Bytes, d.EntryOffsets
 }
 
 // recorded returns what is to be read of events.
@@ -49,11 +49,11 @@ func same(a, b dcb.SequencedEvent) bool {
 
 // checked returns all events of the frame b, and where their records begin.
 func checked(b []byte) (events []dcb.SequencedEvent, places []uint32, err error) {
-	h, err := Read(goldenSalt, b)
+	h, err := ReadRecordHeader(goldenSalt, b)
 	if err != nil {
 		return nil, nil, err
 	}
-	err = Check(goldenSalt, b, h, func(at uint32, e *dcb.SequencedEvent) error {
+	err = ReadEntries(goldenSalt, b, h, func(at uint32, e *dcb.SequencedEvent) error {
 		events, places = append(events, deepCopy(e)), append(places, at)
 		return nil
 	})
@@ -101,7 +101,7 @@ func anyEvents(largest int) *rapid.Generator[[]dcb.Event] {
 
 func TestWhatIsEncodedIsRead(t *testing.T) {
 	t.Parallel()
-	var d Draft // used again and again
+	var d Encoder // used again and again
 	rapid.Check(t, func(r *rapid.T) {
 		events := anyEvents(1<<15).Draw(r, "events")
 		if err := dcb.ValidateAppend(events, nil); errors.Is(err, dcb.ErrDuplicateID) {
@@ -115,8 +115,8 @@ func TestWhatIsEncodedIsRead(t *testing.T) {
 		d.Encode(events)
 		crc := d.Seal(goldenSalt, first, recordedAt, behind)
 
-		h, err := Read(goldenSalt, d.Bytes)
-		said := Header{uint32(len(d.Bytes)), crc, first, recordedAt, uint32(len(events)), behind}
+		h, err := ReadRecordHeader(goldenSalt, d.Bytes)
+		said := RecordHeader{uint32(len(d.Bytes)), crc, first, recordedAt, uint32(len(events)), behind}
 		if err != nil || h != said {
 			r.Fatalf("Read: %+v, %v; want %+v", h, err, said)
 		}
@@ -128,27 +128,27 @@ func TestWhatIsEncodedIsRead(t *testing.T) {
 		if diff := difference(want, got); err != nil || diff != "" {
 			r.Fatalf("Check: %v, %s", err, diff)
 		}
-		if !slices.Equal(places, d.Records) {
-			r.Errorf("Check found the records at %d; they are at %d", places, d.Records)
+		if !slices.Equal(places, d.EntryOffsets) {
+			r.Errorf("Check found the records at %d; they are at %d", places, d.EntryOffsets)
 		}
 		viewed(r, d, want)
 	})
 }
 
 // viewed looks at each event where a segment has it.
-func viewed(r *rapid.T, d Draft, want []dcb.SequencedEvent) {
-	start := make([]byte, SegmentBytes+rapid.IntRange(0, 9).Draw(r, "before"))
+func viewed(r *rapid.T, d Encoder, want []dcb.SequencedEvent) {
+	start := make([]byte, SegmentHeaderBytes+rapid.IntRange(0, 9).Draw(r, "before"))
 	segment := slices.Concat(start, d.Bytes, rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(r, "after"))
 	var e dcb.SequencedEvent // used again and again
-	for i, at := range d.Records {
+	for i, at := range d.EntryOffsets {
 		at += uint32(len(start))
-		if err := View(segment, at, want[i].Position, &e); err != nil || !same(want[i], e) {
+		if err := DecodeEntry(segment, at, want[i].Position, &e); err != nil || !same(want[i], e) {
 			r.Errorf("View: %v, %s", err, cmp.Diff(want[i], e, cmpopts.EquateEmpty()))
 		}
-		if err := CheckedView(goldenSalt, segment, at, want[i].Position, &e); err != nil || !same(want[i], e) {
+		if err := ReadEntry(goldenSalt, segment, at, want[i].Position, &e); err != nil || !same(want[i], e) {
 			r.Errorf("CheckedView: %v, %s", err, cmp.Diff(want[i], e, cmpopts.EquateEmpty()))
 		}
-		if err := CheckedView(goldenSalt, segment, at, want[i].Position+1, &e); !errors.Is(err, ErrBroken) {
+		if err := ReadEntry(goldenSalt, segment, at, want[i].Position+1, &e); !errors.Is(err, ErrBroken) {
 			r.Errorf("CheckedView of another position: %v", err)
 		}
 	}
@@ -194,8 +194,8 @@ func TestNoFrameIsLargerThanMaxBytes(t *testing.T) {
 	}
 	// No length of an event with less takes more room.
 	overhead := int(places[1]-places[0]) - payload(most)
-	if bound := HeaderBytes + dcb.MaxAppendBytes + dcb.MaxEvents*overhead; bound > MaxBytes {
-		t.Errorf("a frame may have %d bytes, and MaxBytes is %d", bound, MaxBytes)
+	if bound := RecordHeaderBytes + dcb.MaxAppendBytes + dcb.MaxEvents*overhead; bound > MaxRecordBytes {
+		t.Errorf("a frame may have %d bytes, and MaxBytes is %d", bound, MaxRecordBytes)
 	}
 }
 
@@ -229,15 +229,15 @@ func TestAnAppendAtAllLimitsIsAFrame(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, _ := sealed(1, 0, 0, events...)
-	if len(b) > MaxBytes {
-		t.Errorf("a frame of %d bytes; MaxBytes is %d", len(b), MaxBytes)
+	if len(b) > MaxRecordBytes {
+		t.Errorf("a frame of %d bytes; MaxBytes is %d", len(b), MaxRecordBytes)
 	}
-	h, err := Read(goldenSalt, b)
+	h, err := ReadRecordHeader(goldenSalt, b)
 	if err != nil || h.Count != dcb.MaxEvents {
 		t.Fatalf("Read: %+v, %v", h, err)
 	}
 	n := 0
-	err = Check(goldenSalt, b, h, func(_ uint32, e *dcb.SequencedEvent) error {
+	err = ReadEntries(goldenSalt, b, h, func(_ uint32, e *dcb.SequencedEvent) error {
 		if !e.Same(events[n]) {
 			return fmt.Errorf("event %d is another one", n)
 		}
@@ -252,12 +252,12 @@ func TestAnAppendAtAllLimitsIsAFrame(t *testing.T) {
 func TestCheckEndsWithTheErrorOfEach(t *testing.T) {
 	t.Parallel()
 	b, _ := sealed(1, 0, 0, dcb.Event{Type: "A"}, dcb.Event{Type: "B"})
-	h, err := Read(goldenSalt, b)
+	h, err := ReadRecordHeader(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	enough, n := errors.New("enough"), 0
-	err = Check(goldenSalt, b, h, func(uint32, *dcb.SequencedEvent) error { n++; return enough })
+	err = ReadEntries(goldenSalt, b, h, func(uint32, *dcb.SequencedEvent) error { n++; return enough })
 	if !errors.Is(err, enough) || errors.Is(err, ErrBroken) || n != 1 {
 		t.Errorf("%v after %d events", err, n)
 	}
@@ -267,7 +267,7 @@ func TestEncodingAllocatesNothingPerEvent(t *testing.T) { //nolint:paralleltest 
 	e := typical()[0]
 	e.Metadata = map[string]string{"b": "1", "a": "2"}
 	events := []dcb.Event{e, e, e}
-	var d Draft
+	var d Encoder
 	var view dcb.SequencedEvent
 	work := func() {
 		d.Encode(events)
@@ -278,9 +278,9 @@ func TestEncodingAllocatesNothingPerEvent(t *testing.T) { //nolint:paralleltest 
 		t.Errorf("Encode and Seal allocate %v times", n)
 	}
 	b, places := sealed(7, 0, 0, typical()...)
-	segment := append(make([]byte, SegmentBytes), b...)
+	segment := append(make([]byte, SegmentHeaderBytes), b...)
 	look := func() {
-		if err := CheckedView(goldenSalt, segment, SegmentBytes+places[0], 7, &view); err != nil {
+		if err := ReadEntry(goldenSalt, segment, SegmentHeaderBytes+places[0], 7, &view); err != nil {
 			t.Error(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"encoding/binary"
@@ -15,7 +15,7 @@ var ErrVersion = errors.New("another version of the format")
 // Version is that of the format which this package reads and writes.
 const Version = 1
 
-// SegmentBytes is the size of a segment's header, before its first frame.
+// SegmentHeaderBytes is the size of a segment's header, before its first frame.
 //
 //	 0        8        12       16               32       40       48       56       60       64
 //	┌────────┬────────┬────────┬────────────────┬────────┬────────┬────────┬────────┬────────┐
@@ -28,20 +28,20 @@ const Version = 1
 //
 // Every later version has the first 16 bytes as they are, and the CRC of these 64, whatever else they then mean: so a program tells a version that it does not
 // know from damage.
-const SegmentBytes = 64
+const SegmentHeaderBytes = 64
 
 const segmentMagic = "dcb-log\n"
 
-// Segment is the header of a segment.
-type Segment struct {
-	StoreID [16]byte
-	First   dcb.Position // of the segment's first event
-	After   int64        // no event was recorded earlier, microseconds since 1970
+// SegmentHeader is the header of a segment.
+type SegmentHeader struct {
+	StoreID   [16]byte
+	First     dcb.Position // of the segment's first event
+	NotBefore int64        // no event was recorded earlier, microseconds since 1970
 
 	// Of the segment before, all zero in the first:
-	Before dcb.Position // its first position
-	End    uint32       // where its frames end
-	Sum    uint32       // its content's, see the function Sum
+	PrevFirst dcb.Position // its first position
+	PrevEnd   uint32       // where its frames end
+	PrevSum   uint32       // its content's, see the function Sum
 }
 
 // Salt is what the checksums of a store's frames begin with. A frame of another store, or one that somebody made who cannot read the files, has the wrong checksum
@@ -49,48 +49,48 @@ type Segment struct {
 type Salt uint32
 
 // Salt returns that of the segment's store: the CRC-32C of its ID.
-func (s Segment) Salt() Salt {
+func (s SegmentHeader) Salt() Salt {
 	low, high := binary.LittleEndian.Uint64(s.StoreID[:8]), binary.LittleEndian.Uint64(s.StoreID[8:])
 	return Salt(sumOn(sumOn(0, low, 8), high, 8))
 }
 
 // Encode returns the header as it is written.
-func (s Segment) Encode() []byte {
-	b := make([]byte, SegmentBytes)
+func (s SegmentHeader) Encode() []byte {
+	b := make([]byte, SegmentHeaderBytes)
 	copy(b, segmentMagic)
 	binary.LittleEndian.PutUint32(b[8:], Version)
 	copy(b[16:], s.StoreID[:])
 	binary.LittleEndian.PutUint64(b[32:], uint64(s.First))
-	binary.LittleEndian.PutUint64(b[40:], uint64(s.Before))
-	binary.LittleEndian.PutUint64(b[48:], uint64(s.After))
-	binary.LittleEndian.PutUint32(b[56:], s.End)
-	binary.LittleEndian.PutUint32(b[60:], s.Sum)
+	binary.LittleEndian.PutUint64(b[40:], uint64(s.PrevFirst))
+	binary.LittleEndian.PutUint64(b[48:], uint64(s.NotBefore))
+	binary.LittleEndian.PutUint32(b[56:], s.PrevEnd)
+	binary.LittleEndian.PutUint32(b[60:], s.PrevSum)
 	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b, castagnoli))
 	return b
 }
 
-// ReadSegment returns the header that b begins with. Errors: ErrVersion, ErrBroken.
-func ReadSegment(b []byte) (Segment, error) {
-	if len(b) < SegmentBytes {
-		return Segment{}, fmt.Errorf("%w: %d bytes are too few for a segment's header", ErrBroken, len(b))
+// ReadSegmentHeader returns the header that b begins with. Errors: ErrVersion, ErrBroken.
+func ReadSegmentHeader(b []byte) (SegmentHeader, error) {
+	if len(b) < SegmentHeaderBytes {
+		return SegmentHeader{}, fmt.Errorf("%w: %d bytes are too few for a segment's header", ErrBroken, len(b))
 	}
 	if string(b[:8]) != segmentMagic {
-		return Segment{}, fmt.Errorf("%w: it does not begin as a segment does", ErrBroken)
+		return SegmentHeader{}, fmt.Errorf("%w: it does not begin as a segment does", ErrBroken)
 	}
-	header := [SegmentBytes]byte(b)
+	header := [SegmentHeaderBytes]byte(b)
 	binary.LittleEndian.PutUint32(header[12:], 0)
 	if crc32.Checksum(header[:], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
-		return Segment{}, fmt.Errorf("%w: the checksum of the segment's header is wrong", ErrBroken)
+		return SegmentHeader{}, fmt.Errorf("%w: the checksum of the segment's header is wrong", ErrBroken)
 	}
 	if version := binary.LittleEndian.Uint32(b[8:]); version != Version {
-		return Segment{}, fmt.Errorf("%w: it is %d, and this program knows %d", ErrVersion, version, Version)
+		return SegmentHeader{}, fmt.Errorf("%w: it is %d, and this program knows %d", ErrVersion, version, Version)
 	}
-	return Segment{
-		StoreID: [16]byte(b[16:32]),
-		First:   dcb.Position(binary.LittleEndian.Uint64(b[32:])),
-		Before:  dcb.Position(binary.LittleEndian.Uint64(b[40:])),
-		After:   int64(binary.LittleEndian.Uint64(b[48:])),
-		End:     binary.LittleEndian.Uint32(b[56:]),
-		Sum:     binary.LittleEndian.Uint32(b[60:]),
+	return SegmentHeader{
+		StoreID:   [16]byte(b[16:32]),
+		First:     dcb.Position(binary.LittleEndian.Uint64(b[32:])),
+		PrevFirst: dcb.Position(binary.LittleEndian.Uint64(b[40:])),
+		NotBefore: int64(binary.LittleEndian.Uint64(b[48:])),
+		PrevEnd:   binary.LittleEndian.Uint32(b[56:]),
+		PrevSum:   binary.LittleEndian.Uint32(b[60:]),
 	}, nil
 }

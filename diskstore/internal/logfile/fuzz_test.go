@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// The corpus in testdata/fuzz is what fuzzing found worth keeping: go test -fuzz FuzzRead ./diskstore/internal/frame goes on from it.
+// The corpus in testdata/fuzz is what fuzzing found worth keeping: go test -fuzz FuzzRead ./diskstore/internal/logfile goes on from it.
 
 // FuzzRead takes anything for a frame, and for the records of a frame.
 func FuzzRead(f *testing.F) {
@@ -17,7 +17,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = slices.Clip(b)
-		h, err := Read(goldenSalt, b)
+		h, err := ReadRecordHeader(goldenSalt, b)
 		switch {
 		case err == nil:
 			checkAnything(t, b, h)
@@ -28,9 +28,9 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		// Behind a header that fits.
-		b = slices.Concat(make([]byte, HeaderBytes), b)
-		seal(goldenSalt, b, Header{First: goldenFirst, RecordedAt: goldenTime, Count: 1})
-		if h, err = Read(goldenSalt, b); err != nil {
+		b = slices.Concat(make([]byte, RecordHeaderBytes), b)
+		seal(goldenSalt, b, RecordHeader{First: goldenFirst, RecordedAt: goldenTime, Count: 1})
+		if h, err = ReadRecordHeader(goldenSalt, b); err != nil {
 			t.Fatalf("Read of what was sealed: %v", err)
 		}
 		checkAnything(t, b, h)
@@ -38,10 +38,10 @@ func FuzzRead(f *testing.F) {
 }
 
 // checkAnything lets Check read records that may be anything. What it takes for events must stay the same when written and read again.
-func checkAnything(t *testing.T, b []byte, h Header) {
+func checkAnything(t *testing.T, b []byte, h RecordHeader) {
 	t.Helper()
 	var events []dcb.Event
-	err := Check(goldenSalt, b, h, func(_ uint32, e *dcb.SequencedEvent) error {
+	err := ReadEntries(goldenSalt, b, h, func(_ uint32, e *dcb.SequencedEvent) error {
 		events = append(events, deepCopy(e).Event)
 		return nil
 	})
@@ -51,7 +51,7 @@ func checkAnything(t *testing.T, b []byte, h Header) {
 	if err != nil || len(events) != int(h.Count) {
 		t.Fatalf("Check: %d events of %d, %v", len(events), h.Count, err)
 	}
-	again, _ := sealed(h.First, h.RecordedAt, h.Behind, events...)
+	again, _ := sealed(h.First, h.RecordedAt, h.Unsynced, events...)
 	got, _, err := checked(again)
 	if diff := difference(recorded(h.First, h.RecordedAt, events...), got); err != nil || diff != "" {
 		t.Errorf("written and read again: %v, %s", err, diff)
@@ -69,8 +69,8 @@ func FuzzView(f *testing.F) {
 	f.Fuzz(func(t *testing.T, segment []byte, at uint32, position uint64) {
 		segment = slices.Clip(segment)
 		var viewed, checked dcb.SequencedEvent
-		unsure := View(segment, at, dcb.Position(position), &viewed)
-		err := CheckedView(goldenSalt, segment, at, dcb.Position(position), &checked)
+		unsure := DecodeEntry(segment, at, dcb.Position(position), &viewed)
+		err := ReadEntry(goldenSalt, segment, at, dcb.Position(position), &checked)
 		for _, err := range []error{unsure, err} {
 			if err != nil && !errors.Is(err, ErrBroken) {
 				t.Errorf("at %d: %v", at, err)
@@ -89,9 +89,9 @@ func FuzzReadSegment(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = slices.Clip(b)
-		s, err := ReadSegment(b)
+		s, err := ReadSegmentHeader(b)
 		switch {
-		case err == nil && !slices.Equal(s.Encode(), b[:SegmentBytes]):
+		case err == nil && !slices.Equal(s.Encode(), b[:SegmentHeaderBytes]):
 			t.Errorf("%+v is written as another header", s)
 		case err != nil && !errors.Is(err, ErrBroken) && !errors.Is(err, ErrVersion):
 			t.Error(err)

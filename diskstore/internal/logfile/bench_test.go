@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ func BenchmarkEncodeAndSeal(b *testing.B) {
 		events []dcb.Event
 	}{{"one event", one}, {"one event with metadata", tagged}, {"100 events", hundred}} {
 		b.Run(c.name, func(b *testing.B) {
-			var d Draft
+			var d Encoder
 			b.ReportAllocs()
 			for b.Loop() {
 				d.Encode(c.events)
@@ -52,15 +52,15 @@ func BenchmarkCheckedView(b *testing.B) {
 			for len(events) < c.events {
 				events = append(events, events[0])
 			}
-			var d Draft
+			var d Encoder
 			d.Encode(events)
 			d.Seal(goldenSalt, 7, 1_700_000_000_000_000, 0)
-			segment := append(make([]byte, SegmentBytes), d.Bytes...)
-			at := SegmentBytes + d.Records[0]
+			segment := append(make([]byte, SegmentHeaderBytes), d.Bytes...)
+			at := SegmentHeaderBytes + d.EntryOffsets[0]
 			var e dcb.SequencedEvent
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := CheckedView(goldenSalt, segment, at, 7, &e); err != nil {
+				if err := ReadEntry(goldenSalt, segment, at, 7, &e); err != nil {
 					b.Fatal(err)
 				}
 			}

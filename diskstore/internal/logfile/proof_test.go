@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ func TestAFrameThatCameLaterIsFoundWhereverItIs(t *testing.T) {
 	next, _ := sealed(lost+5, goldenTime, 4, alone...)
 	for name, frame := range map[string][]byte{
 		"an event": next,
-		"a mark":   Mark(goldenSalt, lost+1, goldenTime),
+		"a mark":   ShutdownMarker(goldenSalt, lost+1, goldenTime),
 		"a long frame": func() []byte {
 			b, _ := sealed(lost+9, goldenTime, 0, long(10*sumBlock+7))
 			return b
@@ -62,12 +62,12 @@ func TestWhatProvesNothingIsNoProof(t *testing.T) {
 	cut := frame(lost+1, 0, alone...)
 	for name, b := range map[string][]byte{
 		"nothing":                       nil,
-		"less than a header":            make([]byte, HeaderBytes-1),
+		"less than a header":            make([]byte, RecordHeaderBytes-1),
 		"zeros":                         make([]byte, 1000),
 		"ones":                          bytes.Repeat([]byte{1}, 1000),
 		"the event itself":              frame(lost, 0, alone...),
 		"what was before":               frame(lost-7, 0, several...),
-		"a mark before it":              Mark(goldenSalt, lost, goldenTime),
+		"a mark before it":              ShutdownMarker(goldenSalt, lost, goldenTime),
 		"written before it was durable": frame(lost+1, 1, alone...),
 		"written long before it was":    frame(lost+4, 6, several...),
 		"a broken frame":                broken,
@@ -87,7 +87,7 @@ func TestWhatProvesNothingIsNoProof(t *testing.T) {
 // plainProof is FindProof as simple as can be.
 func plainProof(b []byte, position dcb.Position) (at int, found bool) {
 	for at := range b {
-		h, err := Read(goldenSalt, b[at:])
+		h, err := ReadRecordHeader(goldenSalt, b[at:])
 		if err == nil && h.First > position && h.Durable() >= position && h.First-position <= dcb.Position(len(b)) {
 			return at, true
 		}
@@ -141,8 +141,8 @@ func TestShiftingIsAppendingZeros(t *testing.T) {
 	t.Parallel()
 	var s sums
 	s.prepare()
-	zeros := make([]byte, MaxBytes)
-	for _, n := range []int{0, 1, 511, 512, 513, 1 << 18, 1<<18 + 1, MaxBytes} {
+	zeros := make([]byte, MaxRecordBytes)
+	for _, n := range []int{0, 1, 511, 512, 513, 1 << 18, 1<<18 + 1, MaxRecordBytes} {
 		// A CRC of zeros alone is linear but for its inversions, which are taken out.
 		want := ^crc32.Update(^uint32(0xdeadbeef), castagnoli, zeros[:n])
 		if got := s.shift(0xdeadbeef, n); got != want {
@@ -154,8 +154,8 @@ func TestShiftingIsAppendingZeros(t *testing.T) {
 // liars are headers one behind the other that claim to be of frames that came later and are as long as the rest of b.
 func liars(size int) []byte {
 	b := make([]byte, size)
-	for at := 0; at+HeaderBytes <= size; at += HeaderBytes {
-		h := Header{Bytes: uint32(size - at), CRC: 1, First: 6000, RecordedAt: goldenTime, Count: 1}
+	for at := 0; at+RecordHeaderBytes <= size; at += RecordHeaderBytes {
+		h := RecordHeader{Bytes: uint32(size - at), CRC: 1, First: 6000, RecordedAt: goldenTime, Count: 1}
 		binary.LittleEndian.PutUint32(b[at:], h.Bytes)
 		binary.LittleEndian.PutUint32(b[at+4:], h.CRC)
 		binary.LittleEndian.PutUint64(b[at+8:], uint64(h.First))

@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"encoding/binary"
@@ -38,42 +38,42 @@ const (
 	leastRecord    = 4 // flags, no type, no tags, no data
 )
 
-// Draft is the frame of an append while it is made. It may be used again.
-type Draft struct {
+// Encoder is the frame of an append while it is made. It may be used again.
+type Encoder struct {
 	// Bytes is the frame.
 	Bytes []byte
-	// Records says where in Bytes each record begins.
-	Records []uint32
+	// EntryOffsets says where in Bytes each record begins.
+	EntryOffsets []uint32
 }
 
 // Encode makes the frame of events, which are valid, all but what only Seal can know.
-func (d *Draft) Encode(events []dcb.Event) {
-	d.Bytes = append(d.Bytes[:0], make([]byte, HeaderBytes)...)
-	d.Records = d.Records[:0]
+func (d *Encoder) Encode(events []dcb.Event) {
+	d.Bytes = append(d.Bytes[:0], make([]byte, RecordHeaderBytes)...)
+	d.EntryOffsets = d.EntryOffsets[:0]
 	flags := byte(0)
 	if len(events) > 1 {
 		flags = isOneOf
 	}
 	for i := range events {
-		d.Records = append(d.Records, uint32(len(d.Bytes)))
+		d.EntryOffsets = append(d.EntryOffsets, uint32(len(d.Bytes)))
 		d.Bytes = appendRecord(d.Bytes, &events[i], flags)
 	}
 }
 
 // Seal completes the frame, for the store with that salt. It returns the frame's checksum.
-func (d *Draft) Seal(salt Salt, first dcb.Position, recordedAt int64, behind uint32) uint32 {
-	if len(d.Records) > 1 {
-		for i, from := range d.Records {
+func (d *Encoder) Seal(salt Salt, first dcb.Position, recordedAt int64, behind uint32) uint32 {
+	if len(d.EntryOffsets) > 1 {
+		for i, from := range d.EntryOffsets {
 			to := uint32(len(d.Bytes))
-			if i+1 < len(d.Records) {
-				to = d.Records[i+1]
+			if i+1 < len(d.EntryOffsets) {
+				to = d.EntryOffsets[i+1]
 			}
 			record := d.Bytes[from:to]
 			binary.LittleEndian.PutUint64(record[timeAt:], uint64(recordedAt))
 			binary.LittleEndian.PutUint32(record[crcAt:], recordChecksum(salt, record, first+dcb.Position(i)))
 		}
 	}
-	return seal(salt, d.Bytes, Header{First: first, RecordedAt: recordedAt, Count: uint32(len(d.Records)), Behind: behind})
+	return seal(salt, d.Bytes, RecordHeader{First: first, RecordedAt: recordedAt, Count: uint32(len(d.EntryOffsets)), Unsynced: behind})
 }
 
 func recordChecksum(salt Salt, record []byte, position dcb.Position) uint32 {
@@ -125,11 +125,11 @@ func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// Check reads every record of the frame b, whose header h was read and believed, and calls each with what it finds: a view of the event, as View
+// ReadEntries reads every record of the frame b, whose header h was read and believed, and calls each with what it finds: a view of the event, as View
 // returns it, and where in b its record begins. The error is ErrBroken, or what each returned.
-func Check(salt Salt, b []byte, h Header, each func(at uint32, e *dcb.SequencedEvent) error) error {
+func ReadEntries(salt Salt, b []byte, h RecordHeader, each func(at uint32, e *dcb.SequencedEvent) error) error {
 	var e dcb.SequencedEvent
-	at := HeaderBytes
+	at := RecordHeaderBytes
 	for i := range h.Count {
 		r := reader{b: b[at:h.Bytes]}
 		e.Position, e.RecordedAt = h.First+dcb.Position(i), at2time(h.RecordedAt)
@@ -157,17 +157,17 @@ func ownRight(salt Salt, record []byte, position dcb.Position, recordedAt int64)
 		binary.LittleEndian.Uint64(record[timeAt:]) == uint64(recordedAt)
 }
 
-// View sets e to a view of the event whose record begins at that place in the segment, which holds that position, unchecked: for
+// DecodeEntry sets e to a view of the event whose record begins at that place in the segment, which holds that position, unchecked: for
 // what this process has itself written or read and checked. The event shares memory with the segment, but for its metadata; the capacity of e.Tags is
 // used again.
-func View(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+func DecodeEntry(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
 	_, err := view(segment, at, position, e)
 	return err
 }
 
-// CheckedView is View for what comes from a disk: the record's checksum, or its frame's, must be right, with that salt. The error is ErrBroken.
-func CheckedView(salt Salt, segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
-	if uint64(at) < SegmentBytes+HeaderBytes || uint64(at) >= uint64(len(segment)) {
+// ReadEntry is View for what comes from a disk: the record's checksum, or its frame's, must be right, with that salt. The error is ErrBroken.
+func ReadEntry(salt Salt, segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
+	if uint64(at) < SegmentHeaderBytes+RecordHeaderBytes || uint64(at) >= uint64(len(segment)) {
 		return fmt.Errorf("%w: there is no record at offset %d of %d", ErrBroken, at, len(segment))
 	}
 	if segment[at]&isOneOf == 0 {
@@ -185,8 +185,8 @@ func CheckedView(salt Salt, segment []byte, at uint32, position dcb.Position, e 
 
 // checkedAlone is CheckedView for the record of an event that is alone in its frame.
 func checkedAlone(salt Salt, segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) error {
-	from := int(at) - HeaderBytes
-	h, err := Read(salt, segment[from:])
+	from := int(at) - RecordHeaderBytes
+	h, err := ReadRecordHeader(salt, segment[from:])
 	if errors.Is(err, ErrEnd) {
 		return fmt.Errorf("%w: there are zeros where a frame was, at offset %d", ErrBroken, from)
 	}
@@ -197,14 +197,14 @@ func checkedAlone(salt Salt, segment []byte, at uint32, position dcb.Position, e
 		return fmt.Errorf("%w: the frame at offset %d has %d events from position %d", ErrBroken, from, h.Count, h.First)
 	}
 	size, err := view(segment[:from+int(h.Bytes)], at, position, e)
-	if err == nil && size != int(h.Bytes)-HeaderBytes {
+	if err == nil && size != int(h.Bytes)-RecordHeaderBytes {
 		return fmt.Errorf("%w: the record at offset %d does not fill its frame", ErrBroken, at)
 	}
 	return err
 }
 
 func view(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEvent) (size int, err error) {
-	if at < HeaderBytes || uint64(at) >= uint64(len(segment)) {
+	if at < RecordHeaderBytes || uint64(at) >= uint64(len(segment)) {
 		return 0, fmt.Errorf("%w: there is no record at offset %d of %d", ErrBroken, at, len(segment))
 	}
 	r := reader{b: segment[at:]}
@@ -213,7 +213,7 @@ func view(segment []byte, at uint32, position dcb.Position, e *dcb.SequencedEven
 		return 0, fmt.Errorf("%w: what is at offset %d is no record", ErrBroken, at)
 	}
 	size = len(segment) - int(at) - len(r.b)
-	recordedAt := decode(segment[at-HeaderBytes:]).RecordedAt
+	recordedAt := decode(segment[at-RecordHeaderBytes:]).RecordedAt
 	if flags&isOneOf != 0 {
 		recordedAt = int64(binary.LittleEndian.Uint64(segment[int(at)+timeAt:]))
 	}

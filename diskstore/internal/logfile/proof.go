@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"encoding/binary"
@@ -15,7 +15,7 @@ import (
 func FindProof(salt Salt, b []byte, position dcb.Position) (at int, found bool) {
 	reach := uint64(len(b)) // more positions than b has room for
 	all := sums{salt: salt, b: b}
-	for at = range max(0, len(b)-HeaderBytes+1) {
+	for at = range max(0, len(b)-RecordHeaderBytes+1) {
 		// Not behind position, which makes this wrap around, or too far behind it.
 		if binary.LittleEndian.Uint64(b[at+8:])-uint64(position)-1 >= reach {
 			continue
@@ -49,7 +49,7 @@ const (
 )
 
 // The digits are enough for any frame.
-const _ = uint(1<<(3*powerBits) - MaxBytes)
+const _ = uint(1<<(3*powerBits) - MaxRecordBytes)
 
 // frame returns what checksum does for b[at:at+size], a frame.
 func (s *sums) frame(at, size int) uint32 {

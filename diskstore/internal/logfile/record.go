@@ -1,7 +1,7 @@
-// Package frame is the format of the log: segment files, the frames in them, and the records in the frames. Everything that is
+// Package logfile is the format of the log: segment files, the frames in them, and the records in the frames. Everything that is
 // read is checked before it is believed, by a checksum and then by its structure. All numbers are little-endian.
 //
-// A segment is a header ([Segment]) and then frames, one behind the other. A frame is what one append recorded. A frame without records is a mark:
+// A segment is a header ([SegmentHeader]) and then frames, one behind the other. A frame is what one append recorded. A frame without records is a mark:
 // it says that all before it is durable. After the last frame there are zeros, or the file ends.
 //
 // Every checksum of a frame or a record begins with the store's [Salt], which nobody knows who cannot read the files: what is appended as data passes for a
@@ -9,7 +9,7 @@
 //
 // One event is read without the rest of its frame: the record of an event that is alone in its frame is covered by the frame's checksum; one of
 // several has a checksum of its own.
-package frame
+package logfile
 
 import (
 	"encoding/binary"
@@ -27,7 +27,7 @@ var (
 	ErrBroken = errors.New("broken")
 )
 
-// HeaderBytes is the size of a frame's header.
+// RecordHeaderBytes is the size of a frame's header.
 //
 //	 0        4        8                16               24       28       32
 //	┌────────┬────────┬────────────────┬────────────────┬────────┬────────┬─────────┄
@@ -36,43 +36,43 @@ var (
 //
 // bytes: of the whole frame. CRC: CRC-32C of bytes and of all that follows the CRC, begun with the salt instead of 0. first position: of the first event.
 // recorded at: microseconds since 1970. count: of records; 0 in a mark. behind: how many positions before the first one were not yet durable when the frame was written.
-const HeaderBytes = 32
+const RecordHeaderBytes = 32
 
-// MaxBytes is more than any frame has: an append at all limits at once.
-const MaxBytes = dcb.MaxAppendBytes + dcb.MaxEvents*(recordOverhead+dcb.MaxTags*2+dcb.MaxMetadata*4) + HeaderBytes
+// MaxRecordBytes is more than any frame has: an append at all limits at once.
+const MaxRecordBytes = dcb.MaxAppendBytes + dcb.MaxEvents*(recordOverhead+dcb.MaxTags*2+dcb.MaxMetadata*4) + RecordHeaderBytes
 
-// Header is what a frame says of itself.
-type Header struct {
+// RecordHeader is what a frame says of itself.
+type RecordHeader struct {
 	Bytes      uint32 // of the whole frame
 	CRC        uint32
 	First      dcb.Position // of the first event; of a mark, the position that the next event will have
 	RecordedAt int64        // microseconds since 1970
 	Count      uint32       // of records; 0 in a mark
-	Behind     uint32       // positions before First that were not yet durable
+	Unsynced   uint32       // positions before First that were not yet durable
 }
 
 // Durable returns the last position that was durable when the frame was written.
-func (h Header) Durable() dcb.Position { return h.First - 1 - dcb.Position(h.Behind) }
+func (h RecordHeader) Durable() dcb.Position { return h.First - 1 - dcb.Position(h.Unsynced) }
 
 // Next returns the position after those of the frame.
-func (h Header) Next() dcb.Position { return h.First + dcb.Position(h.Count) }
+func (h RecordHeader) Next() dcb.Position { return h.First + dcb.Position(h.Count) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Read returns the header of the frame that b begins with, if the whole frame is there and its checksum is right, with the salt of its store. Otherwise the
+// ReadRecordHeader returns the header of the frame that b begins with, if the whole frame is there and its checksum is right, with the salt of its store. Otherwise the
 // error is ErrEnd or ErrBroken.
-func Read(salt Salt, b []byte) (Header, error) {
-	if len(b) < HeaderBytes {
+func ReadRecordHeader(salt Salt, b []byte) (RecordHeader, error) {
+	if len(b) < RecordHeaderBytes {
 		if isZero(b) {
-			return Header{}, ErrEnd
+			return RecordHeader{}, ErrEnd
 		}
-		return Header{}, fmt.Errorf("%w: %d bytes are too few for a header", ErrBroken, len(b))
+		return RecordHeader{}, fmt.Errorf("%w: %d bytes are too few for a header", ErrBroken, len(b))
 	}
 	h := decode(b)
-	if isZero(b[:HeaderBytes]) {
+	if isZero(b[:RecordHeaderBytes]) {
 		return h, ErrEnd
 	}
-	if h.Bytes < HeaderBytes || uint64(h.Bytes) > uint64(len(b)) {
+	if h.Bytes < RecordHeaderBytes || uint64(h.Bytes) > uint64(len(b)) {
 		return h, fmt.Errorf("%w: a frame of %d bytes, and %d are there", ErrBroken, h.Bytes, len(b))
 	}
 	if checksum(salt, b[:h.Bytes]) != h.CRC {
@@ -85,33 +85,33 @@ func Read(salt Salt, b []byte) (Header, error) {
 }
 
 // isPossible reports whether a frame could say so of itself.
-func (h Header) isPossible() bool {
-	least, most := uint64(HeaderBytes), uint64(HeaderBytes)
+func (h RecordHeader) isPossible() bool {
+	least, most := uint64(RecordHeaderBytes), uint64(RecordHeaderBytes)
 	if h.Count > 0 {
-		least, most = HeaderBytes+leastRecord*uint64(h.Count), MaxBytes
+		least, most = RecordHeaderBytes+leastRecord*uint64(h.Count), MaxRecordBytes
 	}
 	return uint64(h.Bytes) >= least && uint64(h.Bytes) <= most && h.Count <= dcb.MaxEvents && h.RecordedAt >= 0 &&
-		dcb.Position(h.Behind) < h.First && h.First <= h.Next()
+		dcb.Position(h.Unsynced) < h.First && h.First <= h.Next()
 }
 
-func decode(b []byte) Header {
-	return Header{
+func decode(b []byte) RecordHeader {
+	return RecordHeader{
 		Bytes:      binary.LittleEndian.Uint32(b),
 		CRC:        binary.LittleEndian.Uint32(b[4:]),
 		First:      dcb.Position(binary.LittleEndian.Uint64(b[8:])),
 		RecordedAt: int64(binary.LittleEndian.Uint64(b[16:])),
 		Count:      binary.LittleEndian.Uint32(b[24:]),
-		Behind:     binary.LittleEndian.Uint32(b[28:]),
+		Unsynced:   binary.LittleEndian.Uint32(b[28:]),
 	}
 }
 
 // seal writes the header of the frame b, whose records are there, and returns the frame's checksum.
-func seal(salt Salt, b []byte, h Header) uint32 {
+func seal(salt Salt, b []byte, h RecordHeader) uint32 {
 	binary.LittleEndian.PutUint32(b, uint32(len(b)))
 	binary.LittleEndian.PutUint64(b[8:], uint64(h.First))
 	binary.LittleEndian.PutUint64(b[16:], uint64(h.RecordedAt))
 	binary.LittleEndian.PutUint32(b[24:], h.Count)
-	binary.LittleEndian.PutUint32(b[28:], h.Behind)
+	binary.LittleEndian.PutUint32(b[28:], h.Unsynced)
 	crc := checksum(salt, b)
 	binary.LittleEndian.PutUint32(b[4:], crc)
 	return crc
@@ -122,15 +122,15 @@ func checksum(salt Salt, b []byte) uint32 {
 	return crc32.Update(crc32.Update(uint32(salt), castagnoli, b[:4]), castagnoli, b[8:])
 }
 
-// Mark returns a frame without records, which says that all before next is durable.
-func Mark(salt Salt, next dcb.Position, recordedAt int64) []byte {
-	b := make([]byte, HeaderBytes)
-	seal(salt, b, Header{First: next, RecordedAt: recordedAt})
+// ShutdownMarker returns a frame without records, which says that all before next is durable.
+func ShutdownMarker(salt Salt, next dcb.Position, recordedAt int64) []byte {
+	b := make([]byte, RecordHeaderBytes)
+	seal(salt, b, RecordHeader{First: next, RecordedAt: recordedAt})
 	return b
 }
 
-// Sum goes on with the checksum of a segment's content, by that of its next frame. It begins with 0.
-func Sum(sum, frameCRC uint32) uint32 {
+// ExtendSum goes on with the checksum of a segment's content, by that of its next frame. It begins with 0.
+func ExtendSum(sum, frameCRC uint32) uint32 {
 	return sumOn(sum, uint64(frameCRC), 4)
 }
 

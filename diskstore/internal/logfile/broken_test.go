@@ -1,4 +1,4 @@
-package frame
+package logfile
 
 import (
 	"encoding/binary"
@@ -15,9 +15,9 @@ import (
 // segmentOf returns a segment with a frame, zeros behind it, and the places of the records. Whoever reads beyond it fails.
 func segmentOf(events ...dcb.Event) (segment []byte, places []uint32) {
 	b, places := sealed(goldenFirst, goldenTime, goldenBehind, events...)
-	segment = slices.Concat(Segment{StoreID: goldenID, First: goldenFirst}.Encode(), b, make([]byte, 70))
+	segment = slices.Concat(SegmentHeader{StoreID: goldenID, First: goldenFirst}.Encode(), b, make([]byte, 70))
 	for i := range places {
-		places[i] += SegmentBytes
+		places[i] += SegmentHeaderBytes
 	}
 	return slices.Clip(segment), places
 }
@@ -40,21 +40,21 @@ func TestNoChangeOfAByteOfAFrameIsOverlooked(t *testing.T) {
 		end := len(segment) - 70
 		ends := append(slices.Clone(places[min(1, len(places)):]), uint32(end))
 		want := recorded(goldenFirst, goldenTime, events...)
-		damages(segment[SegmentBytes:end], func(at int) {
-			at += SegmentBytes
-			if _, err := Read(goldenSalt, segment[SegmentBytes:]); !errors.Is(err, ErrBroken) {
+		damages(segment[SegmentHeaderBytes:end], func(at int) {
+			at += SegmentHeaderBytes
+			if _, err := ReadRecordHeader(goldenSalt, segment[SegmentHeaderBytes:]); !errors.Is(err, ErrBroken) {
 				t.Fatalf("%s: Read with another byte at %d: %v", name, at, err)
 			}
 			for i, place := range places {
 				var e dcb.SequencedEvent
-				err := CheckedView(goldenSalt, segment, place, want[i].Position, &e)
+				err := ReadEntry(goldenSalt, segment, place, want[i].Position, &e)
 				switch within := uint32(at) >= place && uint32(at) < ends[i] || len(places) == 1; {
 				case within && !errors.Is(err, ErrBroken):
 					t.Fatalf("%s: CheckedView of event %d with another byte at %d: %v", name, i, at, err)
 				case !within && (err != nil || !same(e, want[i])):
 					t.Fatalf("%s: CheckedView of event %d with another byte at %d, not of its own: %v", name, i, at, err)
 				}
-				_ = View(segment, place, want[i].Position, &e) // it may find anything, but must come back
+				_ = DecodeEntry(segment, place, want[i].Position, &e) // it may find anything, but must come back
 			}
 		})
 	}
@@ -64,15 +64,15 @@ func TestNoChangeOfAByteOfAFrameIsOverlooked(t *testing.T) {
 func TestNoChangeOfARecordIsOverlooked(t *testing.T) {
 	t.Parallel()
 	b, _ := sealed(goldenFirst, goldenTime, 0, several...)
-	h, err := Read(goldenSalt, b)
+	h, err := ReadRecordHeader(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	damages(b[HeaderBytes:], func(at int) {
+	damages(b[RecordHeaderBytes:], func(at int) {
 		seal(goldenSalt, b, h)
 		_, _, err := checked(b)
 		if !errors.Is(err, ErrBroken) {
-			t.Fatalf("Check with another byte at %d: %v", HeaderBytes+at, err)
+			t.Fatalf("Check with another byte at %d: %v", RecordHeaderBytes+at, err)
 		}
 	})
 }
@@ -82,20 +82,20 @@ func TestAFrameThatIsCutOffIsBroken(t *testing.T) {
 	for name, events := range goldenFrames() {
 		segment, places := segmentOf(events...)
 		end := len(segment) - 70
-		for size := range end - SegmentBytes {
-			cut := segment[SegmentBytes : SegmentBytes+size : SegmentBytes+size]
-			torn := append(slices.Clone(cut), make([]byte, len(segment)-SegmentBytes-size)...)
+		for size := range end - SegmentHeaderBytes {
+			cut := segment[SegmentHeaderBytes : SegmentHeaderBytes+size : SegmentHeaderBytes+size]
+			torn := append(slices.Clone(cut), make([]byte, len(segment)-SegmentHeaderBytes-size)...)
 			want := ErrBroken
 			if size == 0 {
 				want = ErrEnd
 			}
-			if _, err := Read(goldenSalt, cut); !errors.Is(err, want) {
+			if _, err := ReadRecordHeader(goldenSalt, cut); !errors.Is(err, want) {
 				t.Errorf("%s: Read of %d bytes: %v; want %v", name, size, err, want)
 			}
-			if slices.Equal(torn, segment[SegmentBytes:]) {
+			if slices.Equal(torn, segment[SegmentHeaderBytes:]) {
 				continue // what was cut off are zeros anyway
 			}
-			if _, err := Read(goldenSalt, torn); !errors.Is(err, want) {
+			if _, err := ReadRecordHeader(goldenSalt, torn); !errors.Is(err, want) {
 				t.Errorf("%s: Read of %d bytes and then zeros: %v; want %v", name, size, err, want)
 			}
 		}
@@ -103,11 +103,11 @@ func TestAFrameThatIsCutOffIsBroken(t *testing.T) {
 			cut := segment[:size:size]
 			for i, place := range places {
 				var e dcb.SequencedEvent
-				err := CheckedView(goldenSalt, cut, place, goldenFirst+dcb.Position(i), &e)
+				err := ReadEntry(goldenSalt, cut, place, goldenFirst+dcb.Position(i), &e)
 				if last := i == len(places)-1; last && !errors.Is(err, ErrBroken) {
 					t.Errorf("%s: CheckedView of event %d in %d bytes of the segment: %v", name, i, size, err)
 				}
-				_ = View(cut, place, goldenFirst, &e) // as above
+				_ = DecodeEntry(cut, place, goldenFirst, &e) // as above
 			}
 		}
 	}
@@ -115,8 +115,8 @@ func TestAFrameThatIsCutOffIsBroken(t *testing.T) {
 
 func TestZerosAndNothingAreTheEnd(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{0, 1, HeaderBytes - 1, HeaderBytes, 4096} {
-		if h, err := Read(goldenSalt, make([]byte, size)); !errors.Is(err, ErrEnd) || h != (Header{}) {
+	for _, size := range []int{0, 1, RecordHeaderBytes - 1, RecordHeaderBytes, 4096} {
+		if h, err := ReadRecordHeader(goldenSalt, make([]byte, size)); !errors.Is(err, ErrEnd) || h != (RecordHeader{}) {
 			t.Errorf("Read of %d zeros: %+v, %v", size, h, err)
 		}
 	}
@@ -125,23 +125,23 @@ func TestZerosAndNothingAreTheEnd(t *testing.T) {
 func TestAFrameThatSaysTheImpossibleIsBroken(t *testing.T) {
 	t.Parallel()
 	const far = ^dcb.Position(0)
-	one := HeaderBytes + leastRecord
+	one := RecordHeaderBytes + leastRecord
 	for name, c := range map[string]struct {
 		size int
-		Header
+		RecordHeader
 	}{
-		"no position":                        {one, Header{First: 0, Count: 1}},
-		"more behind it than before it":      {one, Header{First: 7, Count: 1, Behind: 7}},
-		"recorded before 1970":               {one, Header{First: 7, Count: 1, RecordedAt: -1}},
-		"a mark with content":                {HeaderBytes + 1, Header{First: 7}},
-		"more events than an append has":     {HeaderBytes + leastRecord*(dcb.MaxEvents+1), Header{First: 7, Count: dcb.MaxEvents + 1}},
-		"more events than it has room for":   {one, Header{First: 7, Count: 2}},
-		"more positions than there are":      {HeaderBytes + 2*leastRecord, Header{First: far, Count: 2}},
-		"more bytes than an append can have": {MaxBytes + 1, Header{First: 7, Count: 1}},
+		"no position":                        {one, RecordHeader{First: 0, Count: 1}},
+		"more behind it than before it":      {one, RecordHeader{First: 7, Count: 1, Unsynced: 7}},
+		"recorded before 1970":               {one, RecordHeader{First: 7, Count: 1, RecordedAt: -1}},
+		"a mark with content":                {RecordHeaderBytes + 1, RecordHeader{First: 7}},
+		"more events than an append has":     {RecordHeaderBytes + leastRecord*(dcb.MaxEvents+1), RecordHeader{First: 7, Count: dcb.MaxEvents + 1}},
+		"more events than it has room for":   {one, RecordHeader{First: 7, Count: 2}},
+		"more positions than there are":      {RecordHeaderBytes + 2*leastRecord, RecordHeader{First: far, Count: 2}},
+		"more bytes than an append can have": {MaxRecordBytes + 1, RecordHeader{First: 7, Count: 1}},
 	} {
 		b := make([]byte, c.size)
-		seal(goldenSalt, b, c.Header)
-		if h, err := Read(goldenSalt, b); !errors.Is(err, ErrBroken) {
+		seal(goldenSalt, b, c.RecordHeader)
+		if h, err := ReadRecordHeader(goldenSalt, b); !errors.Is(err, ErrBroken) {
 			t.Errorf("%s: %+v, %v", name, h, err)
 		}
 		// Of a long one the beginning is enough: the rest are zeros, which takes the race detector half a minute.
@@ -154,18 +154,18 @@ func TestAFrameThatSaysTheImpossibleIsBroken(t *testing.T) {
 func TestARecordMustFillItsFrame(t *testing.T) {
 	t.Parallel()
 	b, places := sealed(goldenFirst, goldenTime, 0, alone...)
-	h, err := Read(goldenSalt, b)
+	h, err := ReadRecordHeader(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b = append(b, 0)
 	seal(goldenSalt, b, h)
-	segment := append(make([]byte, SegmentBytes), b...)
+	segment := append(make([]byte, SegmentHeaderBytes), b...)
 	if _, _, err := checked(b); !errors.Is(err, ErrBroken) {
 		t.Errorf("Check: %v", err)
 	}
 	var e dcb.SequencedEvent
-	if err := CheckedView(goldenSalt, segment, SegmentBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
+	if err := ReadEntry(goldenSalt, segment, SegmentHeaderBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
 		t.Errorf("CheckedView: %v", err)
 	}
 }
@@ -174,15 +174,15 @@ func TestNoByteIsReadBeyondAFrame(t *testing.T) {
 	t.Parallel()
 	// The data's length says one more than there is.
 	b, places := sealed(goldenFirst, goldenTime, 0, dcb.Event{Type: "T", Data: []byte("data")})
-	h, err := Read(goldenSalt, b)
+	h, err := ReadRecordHeader(goldenSalt, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b[len(b)-5]++
 	seal(goldenSalt, b, h)
-	segment := append(append(make([]byte, SegmentBytes), b...), "of the next frame"...)
+	segment := append(append(make([]byte, SegmentHeaderBytes), b...), "of the next frame"...)
 	var e dcb.SequencedEvent
-	if err := CheckedView(goldenSalt, segment, SegmentBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
+	if err := ReadEntry(goldenSalt, segment, SegmentHeaderBytes+places[0], goldenFirst, &e); !errors.Is(err, ErrBroken) {
 		t.Errorf("CheckedView: %v, %q", err, e.Data)
 	}
 }
@@ -199,7 +199,7 @@ func TestAViewIsAskedForAtAnyPlaceOfAnything(t *testing.T) {
 		b = b[:size:size]
 		at := rapid.OneOf(rapid.Uint32Range(0, uint32(len(segment))), rapid.Uint32(), rapid.SampledFrom(places)).Draw(r, "at")
 		var e dcb.SequencedEvent
-		for _, err := range []error{View(b, at, goldenFirst, &e), CheckedView(goldenSalt, b, at, goldenFirst, &e)} {
+		for _, err := range []error{DecodeEntry(b, at, goldenFirst, &e), ReadEntry(goldenSalt, b, at, goldenFirst, &e)} {
 			if err != nil && !errors.Is(err, ErrBroken) {
 				r.Errorf("at %d: %v", at, err)
 			}
@@ -212,12 +212,12 @@ func TestNoChangeOfAByteOfASegmentsHeaderIsOverlooked(t *testing.T) {
 	for name, s := range goldenSegments() {
 		b := s.Encode()
 		damages(b, func(at int) {
-			if got, err := ReadSegment(b); !errors.Is(err, ErrBroken) || errors.Is(err, ErrVersion) {
+			if got, err := ReadSegmentHeader(b); !errors.Is(err, ErrBroken) || errors.Is(err, ErrVersion) {
 				t.Fatalf("%s with another byte at %d: %+v, %v", name, at, got, err)
 			}
 		})
 		for size := range b {
-			if got, err := ReadSegment(b[:size:size]); !errors.Is(err, ErrBroken) {
+			if got, err := ReadSegmentHeader(b[:size:size]); !errors.Is(err, ErrBroken) {
 				t.Errorf("%d bytes of %s: %+v, %v", size, name, got, err)
 			}
 		}
@@ -227,11 +227,11 @@ func TestNoChangeOfAByteOfASegmentsHeaderIsOverlooked(t *testing.T) {
 func TestAnotherVersionIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, version := range []uint32{0, Version + 1, 1 << 31} {
-		b := Segment{First: 1}.Encode()
+		b := SegmentHeader{First: 1}.Encode()
 		binary.LittleEndian.PutUint32(b[8:], version)
 		binary.LittleEndian.PutUint32(b[12:], 0)
 		binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b, castagnoli))
-		if _, err := ReadSegment(b); !errors.Is(err, ErrVersion) || errors.Is(err, ErrBroken) {
+		if _, err := ReadSegmentHeader(b); !errors.Is(err, ErrVersion) || errors.Is(err, ErrBroken) {
 			t.Errorf("version %d: %v", version, err)
 		}
 	}
