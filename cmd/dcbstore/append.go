@@ -23,14 +23,14 @@ func (p *program) appendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "append",
 		Short: "Record the events on standard input, all or none",
-		Long: `Record the events on standard input, one line of JSON each, as one append: all of them or none, at consecutive
-positions. The position of the last is printed.
+		Long: `Record the events on standard input, one line of JSON each, as one append: all of them or none, at
+consecutive positions. Print the position of the last one.
 
-With --if-none-match they are recorded only if no event matches that query. It holds one item and may be given several times; an event
-matches if it matches one of them. With --after, events up to that position do not count: give the head that you read before
-deciding. If an event matches, the exit code is 3.
+With --if-none-match the events are recorded only if no event matches the query. Each --if-none-match is one
+item of the query; an event matches the query if it matches one of its items. With --after, events up to that
+position are ignored: give the head that you read before you decided. If an event matches, the exit code is 3.
 
-With --batch N the input may be of any length: every N lines are an append of their own, whose last position is printed.
+With --batch N the input can have any length: every N lines are one append. Print the last position of each.
 
 See dcbstore help query and dcbstore help events.`,
 		Example: `  echo '{"type":"CourseRegistered","tags":["course:go"]}' | dcbstore append --if-none-match 'CourseRegistered @course:go'
@@ -41,9 +41,9 @@ See dcbstore help query and dcbstore help events.`,
 			return p.append(cmd.Context(), flags, cmd.Flags().Changed("after"))
 		},
 	}
-	cmd.Flags().StringArrayVar(&flags.ifNoneMatch, "if-none-match", nil, "record only if no event matches the query `ITEM`; may be given several times")
-	position(cmd.Flags(), &flags.after, "after", "with --if-none-match: events up to position `N` do not count")
-	cmd.Flags().IntVar(&flags.batch, "batch", 0, "append every `N` lines by themselves; 0 means all lines at once")
+	cmd.Flags().StringArrayVar(&flags.ifNoneMatch, "if-none-match", nil, "record only if no event matches the query `ITEM`; can be given several times")
+	position(cmd.Flags(), &flags.after, "after", "with --if-none-match: ignore events up to position `N`")
+	cmd.Flags().IntVar(&flags.batch, "batch", 0, "append every `N` lines separately; 0 means all lines at once")
 	return cmd
 }
 
@@ -65,8 +65,8 @@ func (p *program) append(ctx context.Context, flags appendFlags, afterGiven bool
 	return closing(store, p.appendAll(ctx, store, events, condition))
 }
 
-// until returns a reader of in that ends with the error of ctx as soon as ctx ends, even while in waits for somebody to type.
-// What in still brings then is lost.
+// until returns a reader of in that fails with the error of ctx as soon as ctx ends, even while in
+// waits for a terminal. Input that arrives after that is lost.
 func until(ctx context.Context, in io.Reader) io.ReadCloser {
 	reader, writer := io.Pipe()
 	context.AfterFunc(ctx, func() { writer.CloseWithError(ctx.Err()) })
@@ -80,13 +80,13 @@ func until(ctx context.Context, in io.Reader) io.ReadCloser {
 func (f appendFlags) condition(afterGiven bool) (*dcb.AppendCondition, error) {
 	switch {
 	case f.batch < 0 || f.batch > dcb.MaxEvents:
-		return nil, usagef("leave it out to append all lines at once", "--batch is %d; it is 0 to %d", f.batch, dcb.MaxEvents)
+		return nil, usagef("omit it to append all lines at once", "--batch is %d; it must be 0 to %d", f.batch, dcb.MaxEvents)
 	case len(f.ifNoneMatch) == 0 && afterGiven:
-		return nil, usagef("say what must not have happened since, by --if-none-match", "--after alone says nothing")
+		return nil, usagef("add --if-none-match with the events that must not have been recorded since", "--after needs --if-none-match")
 	case len(f.ifNoneMatch) == 0:
 		return nil, nil
 	case f.batch > 0:
-		return nil, usagef("leave one of them out", "--batch makes several appends, and --if-none-match is the condition of one")
+		return nil, usagef("omit one of them", "--batch makes several appends, but --if-none-match is the condition of one")
 	}
 	query, err := parseQuery(f.ifNoneMatch)
 	if err != nil {
@@ -97,7 +97,7 @@ func (f appendFlags) condition(afterGiven bool) (*dcb.AppendCondition, error) {
 
 type lines = iter.Seq2[dcb.Event, error]
 
-// appendAll records everything that can be read as one append. It reads little more than what one append can hold.
+// appendAll records the whole input as one append. It stops reading soon after the limits of an append.
 func (p *program) appendAll(ctx context.Context, store dcb.Store, input lines, condition *dcb.AppendCondition) error {
 	var events []dcb.Event
 	bytes := 0
@@ -108,8 +108,8 @@ func (p *program) appendAll(ctx context.Context, store dcb.Store, input lines, c
 		events = append(events, event)
 		bytes += len(event.Data)
 		if len(events) > dcb.MaxEvents || bytes > dcb.MaxAppendBytes {
-			return usagef("append them in parts, by --batch",
-				"there is more on standard input than one append can hold: %d events and %d bytes", dcb.MaxEvents, dcb.MaxAppendBytes)
+			return usagef("append them in parts with --batch",
+				"standard input has more than one append can hold: %d events and %d bytes", dcb.MaxEvents, dcb.MaxAppendBytes)
 		}
 	}
 	last, err := store.Append(ctx, events, condition)
@@ -126,7 +126,7 @@ func (p *program) appendBatches(ctx context.Context, store dcb.Store, input line
 	flush := func() error {
 		last, err := store.Append(ctx, batch, nil)
 		if err != nil {
-			return fmt.Errorf("%w (%d events were recorded before)", err, recorded)
+			return fmt.Errorf("%w (%d events were recorded before that)", err, recorded)
 		}
 		recorded += len(batch)
 		batch = batch[:0]
@@ -135,7 +135,7 @@ func (p *program) appendBatches(ctx context.Context, store dcb.Store, input line
 	}
 	for event, err := range input {
 		if err != nil {
-			return fmt.Errorf("%w (%d events were recorded before)", err, recorded)
+			return fmt.Errorf("%w (%d events were recorded before that)", err, recorded)
 		}
 		if batch = append(batch, event); len(batch) == size {
 			if err := flush(); err != nil {

@@ -14,16 +14,16 @@ func (p *program) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup DIRECTORY",
 		Short: "Copy a store in a directory to another directory",
-		Long: `Copy the store in a directory to another directory, while it is in use or not. The copy has everything that was recorded when
-the backup began, and is a store like any other: dcbstore read --store disk:DIRECTORY.
+		Long: `Copy the store in a directory to another directory, while it is in use or not. The copy has every event that
+was recorded when the backup began, and is a store like any other: dcbstore read --store disk:DIRECTORY.
 
-A second backup to the same directory copies only what is new. Everything is checked on its way; what is damaged is not copied, and the exit code
-is 5.`,
+A second backup to the same directory copies only new events. The backup checks all that it copies. If
+something is damaged the backup stops, and the exit code is 5.`,
 		Example: `  dcbstore backup /backups/events
   dcbstore backup --store disk:/var/lib/events /backups/events`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
-				return fmt.Errorf("backup takes one directory, and not %q", args)
+				return fmt.Errorf("backup takes one directory, not %q", args)
 			}
 			return nil
 		},
@@ -49,7 +49,7 @@ func (p *program) backup(ctx context.Context, to string, asJSON bool) error {
 			"head": report.Head, "copiedFiles": report.Copied, "reusedFiles": report.Reused, "copiedBytes": report.CopiedBytes,
 		})
 	}
-	_, err = fmt.Fprintf(p.out, "events up to position %s are in %s: %d files copied (%s bytes), %d kept\n",
+	_, err = fmt.Fprintf(p.out, "events up to position %s are in %s: %d files copied (%s bytes), %d reused\n",
 		thousands(int64(report.Head)), to, report.Copied, thousands(report.CopiedBytes), report.Reused)
 	return err
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// The exit codes. exitCodesHelp says them to the user.
+// The exit codes. exitCodesHelp documents them.
 const (
 	exitDone        = 0
 	exitError       = 1
@@ -27,17 +27,17 @@ const (
 const exitCodesHelp = `dcbstore ends with one of these exit codes:
 
   0    done
-  1    an error that none of the others is
-  2    wrong usage: a command, flag, query, event or store URL that is not right; nothing was done
-  3    conflict: an event matching the condition of dcbstore append was recorded already; nothing was appended
-  4    the store is unavailable now (in use by another process, a lost connection, a full disk); trying again may help
-  5    what is stored is damaged; what dcbstore verify finds is told by this too
-  130  interrupted (Ctrl-C or SIGTERM) before the work was done; dcbstore speedrun and dcbstore bench report what was done
-       until then. dcbstore follow has no end of its own, so that for it an interrupt is the end: 0
+  1    any other error
+  2    wrong usage: a wrong command, flag, query, event or store URL; nothing was done
+  3    conflict: an event matches the condition of dcbstore append; nothing was recorded
+  4    the store is unavailable now (used by another process, lost connection, full disk); trying again can help
+  5    the stored data is damaged, or dcbstore verify found damage
+  130  interrupted (Ctrl-C or SIGTERM) before the work was done; dcbstore speedrun and dcbstore bench report the
+       work done until then. An interrupt is the normal end of dcbstore follow: 0
 
-An error is told on standard error as "dcbstore: what happened", mostly followed by "hint: what to do".`
+An error is printed to standard error as "dcbstore: what happened", usually followed by "hint: what to do".`
 
-// usage is an error in how the command was called.
+// usage is an error in the command line, with a hint.
 type usage struct {
 	error
 	hint string
@@ -49,10 +49,10 @@ func usagef(hint, format string, args ...any) error {
 	return usage{fmt.Errorf(format, args...), hint}
 }
 
-// errInterrupted: the work was ended by a signal before its time.
+// errInterrupted means that a signal ended the work early.
 var errInterrupted = errors.New("interrupted")
 
-// report tells err, if there is one, and returns the exit code.
+// report prints err, if it is not nil, and returns the exit code.
 func (p *program) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitDone
@@ -72,39 +72,45 @@ func (p *program) report(ctx context.Context, err error) int {
 	return code
 }
 
-// explain returns the exit code of err and what the user can do about it.
+// isDamage reports whether err is a damage.
+func isDamage(err error) bool {
+	_, ok := errors.AsType[damage](err)
+	return ok
+}
+
+// explain returns the exit code for err and a hint for the user.
 func explain(err error) (code int, hint string) {
-	var wrong usage
-	var unavailable *dcb.UnavailableError
+	wrong, isUsage := errors.AsType[usage](err)
+	unavailable, _ := errors.AsType[*dcb.UnavailableError](err)
 	switch {
-	case errors.As(err, &wrong):
+	case isUsage:
 		return exitUsage, wrong.hint
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted, ""
 	case errors.Is(err, stores.ErrURL):
-		return exitUsage, "dcbstore help stores shows what a store is named like"
+		return exitUsage, "dcbstore help stores lists the URLs of stores"
 	case errors.Is(err, eventline.ErrLine):
-		return exitUsage, "dcbstore help events shows what a line looks like; nothing of this append was recorded"
+		return exitUsage, "dcbstore help events explains the lines; nothing of this append was recorded"
 	case errors.Is(err, dcb.ErrNoEvents):
-		return exitUsage, "events come from standard input, one a line; see dcbstore help events"
+		return exitUsage, "write events to standard input, one per line; see dcbstore help events"
 	case errors.Is(err, dcb.ErrInvalid):
 		return exitUsage, ""
 	case errors.Is(err, dcb.ErrConflict):
 		return exitConflict, "read again, decide again, and append with --after the head that you read"
-	case errors.As(err, new(damage)):
-		return exitCorrupt, "what is damaged in the log is lost, and comes back only from a backup; an index file is made again by itself"
+	case isDamage(err):
+		return exitCorrupt, "restore damaged parts of the log from a backup; the store rebuilds damaged index files itself"
 	case errors.Is(err, dcb.ErrCorrupt):
 		return exitCorrupt, ""
 	case errors.Is(err, diskstore.ErrLocked):
-		return exitUnavailable, "end the process that has it open, or let it do the work; dcbstore verify and dcbstore backup need not wait for it"
+		return exitUnavailable, "end the process that has it open, or use the store through it; dcbstore verify and dcbstore backup work beside it"
 	case vfs.IsFull(err):
-		return exitUnavailable, "make room on the disk, and try again; nothing that was recorded is lost"
-	case errors.As(err, &unavailable) && unavailable.OutcomeUnknown:
-		return exitUnavailable, "look whether it was recorded; if every event has an id, simply append it again"
+		return exitUnavailable, "free space on the disk and try again; nothing that was recorded is lost"
+	case unavailable != nil && unavailable.OutcomeUnknown:
+		return exitUnavailable, "read whether it was recorded; if every event has an id, append it again"
 	case errors.Is(err, dcb.ErrUnavailable):
-		return exitUnavailable, "see whether the store is running and can be reached, and try again"
+		return exitUnavailable, "check that the store is running and can be reached, and try again"
 	case errors.Is(err, dcb.ErrDuplicateID):
-		return exitError, "give the events ids of their own, or append exactly what was appended"
+		return exitError, "give the events new ids, or repeat exactly the append that recorded them"
 	}
 	return exitError, ""
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// helpCommand is cobra's, except that a topic that is not there is an error like any other.
+// helpCommand replaces cobra's, for which an unknown topic is not an error.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND | TOPIC]",
@@ -14,7 +14,7 @@ func helpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			page, _, err := cmd.Root().Find(args)
 			if err != nil {
-				return usagef("dcbstore help lists the commands and the topics", "there is no help on %q", strings.Join(args, " "))
+				return usagef("dcbstore help lists the commands and topics", "there is no help on %q", strings.Join(args, " "))
 			}
 			page.InitDefaultHelpFlag()
 			return page.Help()
@@ -22,18 +22,18 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// helpTopics are the pages of dcbstore help that belong to no command.
+// helpTopics returns the pages of dcbstore help that do not belong to a command.
 func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
-		{Use: "query", Short: "How a query is typed", Long: queryHelp},
+		{Use: "query", Short: "How a query is written", Long: queryHelp},
 		{Use: "events", Short: "How events are written as JSON", Long: eventsHelp},
-		{Use: "stores", Short: "How a store is named", Long: storesHelp},
+		{Use: "stores", Short: "The URLs of stores", Long: storesHelp},
 		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesHelp},
 	}
 }
 
-const queryHelp = `A query selects events by type and by tag. Each argument is one item of the query, and an event is selected if it
-matches one of the items. An item is written as words:
+const queryHelp = `A query selects events by type and by tag. Each argument is one item of the query. The query selects an event if
+the event matches one of its items. An item is a list of words:
 
   Type             events of that type
   Type,Type        events of one of those types
@@ -42,10 +42,10 @@ matches one of the items. An item is written as words:
   Type,Type @tag   events of one of those types that have that tag
   *                every event
 
-So a comma means or, a space means and, and another argument means or. Types and tags are compared whole, byte by byte; there
-are no wildcards. A type or tag that has a space, a comma or a double
-quote in it, or begins with @ or -, stands in double quotes as a string of JSON: "a type", @"a \"tag\"". The shell has its own
-mind about spaces and quotes, so put an item of more than one word in single quotes.
+So a comma means or, a space means and, and another argument means or. Types and tags are compared as a whole,
+byte by byte; there are no wildcards. A type or tag that contains a space, a comma or a double quote, or begins
+with @ or -, is written in double quotes, as a string of JSON: "a type", @"a \"tag\"". Put an item of more than
+one word in single quotes for the shell.
 
   dcbstore read                                              everything
   dcbstore read @student:ann                                 all about Ann
@@ -55,19 +55,19 @@ mind about spaces and quotes, so put an item of more than one word in single quo
   dcbstore read 'CourseRegistered,CourseClosed' @student:ann    two items
   dcbstore read '@"course:Go, for all"'                      a tag with a comma and spaces`
 
-const eventsHelp = `Events are written and read as lines of JSON, one object a line:
+const eventsHelp = `Events are lines of JSON, one object per line:
 
   {"type":"StudentJoinedCourse","tags":["student:ann","course:go"],"data":"{\"by\":\"web\"}"}
 
   type         what happened; required
-  tags         whom it concerns, a list of strings
-  data         anything, as a string; JSON too is written as a string
-  dataBase64   the same in base64, for data that is not valid UTF-8
-  id           a UUID, unique in the store: makes it harmless to append the same events again
+  tags         the things that the event concerns, a list of strings
+  data         any text; JSON is also written as a string
+  dataBase64   the data in base64, if it is not valid UTF-8
+  id           a UUID, unique in the store: makes an append repeatable
   metadata     an object of strings
 
-dcbstore read and dcbstore follow print position and recordedAt besides. dcbstore append reads over these two, since they are the store's to
-give, so that what one store printed another can append. Any other field is refused.
+dcbstore read and dcbstore follow also print position and recordedAt. dcbstore append ignores these two, because
+the store assigns them; so the output of one store is input for another. Any other member is an error.
 
   dcbstore read --store "$OLD" | dcbstore append --store "$NEW" --batch 1000`
 

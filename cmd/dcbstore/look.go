@@ -13,9 +13,9 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-const queryHint = "dcbstore help query shows how a query is typed"
+const queryHint = "dcbstore help query explains how a query is written"
 
-// parseQuery returns the query that the arguments say: everything, if there are none.
+// parseQuery returns the query that the arguments describe. Without arguments it selects every event.
 func parseQuery(items []string) (dcb.Query, error) {
 	if len(items) == 0 {
 		return dcb.All(), nil
@@ -40,7 +40,8 @@ func (p *program) readCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "read [QUERY-ITEM...]",
 		Short: "Print the events that a query selects, as lines of JSON",
-		Long: `Print the events that a query selects, oldest first, one line of JSON each. Without a query that is every event.
+		Long: `Print the events that a query selects, oldest first, one line of JSON each. Without a query, print every
+event.
 
 See dcbstore help query and dcbstore help events.`,
 		Example: `  dcbstore read
@@ -66,14 +67,14 @@ func (p *program) read(ctx context.Context, items []string, opts dcb.ReadOptions
 			err = lines.Write(event)
 		}
 		if err != nil {
-			_ = lines.Flush() // the error that came first is the one to tell
+			_ = lines.Flush() // report the first error
 			return closing(store, err)
 		}
 	}
 	return closing(store, lines.Flush())
 }
 
-// queried returns the query that items make, and the store that is to answer it, which the caller closes.
+// queried returns the query and the opened store, which the caller must close.
 func (p *program) queried(ctx context.Context, items []string) (dcb.Query, stores.Store, error) {
 	query, err := parseQuery(items)
 	if err != nil {
@@ -87,9 +88,9 @@ func (p *program) followCommand() *cobra.Command {
 	var after dcb.Position
 	cmd := &cobra.Command{
 		Use:   "follow [QUERY-ITEM...]",
-		Short: "Print the events that a query selects, and go on with new ones until interrupted",
-		Long: `Print the events that a query selects as lines of JSON: first those that are recorded, then, as they come, those that
-are being recorded. Ctrl-C ends it.
+		Short: "Print the events that a query selects, and new ones as they are recorded",
+		Long: `Print the events that a query selects as lines of JSON: first the recorded ones, then new ones as they are
+recorded. Ctrl-C ends it.
 
 See dcbstore help query and dcbstore help events.`,
 		Example: `  dcbstore follow
@@ -116,7 +117,7 @@ func (p *program) follow(ctx context.Context, items []string, after dcb.Position
 			err = lines.Flush()
 		}
 		if ctx.Err() != nil {
-			break // this is how following ends
+			break // Ctrl-C is the normal end
 		}
 		if err != nil {
 			return closing(store, err)
@@ -129,7 +130,7 @@ func (p *program) headCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "head",
 		Short:   "Print the position of the last event",
-		Long:    "Print the position of the last event, which is also how many events there are; 0 if there are none.",
+		Long:    "Print the position of the last event, which is also the number of events; 0 if there are none.",
 		Example: `  after=$(dcbstore head)`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

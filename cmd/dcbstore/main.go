@@ -1,7 +1,8 @@
-// Command dcbstore opens any event store of this project: to look at it, to append to it, and to measure it.
+// Command dcbstore reads, appends to, serves, checks, copies and measures event stores.
 //
-// Each command has a file of its own; what they share is here (the store, the streams), in exit.go (errors, hints and exit
-// codes) and in help.go (the topics of dcbstore help). The packages below internal do the work.
+// Each subcommand has its own file. What they share is here (the store, the streams), in exit.go
+// (errors, hints and exit codes) and in help.go (the topics of dcbstore help). The packages below
+// internal do the work.
 package main
 
 import (
@@ -27,22 +28,23 @@ func main() {
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the work in good order. It also restores the default, so that a second one ends it at once.
+	// The first signal ends the work gracefully and restores the default, so that a second one ends the
+	// process at once.
 	context.AfterFunc(ctx, stop)
 	code := p.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
 
-// program is one call of the command.
+// program is one run of the command.
 type program struct {
 	in       io.Reader
 	out, err io.Writer
-	storeURL string // as --store says, or $DCB_STORE
-	began    bool   // arguments and flags were understood
+	storeURL string // from --store or $DCB_STORE
+	began    bool   // arguments and flags are valid
 }
 
-// run carries out one command and returns the exit code.
+// run runs one command and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	out := &output{Writer: p.out}
 	p.out = out
@@ -58,7 +60,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.report(ctx, err)
 }
 
-// plainly leaves out what Go calls the function that could not read a number.
+// plainly removes the name of the Go function that could not parse a number.
 func plainly(err error) error {
 	if number, ok := errors.AsType[*strconv.NumError](err); ok {
 		return errors.New(strings.Replace(err.Error(), number.Error(), number.Err.Error(), 1))
@@ -66,15 +68,15 @@ func plainly(err error) error {
 	return err
 }
 
-// noArguments is noArguments, in words that are true of a command without subcommands.
+// noArguments returns a usage error if args is not empty. It is for commands without subcommands.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes no arguments, and not %q", cmd.CommandPath(), args)
+		return fmt.Errorf("%s takes no arguments, not %q", cmd.CommandPath(), args)
 	}
 	return nil
 }
 
-// output remembers the first error of writing: a report that could not be written is no success, whoever wrote it.
+// output keeps the first write error: a report that could not be written is a failure of the command.
 type output struct {
 	io.Writer
 	err error
@@ -92,9 +94,11 @@ func (p *program) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dcbstore",
 		Short: "An event store for Dynamic Consistency Boundaries",
-		Long: `dcbstore works with event stores for Dynamic Consistency Boundaries: in a directory, in PostgreSQL, in memory.
+		Long: `dcbstore works with event stores for Dynamic Consistency Boundaries: in a directory, in PostgreSQL, in memory,
+or on a server.
 
-The store is named by --store or by the environment variable DCB_STORE, and is the directory dcb-data if neither names one; see dcbstore help stores.`,
+--store or the environment variable DCB_STORE names the store; the default is disk:dcb-data. See dcbstore help
+stores.`,
 		Example: `  dcbstore speedrun
   dcbstore bench append --clients 64 --store postgres://localhost/events
   dcbstore read StudentJoinedCourse @course:go`,
@@ -107,7 +111,7 @@ The store is named by --store or by the environment variable DCB_STORE, and is t
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.PersistentFlags().StringVar(&p.storeURL, "store", os.Getenv(stores.Variable), "the `URL` of the store (default $DCB_STORE, or "+stores.Default+")")
-	// The default is shown in words: a password in the environment must not show up in a help text.
+	// The help shows the default in words: it must not print a password from the environment.
 	root.PersistentFlags().Lookup("store").DefValue = ""
 	root.AddCommand(p.speedrunCommand(), p.benchCommand(), p.appendCommand(), p.readCommand(), p.followCommand(),
 		p.headCommand(), p.statsCommand(), p.verifyCommand(), p.backupCommand(), p.serveCommand(), p.versionCommand())
@@ -124,18 +128,18 @@ func (p *program) named() string {
 	return p.storeURL
 }
 
-// openLasting opens the store for a command that would make no sense on one that is empty and forgets.
+// openLasting opens the store for a command that needs one which outlives the process.
 func (p *program) openLasting(ctx context.Context) (stores.Store, error) {
 	store, err := stores.Open(ctx, p.named())
 	if err == nil && !stores.Lasts(p.named()) {
 		_ = store.Close()
-		return nil, usagef("name a store that lasts by --store or "+stores.Variable+", or none for "+stores.Default+"; see dcbstore help stores",
-			"a store in memory is empty and forgets everything when the command ends")
+		return nil, usagef("name a store with --store or "+stores.Variable+"; see dcbstore help stores",
+			"a store in memory is empty, and ends with this command")
 	}
 	return store, err
 }
 
-// openExisting opens the store for a command that only looks. It makes none where there is none.
+// openExisting opens the store for a command that only reads. It does not create a store.
 func (p *program) openExisting(ctx context.Context) (stores.Store, error) {
 	if dir, err := stores.Dir(p.named()); err == nil {
 		exists, err := diskstore.Exists(dir)
@@ -143,7 +147,7 @@ func (p *program) openExisting(ctx context.Context) (stores.Store, error) {
 			return nil, err
 		}
 		if !exists {
-			return nil, usagef("name the directory of a store as --store disk:PATH; dcbstore append makes a new one", "there is no store in %s", dir)
+			return nil, usagef("name the directory of a store as --store disk:PATH; dcbstore append creates one", "there is no store in %s", dir)
 		}
 	}
 	return p.openLasting(ctx)
@@ -152,11 +156,11 @@ func (p *program) openExisting(ctx context.Context) (stores.Store, error) {
 // printJSON prints value on one line.
 func (p *program) printJSON(value any) error {
 	encoder := json.NewEncoder(p.out)
-	encoder.SetEscapeHTML(false) // a URL may have & in it
+	encoder.SetEscapeHTML(false) // a URL can contain &
 	return encoder.Encode(value)
 }
 
-// closing closes the store when a command is done with it, and returns err or else what went wrong with that.
+// closing closes the store. It returns err, or else the error of Close.
 func closing(store io.Closer, err error) error {
 	if closed := store.Close(); err == nil {
 		return closed

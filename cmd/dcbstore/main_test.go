@@ -23,16 +23,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// In a process that a script starts this never returns; in that of the tests it runs them.
+	// In a process that a script starts, this does not return. In the process of the tests it runs them.
 	testscript.Main(withPostgres{m}, map[string]func(){"dcbstore": main})
 }
 
-// withPostgres stops the server of the tests at their end.
+// withPostgres stops the PostgreSQL server after the tests.
 type withPostgres struct{ m *testing.M }
 
 func (w withPostgres) Run() int { return pgtest.Main(w.m) }
 
-func TestScriptsDoWhatTheySay(t *testing.T) {
+func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -44,8 +44,9 @@ func TestScriptsDoWhatTheySay(t *testing.T) {
 	})
 }
 
-// The scripts in lasting are run on every kind of store that outlives a process, those in shared on those that several processes may have open.
-func TestScriptsOnStoresThatLast(t *testing.T) {
+// The scripts in lasting run on every store that outlives a process, and those in shared on every store
+// that several processes can open.
+func TestScriptsOnEachStore(t *testing.T) {
 	t.Parallel()
 	disk := func(t testing.TB) string {
 		dir := t.TempDir()
@@ -114,7 +115,7 @@ func damageFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, content, 0o600))
 }
 
-// exits CODE COMMAND... runs a command and wants that exit code. What it prints is there for stdout and stderr.
+// exits CODE COMMAND... runs a command and checks its exit code. Its output is for stdout and stderr.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND...")
@@ -129,12 +130,12 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	if got != want {
-		ts.Fatalf("the exit code is %d; want %d", got, want)
+		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 }
 
-// interrupt CODE TEXT COMMAND... runs a command, sends it an interrupt as soon as it has printed TEXT, and wants that exit
-// code.
+// interrupt CODE TEXT COMMAND... runs a command, interrupts it as soon as it has printed TEXT, and checks
+// its exit code.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: interrupt CODE TEXT COMMAND...")
@@ -144,8 +145,8 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	running.interrupt(args[0])
 }
 
-// appendinfollow CODE FIRST FILE SECOND COMMAND... runs a command until it has printed FIRST, then appends the events in FILE, waits
-// until it has printed SECOND, and interrupts it.
+// appendinfollow CODE FIRST FILE SECOND COMMAND... runs a command until it has printed FIRST, appends the
+// events in FILE, waits until the command has printed SECOND, and interrupts it.
 func appendInFollow(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 5 {
 		ts.Fatalf("usage: appendinfollow CODE FIRST FILE SECOND COMMAND...")
@@ -175,18 +176,18 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	return nil
 }
 
-// running is a command that was started.
+// running is a started command.
 type running struct {
 	ts    *testscript.TestScript
 	cmd   *exec.Cmd
 	out   watched
-	told  watched // on standard error
+	stderr  watched // on standard error
 	ended chan struct{}
 }
 
 func start(ts *testscript.TestScript, args []string) *running {
 	r := &running{ts: ts, cmd: command(ts, args), ended: make(chan struct{})}
-	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.told
+	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.stderr
 	ts.Check(r.cmd.Start())
 	go func() {
 		defer close(r.ended)
@@ -203,26 +204,26 @@ func start(ts *testscript.TestScript, args []string) *running {
 func (r *running) await(text string) {
 	select {
 	case <-r.out.has(text):
-	case <-r.told.has(text):
+	case <-r.stderr.has(text):
 	case <-r.ended:
-		r.ts.Fatalf("it ended before it printed %q; it printed:\n%s%s", text, r.out.String(), r.told.String())
+		r.ts.Fatalf("the command ended before it printed %q; it printed:\n%s%s", text, r.out.String(), r.stderr.String())
 	}
 }
 
-// interrupt ends the command, which is to have that exit code.
+// interrupt ends the command and checks its exit code.
 func (r *running) interrupt(code string) {
 	r.ts.Check(r.cmd.Process.Signal(os.Interrupt))
 	<-r.ended
 	_, err := io.WriteString(r.ts.Stdout(), r.out.String())
 	r.ts.Check(err)
-	_, err = io.WriteString(r.ts.Stderr(), r.told.String())
+	_, err = io.WriteString(r.ts.Stderr(), r.stderr.String())
 	r.ts.Check(err)
 	if got := fmt.Sprint(r.cmd.ProcessState.ExitCode()); got != code {
-		r.ts.Fatalf("the exit code is %s; want %s; it printed:\n%s", got, code, r.out.String())
+		r.ts.Fatalf("exit code %s, want %s; it printed:\n%s", got, code, r.out.String())
 	}
 }
 
-// watched is what a command printed so far.
+// watched is the output of a command so far.
 type watched struct {
 	mu      sync.Mutex // guards the rest
 	printed bytes.Buffer
@@ -242,7 +243,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// has returns a channel that is closed once text was printed.
+// has returns a channel that is closed as soon as text was printed.
 func (w *watched) has(text string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -264,15 +265,15 @@ func (w *watched) String() string {
 	return w.printed.String()
 }
 
-// jsonfields FILE LINES NAME... wants so many lines in FILE, each one JSON object with those fields and possibly others. NAME=VALUE
-// wants that value too, and NAME>VALUE a number above it.
+// jsonfields FILE LINES NAME... checks that FILE has that many lines, each a JSON object with these members
+// and possibly others. NAME=VALUE also checks the value, and NAME>VALUE that it is a greater number.
 func jsonFields(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: jsonfields FILE LINES NAME...")
 	}
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
 	if want := args[1]; fmt.Sprint(len(lines)) != want {
-		ts.Fatalf("%d lines; want %s", len(lines), want)
+		ts.Fatalf("%d lines, want %s", len(lines), want)
 	}
 	for _, line := range lines {
 		var object map[string]any
@@ -296,10 +297,10 @@ func checkField(ts *testscript.TestScript, object map[string]any, want string) {
 	}
 	got, ok := object[name]
 	if !ok {
-		ts.Fatalf("no field %s in %v", name, object)
+		ts.Fatalf("no member %s in %v", name, object)
 	}
 	if equal && fmt.Sprint(got) != value {
-		ts.Fatalf("%s is %v; want %s", name, got, value)
+		ts.Fatalf("%s is %v, want %s", name, got, value)
 	}
 	if above {
 		number, err := strconv.ParseFloat(fmt.Sprint(got), 64)
@@ -307,12 +308,12 @@ func checkField(ts *testscript.TestScript, object map[string]any, want string) {
 		bound, err := strconv.ParseFloat(least, 64)
 		ts.Check(err)
 		if number <= bound {
-			ts.Fatalf("%s is %v; want more than %s", name, got, least)
+			ts.Fatalf("%s is %v, want more than %s", name, got, least)
 		}
 	}
 }
 
-// silence is input that never comes.
+// silence is input that never arrives.
 type silence struct {
 	asked chan struct{}
 	end   <-chan struct{}
@@ -324,7 +325,7 @@ func (s silence) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestAnInterruptEndsAnAppendThatWaitsForInput(t *testing.T) {
+func TestAppendEndsAtAnInterruptWhileItWaitsForInput(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	in := silence{make(chan struct{}), t.Context().Done()}
@@ -332,19 +333,19 @@ func TestAnInterruptEndsAnAppendThatWaitsForInput(t *testing.T) {
 		<-in.asked
 		interrupt()
 	}()
-	var out, told bytes.Buffer
-	p := &program{in: in, out: &out, err: &told}
+	var out, stderr bytes.Buffer
+	p := &program{in: in, out: &out, err: &stderr}
 	if code := p.run(ctx, []string{"append", "--store", pgtest.URL(t)}); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d; it said: %s", code, exitInterrupted, told.String())
+		t.Errorf("exit code %d, want %d; standard error: %s", code, exitInterrupted, stderr.String())
 	}
 }
 
-// full is a disk without room.
+// full is a full disk.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
+func TestRunFailsIfTheReportCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"help", "query"},
@@ -352,22 +353,22 @@ func TestAReportThatCannotBeWrittenIsAnError(t *testing.T) {
 		{"speedrun", "--store", "mem:", "--duration", "1ms"},
 		{"bench", "append", "--store", "mem:", "--duration", "1ms", "--json"},
 	} {
-		var told bytes.Buffer
-		p := &program{in: strings.NewReader(""), out: full{}, err: &told}
-		if code := p.run(t.Context(), args); code != exitError || !strings.Contains(told.String(), "no space left") {
-			t.Errorf("%v: exit code %d, want %d; it said: %s", args, code, exitError, told.String())
+		var stderr bytes.Buffer
+		p := &program{in: strings.NewReader(""), out: full{}, err: &stderr}
+		if code := p.run(t.Context(), args); code != exitError || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%v: exit code %d, want %d; standard error: %s", args, code, exitError, stderr.String())
 		}
 	}
 }
 
-// What the scripts see of these lines depends on how fast the machine is.
-func TestTheLinesOfASpeedrunSayWhatWasDoneUpToEachSecond(t *testing.T) {
+// Scripts cannot check these lines, because they depend on the speed of the machine.
+func TestSecondLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	l := &secondLines{to: &out, clients: 2, until: 3 * time.Second}
 	l.watch(bench.Progress{Elapsed: time.Second, Ops: 300, Rounds: 2})
 	l.watch(bench.Progress{Elapsed: 2 * time.Second, Ops: 300, Rounds: 2})
-	l.watch(bench.Progress{Elapsed: 2950 * time.Millisecond, Ops: 800, Rounds: 6}) // the end's
+	l.watch(bench.Progress{Elapsed: 2950 * time.Millisecond, Ops: 800, Rounds: 6}) // left to end
 	l.end(bench.Progress{Elapsed: 3100 * time.Millisecond, Ops: 850, Rounds: 7})
 	const want = " [0:00:01s]         2 iterations       300 ops     6667 μs/op     300 ops/s\n" +
 		" [0:00:02s]         2 iterations       300 ops        - μs/op       0 ops/s\n" +
@@ -377,7 +378,7 @@ func TestTheLinesOfASpeedrunSayWhatWasDoneUpToEachSecond(t *testing.T) {
 	}
 }
 
-func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
+func TestReportReturnsTheExitCode(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		err  error
@@ -390,7 +391,7 @@ func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
 	} {
 		p := &program{err: io.Discard}
 		if code := p.report(context.Background(), c.err); code != c.code {
-			t.Errorf("%v: exit code %d; want %d", c.err, code, c.code)
+			t.Errorf("report(%v) = %d, want %d", c.err, code, c.code)
 		}
 	}
 }

@@ -17,8 +17,8 @@ func (p *program) statsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Count what a store in a directory holds",
-		Long: `Count what the store in a directory holds: events, segments of the log, index files, their bytes, and how many different tags, IDs and types
-there are. The store must not be open elsewhere.`,
+		Long: `Count what the store in a directory holds: events, segments of the log, index files, bytes, and distinct tags,
+IDs and types. No other process can have the store open.`,
 		Example: `  dcbstore stats
   dcbstore stats --store disk:/var/lib/events --json`,
 		Args: noArguments,
@@ -38,7 +38,7 @@ func (p *program) stats(ctx context.Context, asJSON bool) error {
 	}
 	disk, ok := store.(*diskstore.Store)
 	if !ok {
-		return closing(store, errors.New("only a store in a directory has these figures"))
+		return closing(store, errors.New("stats is for stores in a directory"))
 	}
 	stats, err := disk.Stats(ctx)
 	switch {
@@ -51,18 +51,18 @@ func (p *program) stats(ctx context.Context, asJSON bool) error {
 	return closing(store, err)
 }
 
-// mostTypes is how many types are printed for people.
-const mostTypes = 20
+// maxTypes is the number of types in the report for people.
+const maxTypes = 20
 
 func printStats(to io.Writer, s diskstore.Stats) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s events, %s different tags, %s IDs, %s types\n",
+	fmt.Fprintf(&text, "%s events, %s distinct tags, %s IDs, %s types\n",
 		thousands(int64(s.Events)), thousands(int64(s.Tags)), thousands(int64(s.IDs)), thousands(int64(len(s.Types))))
 	fmt.Fprintf(&text, "log: %s bytes in %d segments\n", thousands(s.LogBytes), s.Segments)
 	fmt.Fprintf(&text, "index: %s bytes in %d files\n", thousands(s.IndexBytes), s.IndexFiles)
 	for i, t := range s.Types {
-		if i == mostTypes {
-			fmt.Fprintf(&text, "  and %d types more\n", len(s.Types)-mostTypes)
+		if i == maxTypes {
+			fmt.Fprintf(&text, "  and %d types more\n", len(s.Types)-maxTypes)
 			break
 		}
 		fmt.Fprintf(&text, "  %12s  %s\n", thousands(int64(t.Events)), t.Type)

@@ -16,11 +16,11 @@ func (p *program) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check every byte of a store in a directory",
-		Long: `Check the store in a directory: every frame, event and position of the log, and every index file against the log. Nothing is
-changed, and the store may be in use meanwhile, or be opened.
+		Long: `Check the store in a directory: every record, event and position of the log, and every index file against the
+log. It changes nothing, and other processes can use or open the store meanwhile.
 
-The exit code is 0 if all is well and 5 if something is damaged, which is then told with its file, offset and position. What is
-damaged in an index file is no loss: the file is made again from the log when it is used.`,
+The exit code is 0 if the store is sound, and 5 if something is damaged. The report names the file, offset and
+position of each damage. Damage of an index file loses nothing: the store rebuilds the file from the log.`,
 		Example: `  dcbstore verify
   dcbstore verify --store disk:/var/lib/events --json`,
 		Args: noArguments,
@@ -52,7 +52,7 @@ func (p *program) verify(ctx context.Context, asJSON bool) error {
 	return err
 }
 
-// verifyResult is a report as it is printed in JSON.
+// verifyResult is the report as JSON.
 type verifyResult struct {
 	Sound           bool     `json:"sound"`
 	Events          uint64   `json:"events"`
@@ -80,13 +80,13 @@ func printVerified(to io.Writer, r diskstore.Report) error {
 	_, err := fmt.Fprintf(to, "%s events in %d segments, %d index files, %s bytes\n",
 		thousands(int64(r.Events)), r.Segments, r.IndexFiles, thousands(r.Bytes))
 	if r.InUse {
-		fmt.Fprintln(to, "the store is in use; what it was writing meanwhile was not judged")
+		fmt.Fprintln(to, "the store is in use; what it wrote during the check was not checked")
 	}
 	if r.Unfinished > 0 {
-		fmt.Fprintf(to, "%s bytes behind the end of the log were left unfinished by a crash; the next opening drops them\n", thousands(r.Unfinished))
+		fmt.Fprintf(to, "%s bytes after the end of the log are an unfinished write of a crash; the next opening removes them\n", thousands(r.Unfinished))
 	}
 	if r.Unindexed > 0 {
-		fmt.Fprintf(to, "%d segments have no index file yet; the next opening makes it\n", r.Unindexed)
+		fmt.Fprintf(to, "%d segments have no index file yet; the next opening builds it\n", r.Unindexed)
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintln(to, problem)
@@ -97,7 +97,7 @@ func printVerified(to io.Writer, r diskstore.Report) error {
 	return err
 }
 
-// damage is the error of a store in which verify found something.
+// damage is the error of verify for a damaged store.
 type damage struct{ problems []error }
 
 func (d damage) Error() string {
@@ -109,7 +109,7 @@ func (d damage) Error() string {
 
 func (d damage) Unwrap() []error { return d.problems }
 
-// directory returns the directory of the store that is named, for a command that works on directories alone.
+// directory returns the directory of the store, for commands that work only on directories.
 func (p *program) directory() (string, error) {
 	dir, err := stores.Dir(p.named())
 	if err != nil {
@@ -121,7 +121,7 @@ func (p *program) directory() (string, error) {
 	return dir, nil
 }
 
-// bytes tells how far work got that goes through so many bytes.
+// bytes returns a function that prints progress in bytes.
 func (l *progressLine) bytes(what string) func(done, total int64) {
 	return func(done, total int64) {
 		l.print("%s: %s of %s MiB", what, thousands(done>>20), thousands(total>>20))

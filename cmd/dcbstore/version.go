@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What make dist puts in with -ldflags -X. The date is that of the commit, so that the same commit gives the same bytes.
+// make dist sets these with -ldflags -X. The date is the date of the commit, so that the same commit
+// gives the same binary.
 var stampedVersion, stampedCommit, stampedDate string
 
 func (p *program) versionCommand() *cobra.Command {
@@ -16,7 +17,7 @@ func (p *program) versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of dcbstore",
-		Long:  `Print the version of dcbstore, the commit that it was built from and that commit's date, as far as they are known, Go's version, and the system.`,
+		Long:  `Print the version of dcbstore, the commit it was built from and its date, the version of Go, and the system.`,
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			built := stamp()
@@ -35,7 +36,7 @@ func (p *program) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// built says what this program was built from.
+// built describes the build of this program.
 type built struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -45,7 +46,7 @@ type built struct {
 	Arch    string `json:"arch"`
 }
 
-// stamp returns what make dist put into the binary, and otherwise what Go did.
+// stamp returns the values that make dist set, or else those that the go command recorded.
 func stamp() built {
 	b := built{
 		Version: stampedVersion, Commit: stampedCommit, Date: stampedDate,

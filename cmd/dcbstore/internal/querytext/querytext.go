@@ -1,10 +1,12 @@
-// Package querytext writes a query as a person types it: one text an item, the words of which are types and tags.
+// Package querytext parses and formats queries as people type them. Each item is one text, a list of
+// types and tags:
 //
 //	StudentRegistered,StudentJoinedCourse @student:ann @course:go
 //
-// An event has one type, so types are alternatives and stand in one list with commas. Tags begin with @ and an event must have
-// all of them. Spaces mean and, commas mean or, several items mean or. A type or tag with a space, a comma, a quote, or
-// an @ in front stands in double quotes, as a string of JSON; a lone * selects everything.
+// Types are alternatives, because an event has one type; commas separate them. Tags begin with @, and
+// an event must have all of them. Several items are alternatives. A type or tag that contains a space,
+// a comma or a quote, or begins with @, is written in double quotes, as a string of JSON. The item *
+// selects every event.
 package querytext
 
 import (
@@ -35,14 +37,14 @@ func Parse(texts ...string) (dcb.Query, error) {
 	return query, nil
 }
 
-// ParseItem returns the item that text says.
+// ParseItem returns the item that text describes.
 func ParseItem(text string) (dcb.QueryItem, error) {
 	words, err := split(text)
 	if err != nil {
 		return dcb.QueryItem{}, err
 	}
 	if len(words) == 0 {
-		return dcb.QueryItem{}, errors.New("it is empty; * selects everything")
+		return dcb.QueryItem{}, errors.New("it is empty; * selects every event")
 	}
 	if len(words) == 1 && words[0].kind == star {
 		return dcb.QueryItem{}, nil
@@ -50,20 +52,20 @@ func ParseItem(text string) (dcb.QueryItem, error) {
 	return build(words)
 }
 
-// build checks the order of words: types are joined by commas, and tags by nothing.
+// build makes an item of words. It checks that commas separate types, and only types.
 func build(words []word) (item dcb.QueryItem, err error) {
 	for i, w := range words {
 		afterComma := i > 0 && words[i-1].kind == comma
 		switch w.kind {
 		case star:
-			return item, errors.New("* selects everything and stands alone")
+			return item, errors.New("* selects every event; it must be the only word")
 		case comma:
 			if i == 0 || i == len(words)-1 || words[i-1].kind != typ {
-				return item, errors.New("a comma stands between two types")
+				return item, errors.New("a comma must be between two types")
 			}
 		case tag:
 			if afterComma {
-				return item, errors.New("tags are not joined by commas: an event must have all tags of an item; for either of two, write two items")
+				return item, errors.New("commas cannot separate tags: an event must have all tags of an item; for either of two, write two items")
 			}
 			item.Tags = append(item.Tags, w.text)
 		case typ:
@@ -77,7 +79,7 @@ func build(words []word) (item dcb.QueryItem, err error) {
 	return item, nil
 }
 
-// Format returns the texts that Parse makes q of.
+// Format returns the texts from which Parse makes q.
 func Format(q dcb.Query) []string {
 	texts := make([]string, len(q))
 	for i, item := range q {
@@ -86,7 +88,7 @@ func Format(q dcb.Query) []string {
 	return texts
 }
 
-// FormatItem returns the text that ParseItem makes item of.
+// FormatItem returns the text from which ParseItem makes item.
 func FormatItem(item dcb.QueryItem) string {
 	if len(item.Types) == 0 && len(item.Tags) == 0 {
 		return everything
@@ -134,18 +136,18 @@ func split(text string) (words []word, err error) {
 		if text[0] == '@' {
 			w.kind, text = tag, text[1:]
 		}
-		bare := !strings.HasPrefix(text, `"`)
+		unquoted := !strings.HasPrefix(text, `"`)
 		if w.text, text, err = next(text); err != nil {
 			return nil, err
 		}
-		if bare && w.kind == typ && w.text == everything {
+		if unquoted && w.kind == typ && w.text == everything {
 			w.kind = star
 		}
 		words = append(words, w)
 	}
 }
 
-// next returns the type or tag that text begins with, and what follows.
+// next returns the type or tag at the beginning of text, and the rest.
 func next(text string) (first, rest string, err error) {
 	if strings.HasPrefix(text, `"`) {
 		return nextQuoted(text)
@@ -170,16 +172,16 @@ func nextQuoted(text string) (first, rest string, err error) {
 		return "", "", errors.New("it is not valid UTF-8")
 	}
 	if err := decoder.Decode(&first); err != nil {
-		return "", "", fmt.Errorf("%s is not a string in quotes as JSON has it", text)
+		return "", "", fmt.Errorf("%s is not a JSON string in double quotes", text)
 	}
 	rest = text[decoder.InputOffset():]
 	if r, _ := utf8.DecodeRuneInString(rest); rest != "" && r != ',' && !unicode.IsSpace(r) {
-		return "", "", fmt.Errorf("after %s comes a space or a comma, and not %q", text[:decoder.InputOffset()], r)
+		return "", "", fmt.Errorf("after %s there must be a space or a comma, not %q", text[:decoder.InputOffset()], r)
 	}
 	return first, rest, nil
 }
 
-// quoted returns text in quotes where it needs them.
+// quoted returns text, in quotes if it needs them.
 func quoted(text string) string {
 	special := func(r rune) bool { return r == ',' || r == '"' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
 	if text == "" || text == everything || strings.ContainsAny(text[:1], "@-") || strings.ContainsFunc(text, special) {

@@ -12,7 +12,7 @@ import (
 	"github.com/dcbstore/dcb/cmd/dcbstore/internal/querytext"
 )
 
-func TestWhatIsTypedIsWhatIsAsked(t *testing.T) {
+func TestParseItem(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]dcb.QueryItem{
 		"*":                          {},
@@ -44,15 +44,15 @@ func TestWhatIsTypedIsWhatIsAsked(t *testing.T) {
 	}
 }
 
-func TestWhatMakesNoSenseIsRefused(t *testing.T) {
+func TestParseItemNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	for text, says := range map[string]string{
+	for text, want := range map[string]string{
 		"":          "empty",
 		"  ":        "empty",
 		"A B":       "write A,B",
 		"A @x B":    "write A,B",
-		"* @x":      "stands alone",
-		"A,*":       "stands alone",
+		"* @x":      "only word",
+		"A,*":       "only word",
 		",A":        "between two types",
 		"A,":        "between two types",
 		"A,,B":      "between two types",
@@ -62,22 +62,22 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 		"@":         "no tag after @",
 		"@ x":       "no tag after @",
 		`a"b`:       `write "a\"b"`,
-		`"a`:        "in quotes",
+		`"a`:        "in double quotes",
 		`"a"b`:      "a space or a comma",
-		`"\q"`:      "in quotes",
+		`"\q"`:      "in double quotes",
 		"\"\xff\"":  "UTF-8",
-		`"a" , @"b`: "in quotes",
+		`"a" , @"b`: "in double quotes",
 	} {
 		item, err := querytext.ParseItem(text)
 		if err == nil {
-			t.Errorf("%q was taken for %+v", text, item)
-		} else if !strings.Contains(err.Error(), says) {
-			t.Errorf("%q: %v; want it to say %q", text, err, says)
+			t.Errorf("ParseItem(%q) = %+v, want an error", text, item)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseItem(%q) = %v, want %q in it", text, err, want)
 		}
 	}
 }
 
-func TestEveryQueryCanBeTyped(t *testing.T) {
+func TestParseReadsWhatFormatWrote(t *testing.T) {
 	t.Parallel()
 	name := rapid.OneOf(
 		rapid.StringN(1, 20, -1),
@@ -102,7 +102,7 @@ func TestEveryQueryCanBeTyped(t *testing.T) {
 	})
 }
 
-// plain makes empty lists nil.
+// plain replaces empty lists with nil.
 func plain(q dcb.Query) dcb.Query {
 	for i := range q {
 		if len(q[i].Types) == 0 {
@@ -115,7 +115,7 @@ func plain(q dcb.Query) dcb.Query {
 	return q
 }
 
-func FuzzWhatIsUnderstoodCanBeWrittenAgain(f *testing.F) {
+func FuzzParseItemReadsWhatFormatItemWrote(f *testing.F) {
 	for _, text := range []string{"*", "A,B @x @y", `"a b" @"c \"d\""`, "@@", `"*"`, "A , B", "a\\b", "\u00a0@x", "@\"\\u0000\""} {
 		f.Add(text)
 	}
@@ -126,7 +126,7 @@ func FuzzWhatIsUnderstoodCanBeWrittenAgain(f *testing.F) {
 		}
 		again, err := querytext.ParseItem(querytext.FormatItem(item))
 		if err != nil {
-			t.Fatalf("%q is %+v, which is written %q: %v", text, item, querytext.FormatItem(item), err)
+			t.Fatalf("ParseItem(%q) = %+v; FormatItem gives %q: %v", text, item, querytext.FormatItem(item), err)
 		}
 		if diff := cmp.Diff(item, again); diff != "" {
 			t.Fatalf("%q (-want +got):\n%s", text, diff)
