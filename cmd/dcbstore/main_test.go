@@ -178,11 +178,11 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 
 // running is a started command.
 type running struct {
-	ts    *testscript.TestScript
-	cmd   *exec.Cmd
-	out   watched
-	stderr  watched // on standard error
-	ended chan struct{}
+	ts     *testscript.TestScript
+	cmd    *exec.Cmd
+	out    watched
+	stderr watched // on standard error
+	ended  chan struct{}
 }
 
 func start(ts *testscript.TestScript, args []string) *running {
