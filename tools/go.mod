@@ -1,4 +1,4 @@
-// The tools of development, pinned, in a module of their own: who uses dcb gets none of them.
+// The tools of development have a module of their own, so that users of dcb do not download them.
 module github.com/dcbstore/dcb/tools
 
 go 1.26.0

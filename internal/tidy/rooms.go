@@ -50,8 +50,6 @@ var rooms = []room{
 		// The handlers that make a span of each call, and what they are handed to.
 		"go.opentelemetry.io/contrib/instrumentation", "google.golang.org/grpc",
 	}},
-	// A program of ours that measures dcb beside others, on a server of its own.
-	{dir: "cmd/dcbstore/internal/compare", rooms: []string{every}, modules: []string{uuid, pgx}, forTest: true},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "internal/eventjson", modules: []string{uuid, json}},
 	{dir: "internal/proto", modules: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},

@@ -1,9 +1,11 @@
-// Command protogen makes Go of the project's .proto files: it compiles them as protoc would, and hands them to the plugins that
-// tools/go.mod pins. So generated code depends on nothing that is installed by hand. It is called by go generate:
+// Command protogen generates Go code from .proto files. It compiles them as protoc does, and runs
+// the plugins that tools/go.mod pins. So the generated code does not depend on installed
+// programs. go generate calls it:
 //
 //	go -C …/tools run ./protogen ROOT OUT FILE…
 //
-// ROOT is the folder that the files are named and import each other from, OUT that of the module.
+// ROOT is the directory to which FILE and the imports in the files are relative. OUT is the
+// directory of the module.
 package main
 
 import (
@@ -24,7 +26,7 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// module is what the plugins leave out of the paths of what they write.
+// module makes the plugins write paths relative to the module.
 const module = "module=github.com/dcbstore/dcb"
 
 func main() {
@@ -41,13 +43,13 @@ func main() {
 func generate(ctx context.Context, root, out string, files []string) error {
 	compiler := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{root}}),
-		SourceInfoMode: protocompile.SourceInfoStandard, // the comments
+		SourceInfoMode: protocompile.SourceInfoStandard, // keeps the comments
 	}
 	compiled, err := compiler.Compile(ctx, files...)
 	if err != nil {
 		return err
 	}
-	request := &pluginpb.CodeGeneratorRequest{FileToGenerate: files, Parameter: proto.String(module)}
+	request := &pluginpb.CodeGeneratorRequest{FileToGenerate: files, Parameter: new(module)}
 	seen := make(map[string]bool)
 	for _, file := range compiled {
 		request.ProtoFile = withImports(request.ProtoFile, file, seen)
@@ -60,8 +62,10 @@ func generate(ctx context.Context, root, out string, files []string) error {
 	return nil
 }
 
-// withImports adds file to files, after everything that it imports.
-func withImports(files []*descriptorpb.FileDescriptorProto, file protoreflect.FileDescriptor, seen map[string]bool) []*descriptorpb.FileDescriptorProto {
+// withImports appends file to files, after the files that it imports.
+func withImports(
+	files []*descriptorpb.FileDescriptorProto, file protoreflect.FileDescriptor, seen map[string]bool,
+) []*descriptorpb.FileDescriptorProto {
 	if seen[file.Path()] {
 		return files
 	}
@@ -73,7 +77,7 @@ func withImports(files []*descriptorpb.FileDescriptorProto, file protoreflect.Fi
 	return append(files, protodesc.ToFileDescriptorProto(file))
 }
 
-// run hands request to a plugin and writes what it answers below out.
+// run sends request to a plugin and writes the files of its response below out.
 func run(ctx context.Context, plugin string, request *pluginpb.CodeGeneratorRequest, out string) error {
 	input, err := proto.Marshal(request)
 	if err != nil {
@@ -95,7 +99,7 @@ func run(ctx context.Context, plugin string, request *pluginpb.CodeGeneratorRequ
 	for _, file := range response.GetFile() {
 		path := filepath.Join(out, filepath.FromSlash(file.GetName()))
 		if strings.Contains(file.GetName(), "..") {
-			return fmt.Errorf("the plugin wants to write %s", file.GetName())
+			return fmt.Errorf("the plugin returned the path %q, which leaves the output directory", file.GetName())
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
