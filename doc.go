@@ -1,39 +1,44 @@
-// Package dcb is the contract of an event store with Dynamic Consistency Boundaries: the nouns, the [Store] interface,
-// and what every store has in common.
+// Package dcb is the contract of an event store with Dynamic Consistency Boundaries (DCB): the
+// nouns, the [Store] interface, matching, validation, the errors, and helpers that work on any
+// store. Names follow the specification at https://dcb.events.
 //
 // # The idea
 //
-// An application that keeps its history as events has rules that look at several things at once: may this student
-// join this course? That depends on the course (is there a seat?) and on the student (how many courses already?).
-// The usual event stores keep one stream per thing and guard each stream by itself, so a rule that spans two of them
-// has no guard. With a Dynamic Consistency Boundary (DCB, see dcb.events) there are no streams. All events live in one
-// sequence; each has a type that says what happened, tags that say whom it concerns, and data. A rule names what it looks
-// at by a [Query], and the guard is made of that same query:
+// An application that stores its history as events has rules that concern several things at once.
+// May this student join this course? That depends on the course (is a seat free?) and on the
+// student (how many courses already?). Most event stores have one stream per thing and guard each
+// stream separately, so nothing guards a rule that spans two of them.
 //
-//  1. [Store.Read] the events that the query selects, and remember the head of the sequence at that moment.
-//  2. Decide.
-//  3. [Store.Append] the new events on the condition that no event matching the query was recorded after that head.
+// With DCB there are no streams. All events are in one sequence. Each event has a type that says
+// what happened, tags that name the things it concerns, and data. A rule selects the events it
+// depends on by a [Query], and the same query guards the append:
 //
-// If somebody recorded a matching event in between, the append fails with [ErrConflict], nothing is recorded, and
-// the caller starts again at 1. Whatever else was recorded meanwhile does not matter: the boundary is exactly
-// what the decision looked at.
+//  1. [Store.Read] returns the events that match the query, and the head of the sequence.
+//  2. The application decides.
+//  3. [Store.Append] records new events on the condition that no event that matches the query was
+//     recorded after that head.
+//
+// If a matching event was recorded in between, the append fails with [ErrConflict] and records
+// nothing, and the caller starts again at 1. Other events that were recorded meanwhile do not
+// matter: the boundary of the decision is exactly what the decision read.
 //
 //	boundary := dcb.Query{
 //		{Types: []string{"StudentRegistered", "StudentJoinedCourse"}, Tags: []string{"student:ann"}},
 //		{Types: []string{"CourseRegistered", "StudentJoinedCourse"}, Tags: []string{"course:go"}},
 //	}
 //	seen, err := store.Read(ctx, boundary, dcb.ReadOptions{})
-//	// … decide, looking at seen.Events …
+//	// … decide, from seen.Events …
 //	_, err = store.Append(ctx,
 //		[]dcb.Event{{Type: "StudentJoinedCourse", Tags: []string{"student:ann", "course:go"}}},
 //		&dcb.AppendCondition{FailIfEventsMatch: boundary, After: seen.Head})
 //
-// # What is where
+// # Where to start
 //
-// A store is opened from one of the other packages: memstore keeps events in memory, diskstore in a directory, pgstore in PostgreSQL,
-// and stores opens any of them from a URL. [Stream], [Follow] and [Subscribe] work on every store. Package dcbtest is the
-// conformance kit that every store here passes and that yours can too.
+// Package stores opens a store from a URL; memstore, diskstore and pgstore open one each. Package
+// decide derives queries and conditions from the application's code. [Stream], [Follow] and
+// [Subscribe] read more events than fit in memory, and new ones as they are recorded. Package
+// dcbtest is the conformance kit: every store of this module passes it, and so can yours.
 //
-// What a store promises stands at [Store]; what it refuses, at [ValidateAppend] and [MaxTags] with the other limits; what a
-// caller can do about an error, at [ErrConflict] and the other errors.
+// What a store promises is documented at [Store], what a query matches at [Query.Matches], the
+// limits at [MaxTypeBytes], and what a caller can do about an error at [ErrConflict].
 package dcb

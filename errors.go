@@ -5,36 +5,49 @@ import (
 	"fmt"
 )
 
-// The errors of a store; test for them with errors.Is. Besides these a call may end with its context's error.
+// The errors of a store, to be tested with [errors.Is]. A call may also end with its context's
+// error. The list is closed, and the errors cross the network: errors.Is holds on a client too.
 var (
-	// ErrConflict: an event matching the append's condition was recorded after its After. Read again and decide again. The
-	// error is a [*ConflictError].
+	// ErrConflict means that the condition of an append failed: an event after its After matches it.
+	// Read again and decide again. The error is a [*ConflictError].
 	ErrConflict = errors.New("dcb: conflict")
-	// ErrInvalid: an argument is outside the limits. Correct it; sending it again will never help. The error is an
-	// [*InvalidError] that names the field and the limit.
+
+	// ErrInvalid means that an argument is outside the limits. Correct it; a retry fails the same
+	// way. The error is an [*InvalidError], which names the field and the limit.
 	ErrInvalid = errors.New("dcb: invalid argument")
-	// ErrNoEvents: an append without events. It is also ErrInvalid.
+
+	// ErrNoEvents means that an append has no events. It is also ErrInvalid.
 	ErrNoEvents error = &InvalidError{Field: "events", Problem: "is empty; an append records at least one event"}
-	// ErrInvalidQuery: a query without items or outside the limits. It is also ErrInvalid.
+
+	// ErrInvalidQuery means that a query has no items or is outside the limits. It is also
+	// ErrInvalid.
 	ErrInvalidQuery error = &InvalidError{Field: "query", Problem: "is invalid"}
-	// ErrDuplicateID: one of the IDs is recorded already, otherwise than by this very append. Give the events IDs of their own.
+
+	// ErrDuplicateID means that an ID of an append is already recorded, and not by this append, or
+	// that two of its events have the same ID. Use new IDs.
 	ErrDuplicateID = errors.New("dcb: duplicate ID")
-	// ErrClosed: the store was closed. Open it again.
+
+	// ErrClosed means that the store is closed. Open it again.
 	ErrClosed = errors.New("dcb: store is closed")
-	// ErrUnavailable: the store cannot answer now (a lost connection, a full disk, a server restarting). Sending the call
-	// again may help. The error is an [*UnavailableError], which knows whether an append may have been recorded.
+
+	// ErrUnavailable means that the store cannot answer now: a lost connection, a full disk, a server
+	// that restarts. Retry; an append only if its events have IDs. The error is an
+	// [*UnavailableError], which says whether an append may have been recorded.
 	ErrUnavailable = errors.New("dcb: store is unavailable")
-	// ErrCorrupt: what is stored is damaged. Sending the call again never helps; restore the store.
+
+	// ErrCorrupt means that stored data is damaged. A retry fails the same way; restore the store.
 	ErrCorrupt = errors.New("dcb: store is corrupt")
 )
 
-// Retryable reports whether sending the same call again may succeed: whether err is [ErrUnavailable]. An append whose outcome is
-// unknown should be sent again only if its events have IDs. A conflict is not retryable: the caller must read and decide again.
+// Retryable reports whether the same call may succeed if it is sent again. It is true only for
+// [ErrUnavailable]. Retry an append only if its events have IDs. A conflict is not retryable: the
+// caller must read and decide again.
 func Retryable(err error) bool { return errors.Is(err, ErrUnavailable) }
 
 // ConflictError is the error of an append whose condition failed. It is [ErrConflict].
 type ConflictError struct {
-	// Position is that of an event that matches the condition, after its After. If there are several, it is any of them.
+	// Position is the position of one event that matches the condition and is after its After. If
+	// there are several such events, it is the position of any of them.
 	Position Position
 }
 
@@ -45,14 +58,15 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is [ErrConflict].
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
-// InvalidError is the error of a call with an argument outside the limits. It is [ErrInvalid], and where that is what is
-// wrong, also [ErrNoEvents] or [ErrInvalidQuery].
+// InvalidError is the error of a call with an argument outside the limits. It is [ErrInvalid], and
+// for an invalid query also [ErrInvalidQuery].
 type InvalidError struct {
-	// Field is the path to what is wrong, for example events[3].Tags[0].
+	// Field is the path to the argument, for example "events[3].Tags[0]".
 	Field string
-	// Problem says what is wrong and what would be right, for example: has 300 bytes; the limit is 256.
+	// Problem is a predicate of Field: the problem and the remedy, for example
+	// "has 300 bytes; the limit is 256".
 	Problem string
-	// Limit is the greatest allowed number of whatever there was too much of, 0 where it was not about a number.
+	// Limit is the limit that was exceeded, or 0 if the problem is of another kind.
 	Limit int
 
 	kind error // ErrInvalidQuery or nil
@@ -62,27 +76,30 @@ func (e *InvalidError) Error() string {
 	return fmt.Sprintf("%v: %s %s", ErrInvalid, e.Field, e.Problem)
 }
 
-// Is reports whether target is [ErrInvalid] or the kind of e.
+// Is reports whether target is [ErrInvalid], or [ErrInvalidQuery] if e is about a query.
 func (e *InvalidError) Is(target error) bool {
 	return target == ErrInvalid || target == e.kind && e.kind != nil
 }
 
-func (e *InvalidError) within(path string) *InvalidError {
-	e.Field = path + e.Field
+// prefixed puts prefix before the field of e and returns e.
+func (e *InvalidError) prefixed(prefix string) *InvalidError {
+	e.Field = prefix + e.Field
 	return e
 }
 
-func (e *InvalidError) of(kind error) *InvalidError {
-	e.kind = kind
+// aboutQuery makes e an ErrInvalidQuery and returns it.
+func (e *InvalidError) aboutQuery() *InvalidError {
+	e.kind = ErrInvalidQuery
 	return e
 }
 
-// UnavailableError is the error of a call that the store could not carry out now. It is [ErrUnavailable].
+// UnavailableError is the error of a call that the store cannot answer now. It is
+// [ErrUnavailable].
 type UnavailableError struct {
-	// OutcomeUnknown is set on an append that may have been recorded all the same, because the connection broke after it was
-	// sent. If all of its events have IDs it can simply be sent again; otherwise look before you do.
+	// OutcomeUnknown is true if an append may have been recorded, because the connection broke after
+	// it was sent. If all its events have IDs, send it again. Otherwise read first.
 	OutcomeUnknown bool
-	// Cause is what went wrong.
+	// Cause is the underlying error.
 	Cause error
 }
 

@@ -9,27 +9,28 @@ import (
 	"github.com/google/uuid"
 )
 
-// Position is an event's place in the sequence. The first event has position 1 and there are no gaps; 0 is
-// the place before the first event.
+// Position is the place of an event in the sequence. The first event has position 1, and there are
+// no gaps. Position 0 is before the first event.
 type Position uint64
 
-// Event is one fact, as the application hands it to a store.
+// Event is one fact, as the application passes it to [Store.Append]. The constants at
+// [MaxTypeBytes] are its limits. Nil and empty slices and maps mean the same.
 type Event struct {
-	// Type says what happened: 1 to [MaxTypeBytes] bytes.
+	// Type says what happened.
 	Type string
-	// Tags say whom it concerns. They are a set: a tag given twice is recorded once, where it was first mentioned.
-	// At most [MaxTags], each of 1 to [MaxTagBytes] bytes.
+	// Tags name the things that the event concerns. They are a set: a tag given twice is recorded
+	// once, where it was first mentioned.
 	Tags []string
-	// Data is opaque to the store: at most [MaxDataBytes] bytes. Nil and empty are the same.
+	// Data is opaque to the store.
 	Data []byte
-	// ID is optional; the zero UUID means none. Where given it is unique in the store, which makes an append
-	// repeatable: see [Store].
+	// ID is optional; the zero UUID means none. It is unique in the store. An append whose events all
+	// have IDs can be retried; see [Store].
 	ID uuid.UUID
-	// Metadata is optional and opaque to the store: at most [MaxMetadata] entries. Nil and empty are the same.
+	// Metadata is optional and opaque to the store.
 	Metadata map[string]string
 }
 
-// Clone returns a copy that shares no memory with e that either side could change.
+// Clone returns a copy of e that shares no mutable memory with it.
 func (e Event) Clone() Event {
 	e.Tags = slices.Clone(e.Tags)
 	e.Data = bytes.Clone(e.Data)
@@ -37,8 +38,8 @@ func (e Event) Clone() Event {
 	return e
 }
 
-// Same reports whether e and other are the same fact: type, tags (as a set), data, ID and metadata are equal. It
-// decides whether an append is the repetition of an earlier one.
+// Same reports whether e and other have the same type, tags (as a set), data, ID and metadata. A
+// store uses it to tell the retry of an append from a duplicate ID.
 func (e Event) Same(other Event) bool {
 	return e.Type == other.Type &&
 		e.ID == other.ID &&
@@ -47,9 +48,9 @@ func (e Event) Same(other Event) bool {
 		slices.Equal(sortedSet(e.Tags), sortedSet(other.Tags))
 }
 
-// Size returns the bytes of e that count against [MaxAppendBytes] and the size of a page: type,
-// tags, data and metadata.
-func (e *Event) Size() int {
+// Size returns the number of bytes in the type, tags, data and metadata of e. They count against
+// [MaxAppendBytes] and against the size of a page; see [ReadPage].
+func (e Event) Size() int {
 	size := len(e.Type) + len(e.Data)
 	for _, tag := range e.Tags {
 		size += len(tag)
@@ -60,31 +61,29 @@ func (e *Event) Size() int {
 	return size
 }
 
-// SequencedEvent is an event with what the store gave it when it was recorded.
+// SequencedEvent is a recorded event: an event and what the store added to it.
 type SequencedEvent struct {
 	Event
-	// Position is the event's place in the sequence.
+	// Position is the place of the event in the sequence.
 	Position Position
-	// RecordedAt is the store's clock at that moment: UTC, in whole microseconds. It never falls as Position rises.
+	// RecordedAt is the time of the append by the store's clock, in UTC and whole microseconds. It
+	// never falls as Position rises.
 	RecordedAt time.Time
 }
 
-// Clone returns a copy that shares no memory with e that either side could change.
+// Clone returns a copy of e that shares no mutable memory with it.
 func (e SequencedEvent) Clone() SequencedEvent {
 	e.Event = e.Event.Clone()
 	return e
 }
 
-// UniqueTags returns tags without repetitions, in the order of their first mention. The result may share memory with
-// tags, which is not changed.
+// UniqueTags returns the distinct tags in the order of their first mention, as a store records
+// them. It does not change tags, but the result may share memory with it.
 func UniqueTags(tags []string) []string {
 	if isSet(tags) {
 		return tags
 	}
-	return appendUnique(nil, tags)
-}
-
-func appendUnique(unique, tags []string) []string {
+	var unique []string
 	for _, tag := range tags {
 		if !slices.Contains(unique, tag) {
 			unique = append(unique, tag)
@@ -93,12 +92,13 @@ func appendUnique(unique, tags []string) []string {
 	return unique
 }
 
-// fewTags is up to how many tags each is compared with each. Nearly every event has one or two.
-const fewTags = 16
+// maxPairwiseTags is the largest number of tags that isSet compares pairwise. Nearly every event
+// has one or two tags, for which a comparison costs less than sorting a copy.
+const maxPairwiseTags = 16
 
-// isSet reports whether no tag is there twice.
+// isSet reports whether every tag occurs once.
 func isSet(tags []string) bool {
-	if len(tags) > fewTags {
+	if len(tags) > maxPairwiseTags {
 		return len(sortedSet(tags)) == len(tags)
 	}
 	for i, tag := range tags {
@@ -109,6 +109,7 @@ func isSet(tags []string) bool {
 	return true
 }
 
+// sortedSet returns the distinct tags in ascending order, in new memory.
 func sortedSet(tags []string) []string {
 	sorted := slices.Clone(tags)
 	slices.Sort(sorted)

@@ -8,41 +8,44 @@ import (
 	"github.com/google/uuid"
 )
 
-// The limits of every store. Types, tags, and the keys and values of metadata must also be valid UTF-8 without NUL, because
-// that is what every database and wire can carry unchanged.
+// The limits are the same for every store. Types, tags, metadata keys and values are also valid
+// UTF-8 without NUL, because every database and every protocol can carry such text unchanged.
+//
+// A call outside the limits fails with an [*InvalidError] that names the field and the limit, and
+// records nothing.
 const (
-	MaxTypeBytes          = 256      // the bytes of an event's type; at least 1
-	MaxTagBytes           = 1024     // the bytes of a tag; at least 1
-	MaxTags               = 128      // the tags of an event, repetitions not counted
-	MaxDataBytes          = 16 << 20 // the bytes of an event's data
-	MaxMetadata           = 64       // the entries of an event's metadata
-	MaxMetadataKeyBytes   = 256      // the bytes of a metadata key; at least 1
-	MaxMetadataValueBytes = 4 << 10  // the bytes of a metadata value
-	MaxEvents             = 65_536   // the events of an append
-	MaxAppendBytes        = 64 << 20 // the bytes of an append: types, tags, data and metadata of all its events
-	MaxQueryItems         = 65_536   // the items of a query
-	MaxQueryBytes         = 64 << 20 // the bytes of a query: types and tags of all its items
+	MaxTypeBytes          = 256      // bytes of a type; at least 1
+	MaxTagBytes           = 1024     // bytes of a tag; at least 1
+	MaxTags               = 128      // distinct tags of an event
+	MaxDataBytes          = 16 << 20 // bytes of data
+	MaxMetadata           = 64       // metadata entries of an event
+	MaxMetadataKeyBytes   = 256      // bytes of a metadata key; at least 1
+	MaxMetadataValueBytes = 4 << 10  // bytes of a metadata value
+	MaxEvents             = 65_536   // events of an append
+	MaxAppendBytes        = 64 << 20 // bytes of an append: the sum of Size of its events
+	MaxQueryItems         = 65_536   // items of a query
+	MaxQueryBytes         = 64 << 20 // bytes of all types and tags of a query
 )
 
-// ValidateAppend returns nil if a store may record events under condition, and otherwise what is wrong with them: an
-// [*InvalidError], or [ErrDuplicateID] if two of the events have the same ID. Every store calls it first.
+// ValidateAppend returns nil if a store may record events on condition, and otherwise an
+// [*InvalidError], or [ErrDuplicateID] if two of the events have the same ID. Every store calls it
+// before anything else.
 func ValidateAppend(events []Event, condition *AppendCondition) error {
 	if len(events) == 0 {
 		return ErrNoEvents
 	}
 	if len(events) > MaxEvents {
-		return tooLong("events", len(events), MaxEvents, "events")
+		return overLimit("events", len(events), MaxEvents, "events")
 	}
 	total := 0
 	for i := range events {
-		size, err := validateEvent(&events[i])
-		if err != nil {
-			return err.within(fmt.Sprintf("events[%d].", i))
+		if err := validateEvent(&events[i]); err != nil {
+			return err.prefixed(fmt.Sprintf("events[%d].", i))
 		}
-		total += size
+		total += events[i].Size()
 	}
 	if total > MaxAppendBytes {
-		return tooLong("events", total, MaxAppendBytes, "bytes in all")
+		return overLimit("events", total, MaxAppendBytes, "bytes in all")
 	}
 	if err := validateIDs(events); err != nil {
 		return err
@@ -51,110 +54,112 @@ func ValidateAppend(events []Event, condition *AppendCondition) error {
 		return nil
 	}
 	if err := validateQuery(condition.FailIfEventsMatch); err != nil {
-		return err.within("condition.FailIfEventsMatch")
+		return err.prefixed("condition.FailIfEventsMatch")
 	}
 	return nil
 }
 
-// ValidateRead returns nil if a store may answer q with opts, and otherwise what is wrong with them, as an [*InvalidError]. Every
-// store calls it first.
+// ValidateRead returns nil if a store may answer a read of q with opts, and otherwise an
+// [*InvalidError]. Every store calls it before anything else.
 func ValidateRead(q Query, opts ReadOptions) error {
 	if err := validateQuery(q); err != nil {
-		return err.within("query")
+		return err.prefixed("query")
 	}
 	if opts.Limit < 0 {
-		return &InvalidError{Field: "options.Limit", Problem: fmt.Sprintf("is %d; it must be positive, or 0 for no limit", opts.Limit)}
+		return &InvalidError{
+			Field:   "options.Limit",
+			Problem: fmt.Sprintf("is %d; it must be positive, or 0 for no limit", opts.Limit),
+		}
 	}
 	return nil
 }
 
-// validateEvent returns how many bytes e counts against MaxAppendBytes.
-func validateEvent(e *Event) (int, *InvalidError) {
+func validateEvent(e *Event) *InvalidError {
 	if err := validateText("Type", e.Type, 1, MaxTypeBytes); err != nil {
-		return 0, err
+		return err
 	}
-	size := len(e.Type) + len(e.Data)
 	for i, tag := range e.Tags {
 		if err := validateText("", tag, 1, MaxTagBytes); err != nil {
-			return 0, err.within(fmt.Sprintf("Tags[%d]", i))
+			return err.prefixed(fmt.Sprintf("Tags[%d]", i))
 		}
-		size += len(tag)
 	}
 	if len(e.Tags) > MaxTags {
 		if n := len(sortedSet(e.Tags)); n > MaxTags {
-			return 0, tooLong("Tags", n, MaxTags, "different tags")
+			return overLimit("Tags", n, MaxTags, "different tags")
 		}
 	}
 	if len(e.Data) > MaxDataBytes {
-		return 0, tooLong("Data", len(e.Data), MaxDataBytes, "bytes")
+		return overLimit("Data", len(e.Data), MaxDataBytes, "bytes")
 	}
 	if len(e.Metadata) > MaxMetadata {
-		return 0, tooLong("Metadata", len(e.Metadata), MaxMetadata, "entries")
+		return overLimit("Metadata", len(e.Metadata), MaxMetadata, "entries")
 	}
 	for key, value := range e.Metadata {
 		if err := validateText("Metadata key", key, 1, MaxMetadataKeyBytes); err != nil {
-			return 0, err
+			return err
 		}
 		if err := validateText("", value, 0, MaxMetadataValueBytes); err != nil {
-			return 0, err.within(fmt.Sprintf("Metadata[%q]", key))
+			return err.prefixed(fmt.Sprintf("Metadata[%q]", key))
 		}
-		size += len(key) + len(value)
 	}
-	return size, nil
+	return nil
 }
 
+// validateIDs checks that no two events have the same ID.
 func validateIDs(events []Event) error {
 	if len(events) == 1 {
 		return nil
 	}
-	seen := make(map[uuid.UUID]int)
+	indexOf := make(map[uuid.UUID]int)
 	for i := range events {
 		id := events[i].ID
 		if id == uuid.Nil {
 			continue
 		}
-		if first, ok := seen[id]; ok {
+		if first, ok := indexOf[id]; ok {
 			return fmt.Errorf("%w: events[%d] and events[%d] of one append both have ID %s", ErrDuplicateID, first, i, id)
 		}
-		seen[id] = i
+		indexOf[id] = i
 	}
 	return nil
 }
 
+// validateQuery returns errors whose Field begins with an index, or is empty.
 func validateQuery(q Query) *InvalidError {
 	if len(q) == 0 {
-		return &InvalidError{Problem: "has no items; All() selects everything", kind: ErrInvalidQuery}
+		return (&InvalidError{Problem: "has no items; All() selects everything"}).aboutQuery()
 	}
 	if len(q) > MaxQueryItems {
-		return tooLong("", len(q), MaxQueryItems, "items").of(ErrInvalidQuery)
+		return overLimit("", len(q), MaxQueryItems, "items").aboutQuery()
 	}
 	total := 0
 	for i := range q {
 		for j, eventType := range q[i].Types {
 			if err := validateText("", eventType, 1, MaxTypeBytes); err != nil {
-				return err.within(fmt.Sprintf("[%d].Types[%d]", i, j)).of(ErrInvalidQuery)
+				return err.prefixed(fmt.Sprintf("[%d].Types[%d]", i, j)).aboutQuery()
 			}
 			total += len(eventType)
 		}
 		for j, tag := range q[i].Tags {
 			if err := validateText("", tag, 1, MaxTagBytes); err != nil {
-				return err.within(fmt.Sprintf("[%d].Tags[%d]", i, j)).of(ErrInvalidQuery)
+				return err.prefixed(fmt.Sprintf("[%d].Tags[%d]", i, j)).aboutQuery()
 			}
 			total += len(tag)
 		}
 	}
 	if total > MaxQueryBytes {
-		return tooLong("", total, MaxQueryBytes, "bytes in all").of(ErrInvalidQuery)
+		return overLimit("", total, MaxQueryBytes, "bytes in all").aboutQuery()
 	}
 	return nil
 }
 
-func validateText(field, text string, shortest, longest int) *InvalidError {
+// validateText checks that text has minBytes to maxBytes bytes and is valid UTF-8 without NUL.
+func validateText(field, text string, minBytes, maxBytes int) *InvalidError {
 	switch {
-	case len(text) < shortest:
-		return &InvalidError{Field: field, Problem: fmt.Sprintf("is empty; it must have 1 to %d bytes", longest)}
-	case len(text) > longest:
-		return tooLong(field, len(text), longest, "bytes")
+	case len(text) < minBytes:
+		return &InvalidError{Field: field, Problem: fmt.Sprintf("is empty; it must have 1 to %d bytes", maxBytes)}
+	case len(text) > maxBytes:
+		return overLimit(field, len(text), maxBytes, "bytes")
 	case !utf8.ValidString(text):
 		return &InvalidError{Field: field, Problem: "is not valid UTF-8"}
 	case strings.IndexByte(text, 0) >= 0:
@@ -163,6 +168,10 @@ func validateText(field, text string, shortest, longest int) *InvalidError {
 	return nil
 }
 
-func tooLong(field string, got, limit int, unit string) *InvalidError {
-	return &InvalidError{Field: field, Problem: fmt.Sprintf("has %d %s; the limit is %d", got, unit, limit), Limit: limit}
+func overLimit(field string, got, limit int, unit string) *InvalidError {
+	return &InvalidError{
+		Field:   field,
+		Problem: fmt.Sprintf("has %d %s; the limit is %d", got, unit, limit),
+		Limit:   limit,
+	}
 }

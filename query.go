@@ -2,23 +2,28 @@ package dcb
 
 import "slices"
 
-// QueryItem selects the events whose type is one of Types and whose tags contain all of Tags. Without Types it selects
-// events of any type; without Tags, whatever their tags. Types and tags are compared byte by byte.
+// QueryItem is one alternative of a [Query]. An event matches an item if the item names no types or
+// names the event's type, and if the event has all of the item's tags.
+//
+// An item with more than [MaxTags] tags is legal and matches nothing.
 type QueryItem struct{ Types, Tags []string }
 
-// Query selects the events that at least one of its items selects. A query without items is refused with
-// [ErrInvalidQuery], so that a list that came out empty by mistake does not select everything; [All] does that.
+// Query selects events. An event matches a query if it matches one of its items.
+//
+// A query without items is not the query that matches everything, which is [All]. It fails with
+// [ErrInvalidQuery], so that a list built from no items does not read the whole store.
 type Query []QueryItem
 
-// All returns the query that selects every event: one item that names neither types nor tags.
+// All returns the query that matches every event: one item without types and tags.
 func All() Query { return Query{{}} }
 
-// Matches reports whether q selects e. It is the only definition of matching: every index is tested against it.
+// Matches reports whether e matches q. Types and tags are compared byte by byte. This is the only
+// definition of matching; the indexes of stores are tested against it.
 func (q Query) Matches(e Event) bool {
 	return slices.ContainsFunc(q, func(item QueryItem) bool { return item.Matches(e) })
 }
 
-// Matches reports whether i selects e.
+// Matches reports whether e matches i.
 func (i QueryItem) Matches(e Event) bool {
 	if len(i.Types) > 0 && !slices.Contains(i.Types, e.Type) {
 		return false

@@ -2,55 +2,83 @@ package dcb
 
 import "context"
 
-// Store keeps events in one sequence. Any number of goroutines may call its methods at once, and any number of
-// stores (in other processes, where the kind of store allows it) may share the same events.
+// Store is one sequence of events.
 //
-// Ownership: a store keeps no reference to what it is given once a call returned, and what it returns is the caller's.
+// Several goroutines may call the methods of a store at once. Several stores, also in other
+// processes, may share the same events, where the kind of store allows it. Appends never block
+// reads, and reads never block appends.
 //
-// Failure: a call that returns an error has changed nothing, except for an append whose outcome is unknown: one whose
-// context ended while it was under way, or whose error is an [*UnavailableError] with OutcomeUnknown. Such an append is
-// recorded as a whole or not at all, and if its events have IDs it can simply be sent again.
+// A store keeps no reference to its arguments after a call returns, and does not change them. What
+// it returns belongs to the caller.
 //
-// Growth: the interface keeps these four methods. What a store can do beyond them, or better than the helpers of this
-// package, it offers by an optional interface ([Streamer], [Follower], [Pager]) that a helper looks for.
+// A context ends the call that it was passed to, and no other call. The call then returns the
+// context's error.
 //
-// The concrete stores also have Close. After it every call fails with [ErrClosed].
+// A call that fails has changed nothing, with one exception. If the context ends while an append is
+// under way, or if the error is an [*UnavailableError] with OutcomeUnknown, the append is recorded
+// as a whole or not at all, and the caller cannot know which. The store stays consistent, and no
+// other append is affected. If all events of the append have IDs, the caller sends it again.
+//
+// The interface will not grow. What a store can do better than the helpers of this package, it
+// offers by an optional interface that a helper looks for: [Streamer], [Follower], [Pager].
+//
+// The concrete stores also have Close. It ends waiting calls with [ErrClosed]; every later call
+// fails with ErrClosed. A second Close returns nil.
 type Store interface {
-	// Read returns the events that q selects, in the order of their positions, each once. The result shows one moment:
-	// every selected event up to its Head, within the bounds of opts, and none recorded later. It is never blocked by an
-	// append. Errors: ErrInvalidQuery, ErrInvalid, ErrClosed, ErrUnavailable, ErrCorrupt, the context's.
+	// Read returns the events that match q. They come in position order, descending if
+	// opts.Backwards is set. Each event comes once, even if several items of q match it.
+	//
+	// One read sees one prefix of the sequence: every matching event up to the store's head at that
+	// moment, within the bounds of opts, and none after it.
+	//
+	// Errors: ErrInvalidQuery, ErrInvalid, ErrClosed, ErrUnavailable, ErrCorrupt, ctx.Err().
 	Read(ctx context.Context, q Query, opts ReadOptions) (ReadResult, error)
 
-	// Append records events at consecutive positions as one atomic step, and returns the position of the last. Once
-	// it returned they are as durable as the store keeps anything.
+	// Append records events and returns the position of the last one. One call is one atomic step:
+	// its events get consecutive positions, or none is recorded. No event of another call comes
+	// between them. An append that returned without an error is durable, as far as the kind of store
+	// is: on the disk, in PostgreSQL, or on the server.
 	//
-	// If condition is not nil and an event after condition.After matches it, nothing is recorded and the error is a
-	// [*ConflictError]. The events of the call itself are not considered. Checking and recording are one step,
-	// whoever else appends, and from whatever process. Appends that do not concern each other never make one another fail.
+	// If condition is not nil and an event after condition.After matches
+	// condition.FailIfEventsMatch, the error is a [*ConflictError] and nothing is recorded. Checking
+	// the condition and recording the events are one indivisible step, also against appends of other
+	// processes. The events of the call itself are not checked against its condition. Appends that
+	// concern different things never conflict and never abort each other.
 	//
-	// If every event has an ID and exactly these events, in this order, are recorded at consecutive positions already, that
-	// position is returned and nothing is recorded, whatever the condition says: so an append whose answer was lost can
-	// be sent again. If any of the IDs is recorded in any other way the error is ErrDuplicateID.
+	// Positions become visible in order. After a reader has seen position n, no new event appears at
+	// or below n. This holds for unconditional appends and backward reads too.
 	//
-	// Positions become visible in order: who has seen position n will never find anything new below n.
+	// An append can be retried if every event has an ID. If exactly these events are already recorded
+	// in this order at consecutive positions, Append returns their position and records nothing.
+	// "Exactly" is [Event.Same]. The store checks IDs before the condition, so the condition cannot
+	// fail such a retry, whatever its After. If any of the IDs is recorded in another way, or occurs
+	// twice in one call, the error is ErrDuplicateID.
 	//
-	// Errors: ErrInvalid and its kinds, ErrConflict, ErrDuplicateID, ErrClosed, ErrUnavailable, ErrCorrupt, the context's.
+	// Errors: ErrNoEvents, ErrInvalidQuery, ErrInvalid, ErrConflict, ErrDuplicateID, ErrClosed,
+	// ErrUnavailable, ErrCorrupt, ctx.Err().
 	Append(ctx context.Context, events []Event, condition *AppendCondition) (Position, error)
 
-	// Head returns the position of the last event recorded, 0 if there is none.
+	// Head returns the position of the last event, or 0 if there is none. It is never lower than the
+	// result of an append that returned before.
+	//
+	// Errors: ErrClosed, ErrUnavailable, ErrCorrupt, ctx.Err().
 	Head(ctx context.Context) (Position, error)
 
-	// Wait returns the head as soon as it is greater than after; at once if it is already. It ends early with the
-	// context's error, or with ErrClosed when the store is closed.
+	// Wait returns the head as soon as it is greater than after, also if after is beyond the head at
+	// the time of the call. It is the only primitive that following needs.
+	//
+	// Errors: those of Head. Close ends Wait with ErrClosed.
 	Wait(ctx context.Context, after Position) (Position, error)
 }
 
-// AppendCondition makes an append fail if an event was recorded that the decision behind it has not seen.
+// AppendCondition makes an append fail if an event was recorded that the decision did not see.
 type AppendCondition struct {
-	// FailIfEventsMatch selects the events that matter: usually the very query that was read.
+	// FailIfEventsMatch selects the events that the decision depends on. It is usually the query that
+	// was read.
 	FailIfEventsMatch Query
-	// After is the last position that the caller knows of, usually [ReadResult.Head]. Events at or before it are ignored; 0
-	// ignores none. It may be beyond the head, which ignores everything recorded so far.
+	// After is the last position that the decision has seen, usually [ReadResult.Head]. Events at or
+	// before After are ignored; 0 ignores none. After beyond the head is legal; it ignores everything
+	// recorded.
 	After Position
 }
 

@@ -6,14 +6,14 @@ import (
 )
 
 // Wrap returns outer with the optional interfaces of inner that outer does not implement:
-// [Streamer], [Follower] and [Pager]. Outer is a store that adds logging, metrics or the like to
-// inner; without Wrap, the helpers of this package would no longer find what inner does better.
+// [Streamer], [Follower] and [Pager]. It is for an outer store that adds logging or metrics to
+// inner: without Wrap, the helpers of this package no longer find what inner does better.
 //
-// The methods that Wrap adds call inner directly, so outer does not see those calls. An outer store
-// that changes events or queries must implement the optional interfaces itself.
+// The added methods call inner directly, so outer does not see those calls. An outer store that
+// changes events or queries must implement the optional interfaces itself.
 //
-// The result has no methods beyond [Store] and the optional interfaces. If there is nothing to
-// add, it is outer itself.
+// The result has no methods beyond Store and the optional interfaces; in particular, it has no
+// Close. If there is nothing to add, the result is outer itself.
 func Wrap(outer, inner Store) Store {
 	w := wrapped{Store: outer}
 	added := false
@@ -26,8 +26,8 @@ func Wrap(outer, inner Store) Store {
 	return w
 }
 
-// choose returns the implementation of an optional interface: that of outer if it has one, that of
-// inner otherwise, or nil. Its second result is true if it is inner's or if added is.
+// choose returns outer as T, or else inner as T, or else the zero value. It also reports whether
+// added is true or inner was chosen.
 func choose[T any](outer, inner Store, added bool) (T, bool) {
 	if t, ok := outer.(T); ok {
 		return t, added
@@ -36,8 +36,8 @@ func choose[T any](outer, inner Store, added bool) (T, bool) {
 	return t, added || ok
 }
 
-// wrapped has every optional interface. Where neither store has one, it does what the helper does
-// with a store that lacks the interface.
+// wrapped implements every optional interface. If a field is nil, its method does what the helper
+// of the same name does with a store that lacks the interface.
 type wrapped struct {
 	Store
 	streamer Streamer
