@@ -10,54 +10,60 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-func TestErrorsAreWhatTheySay(t *testing.T) {
-	all := []error{
-		dcb.ErrConflict, dcb.ErrInvalid, dcb.ErrNoEvents, dcb.ErrInvalidQuery, dcb.ErrDuplicateID, dcb.ErrClosed, dcb.ErrUnavailable, dcb.ErrCorrupt,
+func TestErrorsMatchTheirSentinels(t *testing.T) {
+	sentinels := []error{
+		dcb.ErrConflict, dcb.ErrInvalid, dcb.ErrNoEvents, dcb.ErrInvalidQuery, dcb.ErrDuplicateID, dcb.ErrClosed,
+		dcb.ErrUnavailable, dcb.ErrCorrupt,
 	}
-	for _, x := range []struct {
+	for _, c := range []struct {
 		name string
 		err  error
 		is   []error
 	}{
 		{"ErrConflict", dcb.ErrConflict, []error{dcb.ErrConflict}},
-		{"a conflict", &dcb.ConflictError{Position: 3}, []error{dcb.ErrConflict}},
-		{"an invalid argument", &dcb.InvalidError{Field: "f"}, []error{dcb.ErrInvalid}},
+		{"ConflictError", &dcb.ConflictError{Position: 3}, []error{dcb.ErrConflict}},
+		{"InvalidError", &dcb.InvalidError{Field: "f"}, []error{dcb.ErrInvalid}},
 		{"no events", dcb.ValidateAppend(nil, nil), []error{dcb.ErrInvalid, dcb.ErrNoEvents}},
-		{"an empty query", dcb.ValidateRead(nil, dcb.ReadOptions{}), []error{dcb.ErrInvalid, dcb.ErrInvalidQuery}},
-		{"an empty tag in a query", dcb.ValidateRead(dcb.Query{{Tags: []string{""}}}, dcb.ReadOptions{}), []error{dcb.ErrInvalid, dcb.ErrInvalidQuery}},
-		{"a negative limit", dcb.ValidateRead(dcb.All(), dcb.ReadOptions{Limit: -1}), []error{dcb.ErrInvalid}},
+		{"empty query", dcb.ValidateRead(nil, dcb.ReadOptions{}), []error{dcb.ErrInvalid, dcb.ErrInvalidQuery}},
 		{
-			"an empty query in a condition", dcb.ValidateAppend([]dcb.Event{{Type: "T"}}, &dcb.AppendCondition{}),
+			"empty tag in a query", dcb.ValidateRead(dcb.Query{{Tags: []string{""}}}, dcb.ReadOptions{}),
 			[]error{dcb.ErrInvalid, dcb.ErrInvalidQuery},
 		},
-		{"an unavailable store", &dcb.UnavailableError{Cause: io.EOF}, []error{dcb.ErrUnavailable}},
+		{"negative limit", dcb.ValidateRead(dcb.All(), dcb.ReadOptions{Limit: -1}), []error{dcb.ErrInvalid}},
+		{
+			"empty query in a condition", dcb.ValidateAppend([]dcb.Event{{Type: "T"}}, &dcb.AppendCondition{}),
+			[]error{dcb.ErrInvalid, dcb.ErrInvalidQuery},
+		},
+		{"UnavailableError", &dcb.UnavailableError{Cause: io.EOF}, []error{dcb.ErrUnavailable}},
 	} {
-		for _, target := range all {
-			want := slices.Contains(x.is, target)
-			if got := errors.Is(fmt.Errorf("wrapped: %w", x.err), target); got != want {
-				t.Errorf("%s is %v: %v, want %v", x.name, target, got, want)
+		for _, target := range sentinels {
+			want := slices.Contains(c.is, target)
+			if got := errors.Is(fmt.Errorf("wrapped: %w", c.err), target); got != want {
+				t.Errorf("%s: errors.Is(err, %v) = %v, want %v", c.name, target, got, want)
 			}
 		}
 	}
 }
 
-func TestUnavailableErrorHasItsCause(t *testing.T) {
+func TestUnavailableErrorWrapsItsCause(t *testing.T) {
 	err := error(&dcb.UnavailableError{Cause: io.ErrUnexpectedEOF, OutcomeUnknown: true})
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("%v does not have its cause", err)
+		t.Errorf("%v does not wrap its cause", err)
 	}
 	if want := "dcb: store is unavailable; whether the append was recorded is unknown: unexpected EOF"; err.Error() != want {
-		t.Errorf("the error is %q, want %q", err, want)
+		t.Errorf("Error() = %q, want %q", err, want)
 	}
 }
 
-func TestRetryableIsWhatIsUnavailable(t *testing.T) {
-	if !dcb.Retryable(fmt.Errorf("append: %w", &dcb.UnavailableError{Cause: io.EOF})) {
-		t.Error("an unavailable store is not retryable")
+func TestRetryableIsTrueOnlyForUnavailable(t *testing.T) {
+	if err := fmt.Errorf("append: %w", &dcb.UnavailableError{Cause: io.EOF}); !dcb.Retryable(err) {
+		t.Errorf("Retryable(%v) = false, want true", err)
 	}
-	for _, err := range []error{nil, io.EOF, &dcb.ConflictError{}, dcb.ErrDuplicateID, dcb.ErrInvalid, dcb.ErrClosed, dcb.ErrCorrupt} {
+	for _, err := range []error{
+		nil, io.EOF, &dcb.ConflictError{}, dcb.ErrDuplicateID, dcb.ErrInvalid, dcb.ErrClosed, dcb.ErrCorrupt,
+	} {
 		if dcb.Retryable(err) {
-			t.Errorf("%v is retryable", err)
+			t.Errorf("Retryable(%v) = true, want false", err)
 		}
 	}
 }

@@ -10,89 +10,90 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-func full() dcb.Event {
-	return dcb.Event{Type: "T", Tags: []string{"x", "y"}, Data: []byte("data"), ID: uuid.UUID{1}, Metadata: map[string]string{"k": "v"}}
+// fullEvent returns an event with every field set.
+func fullEvent() dcb.Event {
+	return dcb.Event{
+		Type: "T", Tags: []string{"x", "y"}, Data: []byte("data"), ID: uuid.UUID{1}, Metadata: map[string]string{"k": "v"},
+	}
 }
 
-func TestSameComparesEveryField(t *testing.T) {
+func TestEventSameComparesEveryField(t *testing.T) {
 	for name, change := range map[string]func(e *dcb.Event){
-		"type":                                  func(e *dcb.Event) { e.Type = "t" },
-		"another tag":                           func(e *dcb.Event) { e.Tags[0] = "X" },
-		"a tag less":                            func(e *dcb.Event) { e.Tags = e.Tags[:1] },
-		"a tag more":                            func(e *dcb.Event) { e.Tags = append(e.Tags, "z") },
-		"data":                                  func(e *dcb.Event) { e.Data[0] = 'D' },
-		"no data":                               func(e *dcb.Event) { e.Data = nil },
-		"ID":                                    func(e *dcb.Event) { e.ID[15] = 1 },
-		"metadata":                              func(e *dcb.Event) { e.Metadata["k"] = "w" },
-		"a key more":                            func(e *dcb.Event) { e.Metadata["l"] = "" },
-		"no metadata":                           func(e *dcb.Event) { e.Metadata = nil },
-		"tags repeated, one instead of another": func(e *dcb.Event) { e.Tags = []string{"x", "x"} },
+		"type":                       func(e *dcb.Event) { e.Type = "t" },
+		"tag":                        func(e *dcb.Event) { e.Tags[0] = "X" },
+		"removed tag":                func(e *dcb.Event) { e.Tags = e.Tags[:1] },
+		"added tag":                  func(e *dcb.Event) { e.Tags = append(e.Tags, "z") },
+		"data":                       func(e *dcb.Event) { e.Data[0] = 'D' },
+		"removed data":               func(e *dcb.Event) { e.Data = nil },
+		"ID":                         func(e *dcb.Event) { e.ID[15] = 1 },
+		"metadata value":             func(e *dcb.Event) { e.Metadata["k"] = "w" },
+		"added metadata":             func(e *dcb.Event) { e.Metadata["l"] = "" },
+		"removed metadata":           func(e *dcb.Event) { e.Metadata = nil },
+		"tag replaced by a repeated": func(e *dcb.Event) { e.Tags = []string{"x", "x"} },
 	} {
-		a, b := full(), full()
+		a, b := fullEvent(), fullEvent()
 		if !a.Same(b) {
-			t.Errorf("two equal events are not the same")
+			t.Errorf("%+v.Same(%+v) = false, want true", a, b)
 		}
 		if change(&b); a.Same(b) || b.Same(a) {
-			t.Errorf("events with a different %s are the same", name)
+			t.Errorf("%s: %+v.Same(%+v) = true, want false", name, a, b)
 		}
 	}
 }
 
-func TestSameTakesTagsForASetAndNilForEmpty(t *testing.T) {
-	a, b := full(), full()
+func TestEventSameComparesTagsAsASetAndNilAsEmpty(t *testing.T) {
+	a, b := fullEvent(), fullEvent()
 	b.Tags = []string{"y", "x", "y", "y"}
 	if !a.Same(b) || !b.Same(a) {
-		t.Error("the order and the number of equal tags make a difference")
+		t.Errorf("tags %q and %q are not the same set", a.Tags, b.Tags)
 	}
 	if !slices.Equal(b.Tags, []string{"y", "x", "y", "y"}) {
-		t.Errorf("Same changed the tags to %v", b.Tags)
+		t.Errorf("Same changed the tags to %q", b.Tags)
 	}
 	empty := dcb.Event{Type: "T", Tags: []string{}, Data: []byte{}, Metadata: map[string]string{}}
 	if !empty.Same(dcb.Event{Type: "T"}) {
-		t.Error("nil and empty make a difference")
+		t.Error("an event with empty fields is not the same as one with nil fields")
 	}
 }
 
-func TestCloneSharesNoMemory(t *testing.T) {
-	original := dcb.SequencedEvent{Event: full(), Position: 7}
+func TestEventSizeCountsTypeTagsDataAndMetadata(t *testing.T) {
+	if got, want := fullEvent().Size(), len("T"+"x"+"y"+"data"+"k"+"v"); got != want {
+		t.Errorf("Size() = %d, want %d", got, want)
+	}
+}
+
+func TestSequencedEventCloneSharesNoMemory(t *testing.T) {
+	original := dcb.SequencedEvent{Event: fullEvent(), Position: 7}
 	clone := original.Clone()
 	if !clone.Same(original.Event) || clone.Position != 7 {
-		t.Errorf("the clone is %+v", clone)
+		t.Errorf("Clone() = %+v, want %+v", clone, original)
 	}
 	clone.Tags[0], clone.Data[0], clone.Metadata["k"] = "changed", 'X', "changed"
-	if !original.Same(full()) {
+	if !original.Same(fullEvent()) {
 		t.Errorf("changing the clone changed the original: %+v", original)
 	}
 }
 
-func TestUniqueTagsKeepsTheFirstMentionOfEachOfManyTags(t *testing.T) {
-	var tags, want []string
+func TestUniqueTagsReturnsEachTagOnceInOrder(t *testing.T) {
+	var many []string
 	for i := range 100 {
-		tag := fmt.Sprint("tag:", i*37%100)
-		tags, want = append(tags, tag), append(want, tag)
+		many = append(many, fmt.Sprint("tag:", i*37%100))
 	}
-	if got := dcb.UniqueTags(tags); !slices.Equal(got, want) {
-		t.Errorf("UniqueTags changed a set: %v", got)
-	}
-	if got := dcb.UniqueTags(append(tags, tags[3], tags[99])); !slices.Equal(got, want) {
-		t.Errorf("UniqueTags is %v, want %v", got, want)
-	}
-}
-
-func TestUniqueTagsKeepsTheFirstMentionOfEach(t *testing.T) {
-	for _, x := range []struct{ tags, want []string }{
+	for _, c := range []struct{ tags, want []string }{
 		{nil, nil},
 		{[]string{"a"}, []string{"a"}},
 		{[]string{"b", "a"}, []string{"b", "a"}},
 		{[]string{"a", "a"}, []string{"a"}},
 		{[]string{"b", "a", "b", "c", "a", "d"}, []string{"b", "a", "c", "d"}},
+		{many, many},
+		{append(slices.Clone(many), many[3], many[99]), many},
 	} {
-		given := slices.Clone(x.tags)
-		if got := dcb.UniqueTags(given); !slices.Equal(got, x.want) {
-			t.Errorf("UniqueTags(%v) is %v, want %v", x.tags, got, x.want)
+		given := slices.Clone(c.tags)
+		if got := dcb.UniqueTags(given); !slices.Equal(got, c.want) {
+			t.Errorf("UniqueTags(%q) = %q, want %q", c.tags, got, c.want)
 		}
-		if !slices.Equal(given, x.tags) {
-			t.Errorf("UniqueTags changed %v to %v", x.tags, given)
+		if !slices.Equal(given, c.tags) {
+			t.Errorf("UniqueTags changed %q to %q", c.tags, given)
 		}
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// join lets a student join a course, unless the course is full or the student has joined two already: a rule that looks at two
-// things at once. It is decided on the events of both, and guarded by the same query.
+// join lets a student join a course, unless the course is full or the student has already joined
+// two. The rule concerns two things at once. One query reads the events of both and guards the
+// append.
 func join(ctx context.Context, store dcb.Store, student, course string) error {
 	boundary := dcb.Query{
 		{Types: []string{"StudentJoinedCourse"}, Tags: []string{student}},
@@ -42,13 +43,14 @@ func join(ctx context.Context, store dcb.Store, student, course string) error {
 		joined := dcb.Event{Type: "StudentJoinedCourse", Tags: []string{student, course}}
 		_, err = store.Append(ctx, []dcb.Event{joined}, &dcb.AppendCondition{FailIfEventsMatch: boundary, After: seen.Head})
 		if errors.Is(err, dcb.ErrConflict) {
-			continue // somebody was faster: read again and decide again
+			continue // another join was recorded first: read again and decide again
 		}
 		return err
 	}
 }
 
-// The whole idea: read what a rule looks at, decide, and append on the condition that nothing of it has changed.
+// A decision in three steps: read the events that the rule depends on, decide, and append on the
+// condition that no such event was recorded meanwhile.
 func Example() {
 	ctx, store := context.Background(), memstore.New(nil)
 	fmt.Println(join(ctx, store, "student:ann", "course:go"))
@@ -64,7 +66,8 @@ func Example() {
 	// student:ann has joined two courses already
 }
 
-// A query is a list of alternatives. An event must have one of an item's types and all of its tags.
+// A query is a list of alternatives. To match one of them, an event has one of its types and all of
+// its tags.
 func ExampleQuery_Matches() {
 	q := dcb.Query{
 		{Types: []string{"StudentRegistered", "StudentRenamed"}, Tags: []string{"student:ann"}},
@@ -79,7 +82,8 @@ func ExampleQuery_Matches() {
 	// false
 }
 
-// An append whose events have IDs can be sent again when its answer was lost, whatever its condition says by then.
+// An append whose events have IDs can be sent again if its result was lost. Its condition does not
+// fail the retry.
 func ExampleRetryable() {
 	ctx, store := context.Background(), memstore.New(nil)
 	claimed := dcb.Event{Type: "NameClaimed", Tags: []string{"name:ann"}, ID: uuid.New()}
@@ -95,14 +99,14 @@ func ExampleRetryable() {
 	}
 	fmt.Println(position, err)
 
-	position, err = store.Append(ctx, []dcb.Event{claimed}, free) // as if the answer had been lost
+	position, err = store.Append(ctx, []dcb.Event{claimed}, free) // as if the result had been lost
 	fmt.Println(position, err)
 	// Output:
 	// 1 <nil>
 	// 1 <nil>
 }
 
-// A stream reads in pages: it holds few events in memory, however many there are.
+// Stream reads in pages. It holds one page in memory, however many events match.
 func ExampleStream() {
 	ctx, store := context.Background(), memstore.New(nil)
 	for i := range 5 {
@@ -120,8 +124,8 @@ func ExampleStream() {
 	// 4 Counted 3
 }
 
-// A follower gets what is recorded and then what is being recorded. It keeps the head of each batch, from where it can go on when
-// it is started again.
+// A follower gets the recorded events and then new events. It stores the head of each batch as its
+// checkpoint, and resumes from there after a restart.
 func ExampleFollow() {
 	ctx, store := context.Background(), memstore.New(nil)
 	_, _ = store.Append(ctx, []dcb.Event{{Type: "OrderPlaced"}, {Type: "OrderPaid"}}, nil)
@@ -144,7 +148,7 @@ func ExampleFollow() {
 	// 1 paid, up to position 4
 }
 
-// A subscriber gets events one by one, for ever.
+// Subscribe yields the recorded events and then new events, one by one, until its context ends.
 func ExampleSubscribe() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

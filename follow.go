@@ -31,19 +31,18 @@ func Stream(ctx context.Context, s Store, q Query, opts ReadOptions) iter.Seq2[S
 	return events(Pages(ctx, s, q, opts, PageOptions{}))
 }
 
-// Follow yields the events after a position that q selects, without end: first the recorded events,
-// in batches, then new events as they are recorded. The first batch comes at once, even if it is
-// empty.
+// Follow yields the events that match q and come after the position after, in batches without end:
+// first the recorded events, then new events as they are recorded. The first batch comes at once,
+// even if it is empty.
 //
-// Every batch carries a Head, also if nothing matched. A consumer that stores the Head of the last
-// batch it processed resumes from there with after, and sees every event once. More is true while
-// further batches are known to follow at once.
+// Every batch carries Head, also if nothing matched. A consumer that stores the Head of each batch
+// that it processed can resume from there, and sees every event once. More is true while the next
+// batch is already recorded.
 //
-// Follow ends when the consumer stops, or with an error of ctx, [Store.Read] or [Store.Wait].
-// It does not survive an outage: the client of a server reconnects for as long as its options say,
-// and any other store ends with the first [ErrUnavailable]. A program that follows as long as it
-// runs calls Follow in a loop: while the error is [Retryable], it pauses and resumes from the last
-// Head.
+// Follow ends when the consumer stops, or with the error of ctx, [Store.Read] or [Store.Wait]. It
+// does not survive an outage: a client reconnects for as long as its options allow, and any other
+// store ends with the first [ErrUnavailable]. A program that follows as long as it runs calls Follow
+// in a loop: while the error is [Retryable], it pauses and resumes from the last Head.
 //
 // Iteration follows the rules of [Stream].
 func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[ReadResult, error] {
@@ -53,12 +52,13 @@ func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[Rea
 	return FollowPages(ctx, s, q, after, 0)
 }
 
-// FollowPages is [Follow] by reading and waiting, in batches of about the given number of bytes, as
-// in [ReadPage]; 0 means 4 MiB. It does not use [Follower], whose batches may be larger.
+// FollowPages follows by reading pages of about the given number of bytes, as in [ReadPage], and
+// waiting; 0 means 4 MiB. [Follow] uses it for stores that do not implement [Follower]. FollowPages
+// itself never uses Follower, whose batches may be larger.
 //
-// It is for servers, which hold a batch for each follower until its client takes it. A server that
-// keeps account of its followers and how far they are does so around its loop: the consumer has
-// taken a batch when the next one is pulled.
+// It is for servers, which hold one batch for each follower until the client takes it. A server that
+// reports how far its followers are does so in its loop: the client has taken a batch when the loop
+// pulls the next one.
 func FollowPages(ctx context.Context, s Store, q Query, after Position, bytes int) iter.Seq2[ReadResult, error] {
 	return func(yield func(ReadResult, error) bool) {
 		p := pageReader{store: s, query: q, bytes: bytes}

@@ -25,34 +25,32 @@ func ReadPage(ctx context.Context, s Store, q Query, opts ReadOptions, bytes int
 	return s.Read(ctx, q, opts)
 }
 
-// PageOptions configure [Pages]. The zero value suits a program that holds one page at a time.
+// PageOptions configure [Pages]. The zero value suits a program that reads for itself.
 type PageOptions struct {
-	// Bytes is the size of a page, as in [ReadPage]. A server that holds a page for each of its
-	// readers sets it to a few hundred KiB. Default 4 MiB.
+	// Bytes is the size of a page, as in [ReadPage]. A server holds one page for each of its readers,
+	// so it sets a few hundred KiB. Default 4 MiB.
 	Bytes int
-	// OnHead, if not nil, is called once, before the first page is yielded, with the position that
-	// the last page reaches unless opts.Limit ends the read earlier. A server that sends the head
-	// of a read before its events uses it. Default nil.
+	// OnHead, if not nil, is called once, before the first page is yielded, with the Head of the
+	// whole read. If opts.Limit ends the read earlier, the Head of the last page is lower. It is for
+	// servers that send the head before the events. Default nil.
 	OnHead func(head Position)
 }
 
-// Pages yields the result of one Read with q and opts in pages, so that the caller holds one page
-// at a time. It yields at least one page. Every other helper of this package and every protocol
-// reads through it or through [FollowPages].
+// Pages yields the result of one Read with q and opts in pages, so that the caller holds only one
+// page at a time. It yields at least one page. The Events of all pages, in order, are the Events of
+// the whole read, and the last page has its Head and its More.
 //
-// All pages together show one prefix of the sequence. A forward read ends at the store's head at
-// the time of the first page, so Pages ends however fast others append.
+// All pages together show one prefix of the sequence. The prefix ends at the store's head at the
+// time of the first page, so Pages ends however fast others append.
 //
-// The Events of the pages, one after another, are the Events of the whole read, and the last page
-// has the Head and the More of the whole read. A forward page that is not the last has More true
-// and the position of its last event as Head; a reader that stops there resumes with
-// After: page.Head. Every backward page has the same Head.
+// A forward page that is not the last has More true and the position of its last event as Head. A
+// reader that stops there resumes with After: page.Head. All backward pages have the same Head.
 //
 // Iteration follows the rules of [Stream].
 //
-// A server sends each page before it pulls the next one, sets [PageOptions].Bytes to bound what a
-// slow client costs it, and counts the yielded events if it must know the last page beforehand:
-// a page is the last one if its More is false or if opts.Limit events have been yielded.
+// A server sends each page before it pulls the next one, and sets [PageOptions].Bytes to bound what
+// a slow client costs. If it must mark the last page, it counts the events: a page is the last one
+// if its More is false, or if opts.Limit events have been yielded.
 func Pages(ctx context.Context, s Store, q Query, opts ReadOptions, page PageOptions) iter.Seq2[ReadResult, error] {
 	return func(yield func(ReadResult, error) bool) {
 		if err := pages(ctx, s, q, opts, page, yield); err != nil {
@@ -80,7 +78,7 @@ func pages(
 		if first {
 			head = result.Head
 			if !isLast && !opts.Backwards {
-				// What the first page holds is also the beginning of a read up to the present head.
+				// The first page is also the beginning of a read up to the present head.
 				if head, err = s.Head(ctx); err != nil {
 					return err
 				}
@@ -116,9 +114,9 @@ const (
 	eventOverhead    = 64   // about the bytes that an event takes in memory and on the wire beyond its Size
 )
 
-// pageReader reads pages of about the same number of bytes. A [Pager] counts the bytes. For other
-// stores the events of one page give the number of events to ask for in the next, so a page is too
-// large only where small events are followed by large ones.
+// pageReader reads pages of about the same number of bytes. A [Pager] counts the bytes itself. For
+// other stores, pageReader sets Limit, from the size of the events in the page before. So a page is
+// too large only where large events follow small ones.
 type pageReader struct {
 	store  Store
 	query  Query

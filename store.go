@@ -14,13 +14,14 @@ import "context"
 // A context ends the call that it was passed to, and no other call. The call then returns the
 // context's error.
 //
-// A call that fails has changed nothing, with one exception. If the context ends while an append is
-// under way, or if the error is an [*UnavailableError] with OutcomeUnknown, the append is recorded
-// as a whole or not at all, and the caller cannot know which. The store stays consistent, and no
-// other append is affected. If all events of the append have IDs, the caller sends it again.
+// A call that fails has changed nothing, unless it is an append whose outcome is unknown. The
+// outcome is unknown if the context ended while the append was under way, or if the error is an
+// [*UnavailableError] with OutcomeUnknown. The append is then recorded as a whole or not at all, and
+// the caller cannot know which. The store stays consistent, and no other append is affected. If all
+// events of the append have IDs, the caller sends it again.
 //
-// The interface will not grow. What a store can do better than the helpers of this package, it
-// offers by an optional interface that a helper looks for: [Streamer], [Follower], [Pager].
+// The interface will not grow. A store that does something better than the helpers of this package
+// implements an optional interface that the helper looks for: [Streamer], [Follower], [Pager].
 //
 // The concrete stores also have Close. It ends waiting calls with [ErrClosed]; every later call
 // fails with ErrClosed. A second Close returns nil.
@@ -67,7 +68,7 @@ type Store interface {
 	// Wait returns the head as soon as it is greater than after, also if after is beyond the head at
 	// the time of the call. It is the only primitive that following needs.
 	//
-	// Errors: those of Head. Close ends Wait with ErrClosed.
+	// Errors: as for Head. Close ends Wait with ErrClosed.
 	Wait(ctx context.Context, after Position) (Position, error)
 }
 
