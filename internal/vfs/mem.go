@@ -11,38 +11,40 @@ import (
 	"sync"
 )
 
-// Mem is a file system in memory for tests. It knows what was synced and what was not, and so what a crash can leave ([Mem.Crash]); it
-// fails when it is told to ([Mem.Inject]), and fills up ([Mem.SetCapacity]). It is stricter than most disks are: nothing lasts that the
-// contract of [FS] does not promise to last. Directories cannot be renamed or removed, and their making is durable at once.
+// Mem is a file system in memory for tests. It records what was synced, and so knows what a
+// crash may leave ([Mem.Crash]). It injects errors ([Mem.Inject]) and can fill up
+// ([Mem.SetCapacity]). It is stricter than most disks: after a crash it keeps nothing that [FS]
+// does not promise. Directories cannot be renamed or removed, and creating one is durable at
+// once.
 //
-// Any number of goroutines may use it.
+// It is safe for concurrent use.
 type Mem struct {
-	mu       sync.Mutex            // guards all below, and what is in every directory, inode, file and mapping
-	dirs     map[string]*directory // by their clean names; the roots are made when they are looked for
+	mu       sync.Mutex            // guards all fields, and every directory, inode, file and mapping
+	dirs     map[string]*directory // by clean name; roots are created on first use
 	hook     func(Op) error
-	changes  int64 // how many operations the hook could have seen
+	changes  int64 // operations since Inject
 	capacity int64 // in bytes, or unlimited
-	handles  int   // files, mappings and locks that are open
+	handles  int   // open files, mappings and locks
 }
 
 const unlimited = -1
 
 var _ FS = (*Mem)(nil)
 
-// NewMem returns an empty file system with room without end.
+// NewMem returns an empty file system without a limit of its capacity.
 func NewMem() *Mem { return &Mem{dirs: make(map[string]*directory), capacity: unlimited} }
 
-// directory is the names of files. What is below it is in Mem.dirs.
+// directory is the files of a directory by name. Its subdirectories are in Mem.dirs.
 //
-// durable and then all of changes give files.
+// Invariant: durable with all of changes applied gives files.
 type directory struct {
 	files   map[string]*inode
 	durable map[string]*inode
-	changes []change // since the last SyncDir, in their order
+	changes []change // since the last SyncDir, in order
 }
 
-// change is a change of a directory: whatever file from stood for, to now stands for file, or for nothing if that is nil. What is created
-// or removed has the same name twice.
+// change is a change of names: the name from is removed, and the name to stands for file, or is
+// removed if file is nil. A creation or removal has from equal to to.
 type change struct {
 	from, to string
 	file     *inode
@@ -80,7 +82,7 @@ func (m *Mem) dir(name string) *directory {
 	return d
 }
 
-// find returns the directory that has or would have a file, and the file; each may be nil.
+// find returns the directory of a file and the file itself. Each may be nil.
 func (m *Mem) find(name string) (*directory, *inode) {
 	d := m.dir(filepath.Dir(name))
 	if d == nil {
@@ -89,35 +91,35 @@ func (m *Mem) find(name string) (*directory, *inode) {
 	return d, d.files[filepath.Base(name)]
 }
 
-// Create is as FS says. It fails on a full disk, however small the file will be.
-func (m *Mem) Create(name string) (File, error) { return memOpened(m.create(name)) }
+// Create implements [FS.Create]. On a full disk it fails, even for an empty file.
+func (m *Mem) Create(name string) (File, error) { return asFile(m.create(name)) }
 
 func (m *Mem) create(name string) (*memFile, error) {
 	name = filepath.Clean(name)
-	injected := m.begin(Op{Kind: Create, Name: name})
+	injected := m.callHook(Op{Kind: Create, Name: name})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, file := m.find(name)
 	switch {
 	case injected != nil:
-		return nil, failed("create", name, injected)
+		return nil, pathError("create", name, injected)
 	case d == nil:
-		return nil, failed("create", name, fs.ErrNotExist)
+		return nil, pathError("create", name, fs.ErrNotExist)
 	case file != nil || m.dir(name) != nil:
-		return nil, failed("create", name, fs.ErrExist)
-	case m.room() <= 0:
-		return nil, failed("create", name, errFull)
+		return nil, pathError("create", name, fs.ErrExist)
+	case m.free() <= 0:
+		return nil, pathError("create", name, errFull)
 	}
 	file = newInode()
 	d.change(change{from: filepath.Base(name), to: filepath.Base(name), file: file})
 	return m.open(name, file, true), nil
 }
 
-// Open is as FS says.
-func (m *Mem) Open(name string) (File, error) { return memOpened(m.openExisting(name, false)) }
+// Open implements [FS.Open].
+func (m *Mem) Open(name string) (File, error) { return asFile(m.openExisting(name, false)) }
 
-// OpenWrite is as FS says.
-func (m *Mem) OpenWrite(name string) (File, error) { return memOpened(m.openExisting(name, true)) }
+// OpenWrite implements [FS.OpenWrite].
+func (m *Mem) OpenWrite(name string) (File, error) { return asFile(m.openExisting(name, true)) }
 
 func (m *Mem) openExisting(name string, writable bool) (*memFile, error) {
 	name = filepath.Clean(name)
@@ -125,13 +127,13 @@ func (m *Mem) openExisting(name string, writable bool) (*memFile, error) {
 	defer m.mu.Unlock()
 	_, file := m.find(name)
 	if file == nil {
-		return nil, failed("open", name, fs.ErrNotExist)
+		return nil, pathError("open", name, fs.ErrNotExist)
 	}
 	return m.open(name, file, writable), nil
 }
 
-// memOpened makes no File of no file.
-func memOpened(f *memFile, err error) (File, error) {
+// asFile returns f as a File, and a nil File if there is an error.
+func asFile(f *memFile, err error) (File, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -143,22 +145,22 @@ func (m *Mem) open(name string, file *inode, writable bool) *memFile {
 	return &memFile{mem: m, name: name, inode: file, writable: writable}
 }
 
-// Rename is as FS says. From one directory to another it fails.
+// Rename implements [FS.Rename]. It fails if the directories differ.
 func (m *Mem) Rename(from, to string) error {
 	from, to = filepath.Clean(from), filepath.Clean(to)
-	injected := m.begin(Op{Kind: Rename, Name: from})
+	injected := m.callHook(Op{Kind: Rename, Name: from})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, file := m.find(from)
 	switch {
 	case injected != nil:
-		return failed("rename", from, injected)
+		return pathError("rename", from, injected)
 	case file == nil:
-		return failed("rename", from, fs.ErrNotExist)
+		return pathError("rename", from, fs.ErrNotExist)
 	case filepath.Dir(from) != filepath.Dir(to):
-		return failed("rename", from, errors.New("to another directory, which Mem cannot"))
+		return pathError("rename", from, errors.New("Mem cannot rename into another directory"))
 	case m.dir(to) != nil:
-		return failed("rename", to, fs.ErrExist)
+		return pathError("rename", to, fs.ErrExist)
 	case from == to:
 		return nil
 	}
@@ -166,31 +168,31 @@ func (m *Mem) Rename(from, to string) error {
 	return nil
 }
 
-// Remove is as FS says. Who has the file open can go on using it; its room is free at once.
+// Remove implements [FS.Remove]. An open file stays usable, but its space is free at once.
 func (m *Mem) Remove(name string) error {
 	name = filepath.Clean(name)
-	injected := m.begin(Op{Kind: Remove, Name: name})
+	injected := m.callHook(Op{Kind: Remove, Name: name})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, file := m.find(name)
 	switch {
 	case injected != nil:
-		return failed("remove", name, injected)
+		return pathError("remove", name, injected)
 	case file == nil:
-		return failed("remove", name, fs.ErrNotExist)
+		return pathError("remove", name, fs.ErrNotExist)
 	}
 	d.change(change{from: filepath.Base(name), to: filepath.Base(name)})
 	return nil
 }
 
-// List is as FS says.
+// List implements [FS.List].
 func (m *Mem) List(dir string) ([]Info, error) {
 	dir = filepath.Clean(dir)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := m.dir(dir)
 	if d == nil {
-		return nil, failed("list", dir, fs.ErrNotExist)
+		return nil, pathError("list", dir, fs.ErrNotExist)
 	}
 	list := make([]Info, 0, len(d.files))
 	for name, file := range d.files {
@@ -205,14 +207,14 @@ func (m *Mem) List(dir string) ([]Info, error) {
 	return list, nil
 }
 
-// MakeDir is as FS says. The hook sees it once, however many directories it makes.
+// MakeDir implements [FS.MakeDir]. The hook is called once for all directories that it creates.
 func (m *Mem) MakeDir(dir string) error {
 	dir = filepath.Clean(dir)
-	injected := m.begin(Op{Kind: MakeDir, Name: dir})
+	injected := m.callHook(Op{Kind: MakeDir, Name: dir})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if injected != nil {
-		return failed("mkdir", dir, injected)
+		return pathError("mkdir", dir, injected)
 	}
 	return m.makeDir(dir)
 }
@@ -225,36 +227,36 @@ func (m *Mem) makeDir(dir string) error {
 		return err
 	}
 	if _, file := m.find(dir); file != nil {
-		return failed("mkdir", dir, fs.ErrExist)
+		return pathError("mkdir", dir, fs.ErrExist)
 	}
 	m.dirs[dir] = newDirectory()
 	return nil
 }
 
-// SyncDir is as FS says.
+// SyncDir implements [FS.SyncDir].
 func (m *Mem) SyncDir(dir string) error {
 	dir = filepath.Clean(dir)
-	injected := m.begin(Op{Kind: SyncDir, Name: dir})
+	injected := m.callHook(Op{Kind: SyncDir, Name: dir})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := m.dir(dir)
 	switch {
 	case injected != nil:
-		return failed("sync", dir, injected)
+		return pathError("sync", dir, injected)
 	case d == nil:
-		return failed("sync", dir, fs.ErrNotExist)
+		return pathError("sync", dir, fs.ErrNotExist)
 	}
 	d.sync()
 	return nil
 }
 
-// Lock is as FS says. To the hook it is Create if it has to make the file, and otherwise nothing.
+// Lock implements [FS.Lock]. The hook is called only for the creation of the lock file.
 func (m *Mem) Lock(name string) (io.Closer, error) {
 	file, err := m.openExisting(name, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		file, err = m.create(name)
 	}
-	if errors.Is(err, fs.ErrExist) { // somebody else was faster
+	if errors.Is(err, fs.ErrExist) { // created by another goroutine meanwhile
 		file, err = m.openExisting(name, true)
 	}
 	if err != nil {
@@ -263,7 +265,7 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if file.inode.locked {
-		return nil, errors.Join(failed("lock", file.name, ErrLocked), file.close())
+		return nil, errors.Join(pathError("lock", file.name, ErrLocked), file.close())
 	}
 	file.inode.locked = true
 	return memLock{file}, nil
@@ -281,6 +283,6 @@ func (l memLock) Close() error {
 	return nil
 }
 
-func failed(op, name string, err error) error {
+func pathError(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// memory is a place in a Mem.
-type memory struct {
-	place
+// memFixture is a fixture in a Mem.
+type memFixture struct {
+	fixture
 	mem *vfs.Mem
 }
 
-func newMemory(t *testing.T) memory {
+func newMemory(t *testing.T) memFixture {
 	t.Helper()
-	m := memory{mem: vfs.NewMem()}
-	m.place = place{t, m.mem, "db"}
+	m := memFixture{mem: vfs.NewMem()}
+	m.fixture = fixture{t, m.mem, "db"}
 	m.must(m.MakeDir(m.dir))
 	return m
 }
 
-// in is the same place in another Mem, such as one after a crash.
-func (m memory) in(mem *vfs.Mem) memory {
+// on returns the same directory in another Mem, for example after a crash.
+func (m memFixture) on(mem *vfs.Mem) memFixture {
 	m.mem, m.FS = mem, mem
 	return m
 }
 
-// has returns what a file has, or "-" if there is none.
-func (m memory) has(name string) string {
+// contentOf returns the content of a file, or "-" if it does not exist.
+func (m memFixture) contentOf(name string) string {
 	content := m.mem.ReadFile(m.path(name))
 	if content == nil {
 		return "-"
@@ -42,17 +42,17 @@ func (m memory) has(name string) string {
 	return string(content)
 }
 
-func (m memory) wantsFile(name, want string) {
+func (m memFixture) wantFile(name, want string) {
 	m.Helper()
-	if got := m.has(name); got != want {
-		m.Errorf("%s has %q, want %q", name, got, want)
+	if got := m.contentOf(name); got != want {
+		m.Errorf("%s contains %q, want %q", name, got, want)
 	}
 }
 
 var errInjected = errors.New("injected")
 
-// failNext makes the next operation fail, and only that.
-func (m memory) failNext(err error) {
+// failNext makes only the next operation fail.
+func (m memFixture) failNext(err error) {
 	m.mem.Inject(func(op vfs.Op) error {
 		if op.N == 1 {
 			return err
@@ -61,7 +61,7 @@ func (m memory) failNext(err error) {
 	})
 }
 
-func TestTheHookSeesWhatChangesSomethingAndNothingElse(t *testing.T) {
+func TestInjectSeesEveryChange(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	var got []vfs.Op
@@ -72,7 +72,7 @@ func TestTheHookSeesWhatChangesSomethingAndNothingElse(t *testing.T) {
 	m.must(f.Truncate(5))
 	m.must(f.Sync())
 	m.content(f)
-	m.must(m.mapped(f).Close())
+	m.must(m.mustMap(f).Close())
 	m.must(f.Close())
 	m.must(m.SyncDir(m.dir))
 	m.must(m.Rename(m.path("a"), m.path("b")))
@@ -97,25 +97,25 @@ func TestTheHookSeesWhatChangesSomethingAndNothingElse(t *testing.T) {
 		{Kind: vfs.Create, Name: lockName, N: 10},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the hook saw (-want +got):\n%s", diff)
+		t.Errorf("operations of the hook differ (-want +got):\n%s", diff)
 	}
 }
 
-func TestAnOperationThatIsMadeToFailDoesNothing(t *testing.T) {
+func TestInjectFailsOperation(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		kind vfs.Kind
-		run  func(m memory, f vfs.File) error
+		run  func(m memFixture, f vfs.File) error
 	}{
-		{vfs.Create, func(m memory, _ vfs.File) error { _, err := m.Create(m.path("b")); return err }},
-		{vfs.Write, func(_ memory, f vfs.File) error { _, err := f.WriteAt([]byte("x"), 0); return err }},
-		{vfs.Truncate, func(_ memory, f vfs.File) error { return f.Truncate(1) }},
-		{vfs.Preallocate, func(_ memory, f vfs.File) error { return f.Preallocate(10) }},
-		{vfs.Sync, func(_ memory, f vfs.File) error { return f.Sync() }},
-		{vfs.SyncDir, func(m memory, _ vfs.File) error { return m.SyncDir(m.dir) }},
-		{vfs.Rename, func(m memory, _ vfs.File) error { return m.Rename(m.path("a"), m.path("b")) }},
-		{vfs.Remove, func(m memory, _ vfs.File) error { return m.Remove(m.path("a")) }},
-		{vfs.MakeDir, func(m memory, _ vfs.File) error { return m.MakeDir("other") }},
+		{vfs.Create, func(m memFixture, _ vfs.File) error { _, err := m.Create(m.path("b")); return err }},
+		{vfs.Write, func(_ memFixture, f vfs.File) error { _, err := f.WriteAt([]byte("x"), 0); return err }},
+		{vfs.Truncate, func(_ memFixture, f vfs.File) error { return f.Truncate(1) }},
+		{vfs.Preallocate, func(_ memFixture, f vfs.File) error { return f.Preallocate(10) }},
+		{vfs.Sync, func(_ memFixture, f vfs.File) error { return f.Sync() }},
+		{vfs.SyncDir, func(m memFixture, _ vfs.File) error { return m.SyncDir(m.dir) }},
+		{vfs.Rename, func(m memFixture, _ vfs.File) error { return m.Rename(m.path("a"), m.path("b")) }},
+		{vfs.Remove, func(m memFixture, _ vfs.File) error { return m.Remove(m.path("a")) }},
+		{vfs.MakeDir, func(m memFixture, _ vfs.File) error { return m.MakeDir("other") }},
 	} {
 		t.Run(string(c.kind), func(t *testing.T) {
 			t.Parallel()
@@ -123,54 +123,54 @@ func TestAnOperationThatIsMadeToFailDoesNothing(t *testing.T) {
 			f := m.create("a", "abc")
 			m.mem.Inject(func(op vfs.Op) error {
 				if op.Kind != c.kind {
-					t.Errorf("the operation is %s", op.Kind)
+					t.Errorf("hook called for %s, want %s", op.Kind, c.kind)
 				}
 				return errInjected
 			})
-			m.wants("the operation", c.run(m, f), errInjected)
+			m.wantErr(string(c.kind), c.run(m, f), errInjected)
 			m.mem.Inject(nil)
-			m.wantsFile("a", "abc")
-			m.wantsFile("b", "-")
-			m.in(m.mem.Crash(nil)).wantsFile("a", "-")
+			m.wantFile("a", "abc")
+			m.wantFile("b", "-")
+			m.on(m.mem.Crash(nil)).wantFile("a", "-")
 			if _, err := m.List("other"); err == nil {
-				t.Error("the directory was made")
+				t.Error("the failed MakeDir created the directory")
 			}
 			m.must(f.Close())
 		})
 	}
 }
 
-func TestAWriteAndPreallocateCanFailHalfWay(t *testing.T) {
+func TestInjectPartial(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	f := m.create("a", "abcdef")
 	m.failNext(vfs.Partial{Bytes: 2, Err: errInjected})
 	n, err := f.WriteAt([]byte("UVWX"), 1)
-	m.wants("WriteAt", err, errInjected)
+	m.wantErr("WriteAt", err, errInjected)
 	if n != 2 {
-		t.Errorf("WriteAt returned %d, want 2", n)
+		t.Errorf("WriteAt = %d, want 2", n)
 	}
-	m.wantsFile("a", "aUVdef")
+	m.wantFile("a", "aUVdef")
 	m.failNext(vfs.Partial{Bytes: 1, Err: errInjected})
-	m.wants("Preallocate", f.Preallocate(10), errInjected)
-	m.wantsFile("a", "aUVdef\x00")
+	m.wantErr("Preallocate", f.Preallocate(10), errInjected)
+	m.wantFile("a", "aUVdef\x00")
 	m.must(m.SyncDir(m.dir))
-	m.in(m.mem.Crash(nil)).wantsFile("a", "")
+	m.on(m.mem.Crash(nil)).wantFile("a", "")
 
-	m.failNext(vfs.Partial{Bytes: 100, Err: errInjected}) // all of it, but not synced
-	m.wants("Preallocate", f.Preallocate(8), errInjected)
-	m.wantsFile("a", "aUVdef\x00\x00")
-	m.in(m.mem.Crash(nil)).wantsFile("a", "")
+	m.failNext(vfs.Partial{Bytes: 100, Err: errInjected}) // everything, but not synced
+	m.wantErr("Preallocate", f.Preallocate(8), errInjected)
+	m.wantFile("a", "aUVdef\x00\x00")
+	m.on(m.mem.Crash(nil)).wantFile("a", "")
 	m.must(f.Preallocate(9))
-	// It ends with a sync, and what was written before one that failed is not written by the next.
-	m.in(m.mem.Crash(nil)).wantsFile("a", "\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	// A sync does not write what was written before a failed sync.
+	m.on(m.mem.Crash(nil)).wantFile("a", "\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	m.write(f, "aUVdef", 0)
 	m.must(f.Preallocate(10))
-	m.in(m.mem.Crash(nil)).wantsFile("a", "aUVdef\x00\x00\x00\x00")
+	m.on(m.mem.Crash(nil)).wantFile("a", "aUVdef\x00\x00\x00\x00")
 	m.must(f.Close())
 }
 
-func TestTheHookCanCrashTheDiskBeforeTheOperation(t *testing.T) {
+func TestInjectHookCanCrash(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	f := m.create("a", "abc")
@@ -179,31 +179,31 @@ func TestTheHookCanCrashTheDiskBeforeTheOperation(t *testing.T) {
 	var before *vfs.Mem
 	m.mem.Inject(func(vfs.Op) error { before = m.mem.Crash(rand.New(rand.NewPCG(1, 2))); return nil })
 	m.write(f, "X", 1)
-	m.wantsFile("a", "aXc")
-	m.in(before).wantsFile("a", "abc")
+	m.wantFile("a", "aXc")
+	m.on(before).wantFile("a", "abc")
 	m.must(f.Close())
 }
 
-func TestAFullDiskTakesNothingMoreAndWorksAgainWithRoom(t *testing.T) {
+func TestSetCapacity(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	f := m.create("a", "abcdef")
 	if used := m.mem.Used(); used != 6 {
-		t.Errorf("%d bytes are used, want 6", used)
+		t.Errorf("Used() = %d, want 6", used)
 	}
 	full := func(what string, err error) {
 		t.Helper()
 		if !vfs.IsFull(err) {
-			t.Errorf("%s returned %v, which is not full", what, err)
+			t.Errorf("%s = %v, want an error that IsFull recognizes", what, err)
 		}
 	}
 	m.mem.SetCapacity(8)
 	n, err := f.WriteAt([]byte("1234"), 5)
 	full("WriteAt", err)
 	if n != 3 {
-		t.Errorf("WriteAt wrote %d, want what fits: 3", n)
+		t.Errorf("WriteAt = %d, want 3, which fits", n)
 	}
-	m.wantsFile("a", "abcde123")
+	m.wantFile("a", "abcde123")
 	_, err = m.Create(m.path("b"))
 	full("Create", err)
 	_, err = m.Lock(m.path("lock"))
@@ -214,14 +214,14 @@ func TestAFullDiskTakesNothingMoreAndWorksAgainWithRoom(t *testing.T) {
 	n, err = f.WriteAt([]byte("!"), 20)
 	full("WriteAt", err)
 	if size, err := f.Size(); n != 0 || size != 8 || err != nil {
-		t.Errorf("WriteAt wrote %d and the size is %d, %v", n, size, err)
+		t.Errorf("WriteAt = %d, Size = %d, %v, want 0 and 8", n, size, err)
 	}
 	m.mem.SetCapacity(10)
 	full("Preallocate", f.Preallocate(12))
-	m.wantsFile("a", "Xbcde123\x00\x00")
+	m.wantFile("a", "Xbcde123\x00\x00")
 	m.must(f.Truncate(4))
 	m.must(f.Preallocate(6))
-	m.file("b", "1234")
+	m.createFile("b", "1234")
 	m.must(m.Remove(m.path("b")))
 	m.write(f, "7890", 6)
 	m.mem.SetCapacity(-1)
@@ -229,7 +229,7 @@ func TestAFullDiskTakesNothingMoreAndWorksAgainWithRoom(t *testing.T) {
 	m.must(f.Close())
 }
 
-func TestWhatWasWrittenBeforeAFailedSyncIsNeverDurableUnlessWrittenAgain(t *testing.T) {
+func TestSyncFailureLosesEarlierWrites(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	page := func(c string) string { return strings.Repeat(c, 512) }
@@ -238,35 +238,35 @@ func TestWhatWasWrittenBeforeAFailedSyncIsNeverDurableUnlessWrittenAgain(t *test
 	m.must(err)
 	m.write(f, page("A")+page("B"), 0)
 	m.failNext(errInjected)
-	m.wants("Sync", f.Sync(), errInjected)
-	m.write(f, "!", 512) // the page of B as a whole is written again
+	m.wantErr("Sync", f.Sync(), errInjected)
+	m.write(f, "!", 512) // writes the whole page of B again
 	m.write(f, page("C"), 1024)
 	m.must(f.Sync())
 	m.must(f.Sync())
-	m.wantsFile("a", page("A")+"!"+page("B")[1:]+page("C"))
-	m.in(m.mem.Crash(nil)).wantsFile("a", page("a")+"!"+page("B")[1:]+page("C"))
+	m.wantFile("a", page("A")+"!"+page("B")[1:]+page("C"))
+	m.on(m.mem.Crash(nil)).wantFile("a", page("a")+"!"+page("B")[1:]+page("C"))
 	outcomes := make(map[string]bool)
 	for seed := range uint64(100) {
-		content := m.in(m.mem.Crash(rand.New(rand.NewPCG(seed, 0)))).has("a")
+		content := m.on(m.mem.Crash(rand.New(rand.NewPCG(seed, 0)))).contentOf("a")
 		outcomes[content[:1]+content[511:512]] = true
 		if content[512:] != "!"+page("B")[1:]+page("C") {
-			t.Fatalf("seed %d: what was written again and synced is not there: %q", seed, content)
+			t.Fatalf("seed %d: the synced pages are wrong: %q", seed, content)
 		}
 	}
 	if !outcomes["aa"] || !outcomes["AA"] || !outcomes["Aa"] {
-		t.Errorf("what is in doubt is not now kept, now lost, now torn: %v", outcomes)
+		t.Errorf("the uncertain page was %v, want it lost, kept and torn at times", outcomes)
 	}
 
 	m.must(f.Truncate(0))
 	m.must(f.Sync())
 	m.must(f.Truncate(512))
-	m.in(m.mem.Crash(nil)).wantsFile("a", "")
+	m.on(m.mem.Crash(nil)).wantFile("a", "")
 	m.must(f.Sync())
-	m.in(m.mem.Crash(nil)).wantsFile("a", page("\x00"))
+	m.on(m.mem.Crash(nil)).wantFile("a", page("\x00"))
 	m.must(f.Close())
 }
 
-func TestWhatWasCutOffDoesNotComeBackAfterAFailedSync(t *testing.T) {
+func TestSyncFailureAfterTruncate(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	m.mem.WriteFile(m.path("a"), []byte("abcdef"))
@@ -274,35 +274,35 @@ func TestWhatWasCutOffDoesNotComeBackAfterAFailedSync(t *testing.T) {
 	m.must(err)
 	m.must(f.Truncate(2))
 	m.failNext(errInjected)
-	m.wants("Sync", f.Sync(), errInjected)
-	m.in(m.mem.Crash(nil)).wantsFile("a", "abcdef")
+	m.wantErr("Sync", f.Sync(), errInjected)
+	m.on(m.mem.Crash(nil)).wantFile("a", "abcdef")
 	m.must(f.Sync())
 	m.must(f.Preallocate(4))
-	m.in(m.mem.Crash(nil)).wantsFile("a", "ab\x00\x00")
+	m.on(m.mem.Crash(nil)).wantFile("a", "ab\x00\x00")
 	m.must(f.Close())
 }
 
-func TestAFlippedBitIsOnTheDiskAndInEveryMapping(t *testing.T) {
+func TestFlip(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	m.mem.WriteFile(m.path("a"), []byte("abc"))
 	f, err := m.OpenWrite(m.path("a"))
 	m.must(err)
-	mapping := m.mapped(f)
+	mapping := m.mustMap(f)
 	m.write(f, "X", 0)
 	m.mem.Flip(m.path("a"), 1, 0x20)
 	if got := string(mapping.Bytes()); got != "XBc" {
-		t.Errorf("the mapping has %q", got)
+		t.Errorf("the mapping contains %q, want \"XBc\"", got)
 	}
-	m.wantsFile("a", "XBc")
-	m.in(m.mem.Crash(nil)).wantsFile("a", "aBc")
+	m.wantFile("a", "XBc")
+	m.on(m.mem.Crash(nil)).wantFile("a", "aBc")
 	m.mem.Flip(m.path("a"), 1, 0x20)
-	m.in(m.mem.Crash(nil)).wantsFile("a", "abc")
+	m.on(m.mem.Crash(nil)).wantFile("a", "abc")
 	m.must(mapping.Close())
 	m.must(f.Close())
 }
 
-func TestAWrittenFileIsDurableWithItsDirectory(t *testing.T) {
+func TestWriteFileIsDurable(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	m.mem.Inject(func(vfs.Op) error { return errInjected })
@@ -310,45 +310,45 @@ func TestAWrittenFileIsDurableWithItsDirectory(t *testing.T) {
 	m.mem.WriteFile(m.path("a"), []byte("abcdef"))
 	m.mem.WriteFile(m.path("a"), []byte("xyz"))
 	m.mem.WriteFile(m.path("b"), nil)
-	m.wantsFile("a", "xyz")
-	m.in(m.mem.Crash(nil)).wantsFile("a", "xyz")
-	m.in(m.mem.Crash(nil)).wantsFile("b", "")
-	m.wantsFile("c", "-")
+	m.wantFile("a", "xyz")
+	m.on(m.mem.Crash(nil)).wantFile("a", "xyz")
+	m.on(m.mem.Crash(nil)).wantFile("b", "")
+	m.wantFile("c", "-")
 }
 
-func TestHandlesAreCountedUntilTheyAreClosed(t *testing.T) {
+func TestOpenHandles(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	want := func(n int) {
 		t.Helper()
 		if got := m.mem.OpenHandles(); got != n {
-			t.Errorf("%d handles are open, want %d", got, n)
+			t.Errorf("OpenHandles() = %d, want %d", got, n)
 		}
 	}
 	want(0)
 	f := m.create("a", "abc")
 	want(1)
-	mapping := m.mapped(f)
+	mapping := m.mustMap(f)
 	want(2)
 	lock, err := m.Lock(m.path("lock"))
 	m.must(err)
 	want(3)
 	if _, err := m.Lock(m.path("lock")); err == nil {
-		t.Error("locked twice")
+		t.Error("a second Lock returned no error")
 	}
 	want(3)
 	m.must(f.Close())
-	m.wants("Close", f.Close(), fs.ErrClosed)
+	m.wantErr("Close", f.Close(), fs.ErrClosed)
 	want(2)
 	m.must(mapping.Close())
-	m.wants("Close", mapping.Close(), fs.ErrClosed)
+	m.wantErr("Close", mapping.Close(), fs.ErrClosed)
 	want(1)
 	m.must(lock.Close())
-	m.wants("Close", lock.Close(), fs.ErrClosed)
+	m.wantErr("Close", lock.Close(), fs.ErrClosed)
 	want(0)
 }
 
-func TestAMemIsUsedByManyAtOnce(t *testing.T) {
+func TestMemConcurrentUse(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	m.mem.Inject(func(op vfs.Op) error {
@@ -376,6 +376,6 @@ func TestAMemIsUsedByManyAtOnce(t *testing.T) {
 	}
 	all.Wait()
 	if list, err := m.List(m.dir); len(list) != 4 || err != nil {
-		t.Errorf("List returned %v, %v", list, err)
+		t.Errorf("List = %v, %v, want 4 files", list, err)
 	}
 }

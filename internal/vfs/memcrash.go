@@ -6,13 +6,16 @@ import (
 	"slices"
 )
 
-// Crash returns what a disk may hold after power was lost now. All that was synced is there. Of the rest, each page that was written is as
-// it was, as it was last synced, or torn: its beginning is new and its end old. A new length is there, or the synced one, or, if the file grew,
-// one between. Of the changes in a directory, any may be lost, with those that came later and build on it.
-// So a created file may be missing, a removed one be there again, and a renamed one have either name, but never both or none.
+// Crash returns what the disk may contain after a loss of power now. All synced data is there.
+// Each page that was written since is new, as it was last synced, or torn: its beginning is new
+// and its end old. A changed length is the new one, the synced one or, if the file grew, one
+// between them. Any change of a directory may be lost, together with later changes that depend
+// on it. So a created file may be missing, a removed one may be back, and a renamed one has
+// either name, but never both or none.
 //
-// The same random numbers give the same crash; with nil all that was not synced is lost. m is not changed and goes on; nothing is locked or
-// open in the new one, which has no hook and the same capacity.
+// The same random numbers give the same crash. With nil, everything unsynced is lost. m is not
+// changed. In the returned file system nothing is locked or open; it has the same capacity and
+// no hook.
 func (m *Mem) Crash(random *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -32,8 +35,8 @@ func (m *Mem) Crash(random *rand.Rand) *Mem {
 
 func (d *directory) crash(random *rand.Rand) map[string]*inode {
 	files := maps.Clone(d.durable)
-	lost := make(map[string]bool) // names whose last durable change is not their last before the crash
-	fates := draw(random, len(d.changes))
+	lost := make(map[string]bool) // names with a lost change: later changes of them are lost, too
+	fates := drawFates(random, len(d.changes))
 	for k, c := range d.changes {
 		if fates[k] != kept || lost[c.from] || lost[c.to] {
 			lost[c.from], lost[c.to] = true, true
@@ -49,15 +52,15 @@ func (i *inode) crash(random *rand.Rand) *inode {
 	data := make([]byte, max(end, i.synced))
 	copy(data, i.data)
 	pages := maps.Clone(i.dirty)
-	maps.Copy(pages, i.doubt)
+	maps.Copy(pages, i.uncertain)
 	numbers := slices.Sorted(maps.Keys(pages))
-	for k, fate := range draw(random, len(numbers)) {
+	for k, fate := range drawFates(random, len(numbers)) {
 		n := numbers[k]
 		at, fresh := n*pageSize, int64(0)
 		switch {
 		case at >= int64(len(data)):
-			continue // written, and then cut off
-		case at >= end: // nothing was written in its place
+			continue // written and then truncated
+		case at >= end: // truncated, so there is no new content
 		case fate == kept:
 			fresh = pageSize
 		case fate == torn:
@@ -88,18 +91,18 @@ func (i *inode) crashedLength(random *rand.Rand) int64 {
 	}
 }
 
-// fate is what a crash does to one thing that was not synced.
+// fate is what a crash does to an unsynced page or change.
 type fate int
 
 const (
 	lost fate = iota
 	kept
-	torn // half of it is kept, if it has halves; otherwise it is lost
+	torn // the first part of a page is kept; a change is lost
 )
 
-// draw draws the fates of n things, in the order in which they were done or lie. What errors hide behind has a
-// chance however large n is: that all is lost, all is kept, or all up to one that is torn.
-func draw(random *rand.Rand, n int) []fate {
+// drawFates draws the fates of n pages or changes, in their order. Cases that reveal errors have
+// a fixed probability for every n: all lost, all kept, or all kept up to one that is torn.
+func drawFates(random *rand.Rand, n int) []fate {
 	fates := make([]fate, n)
 	if random == nil || n == 0 {
 		return fates
@@ -124,7 +127,8 @@ func draw(random *rand.Rand, n int) []fate {
 	return fates
 }
 
-// Clone returns a copy, with what is synced and what is not. Nothing is locked or open in it, and it has no hook; the capacity is the same.
+// Clone returns a copy, with the same synced and unsynced data and the same capacity. In the
+// copy nothing is locked or open, and there is no hook.
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,44 +136,45 @@ func (m *Mem) Clone() *Mem {
 	after.capacity = m.capacity
 	c := cloner{}
 	for dir, d := range m.dirs {
-		twin := &directory{files: c.names(d.files), durable: c.names(d.durable), changes: slices.Clone(d.changes)}
-		for k := range twin.changes {
-			twin.changes[k].file = c.inode(twin.changes[k].file)
+		clone := &directory{files: c.files(d.files), durable: c.files(d.durable), changes: slices.Clone(d.changes)}
+		for k := range clone.changes {
+			clone.changes[k].file = c.inode(clone.changes[k].file)
 		}
-		after.dirs[dir] = twin
+		after.dirs[dir] = clone
 	}
 	return after
 }
 
-// KillClone returns what the next process finds after this one was killed, but not the machine: all that was written, whether it was
-// synced or not, and nothing locked. A crash of the machine can still take away what is not synced.
+// KillClone returns what the next process finds after a kill of this one without a crash of the
+// machine: all written data, synced or not, and no lock. A later Crash of it may still lose the
+// unsynced data.
 func (m *Mem) KillClone() *Mem { return m.Clone() }
 
-// cloner has the copy of every inode that was copied.
+// cloner maps each inode to its copy.
 type cloner map[*inode]*inode
 
-func (c cloner) names(files map[string]*inode) map[string]*inode {
-	twins := make(map[string]*inode, len(files))
+func (c cloner) files(files map[string]*inode) map[string]*inode {
+	clones := make(map[string]*inode, len(files))
 	for name, file := range files {
-		twins[name] = c.inode(file)
+		clones[name] = c.inode(file)
 	}
-	return twins
+	return clones
 }
 
 func clonePages(pages map[int64]*page) map[int64]*page {
-	twins := make(map[int64]*page, len(pages))
+	clones := make(map[int64]*page, len(pages))
 	for n, p := range pages {
-		twin := *p
-		twins[n] = &twin
+		clone := *p
+		clones[n] = &clone
 	}
-	return twins
+	return clones
 }
 
 func (c cloner) inode(i *inode) *inode {
 	if i == nil || c[i] != nil {
 		return c[i]
 	}
-	twin := &inode{data: append([]byte{}, i.data...), synced: i.synced, dirty: clonePages(i.dirty), doubt: clonePages(i.doubt)}
-	c[i] = twin
-	return twin
+	clone := &inode{data: append([]byte{}, i.data...), synced: i.synced, dirty: clonePages(i.dirty), uncertain: clonePages(i.uncertain)}
+	c[i] = clone
+	return clone
 }

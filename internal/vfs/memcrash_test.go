@@ -13,51 +13,51 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// crashes returns everything that look sees after many crashes, and how often.
-func (m memory) crashes(look func(after memory) string) map[string]int {
+// crashOutcomes returns what inspect returns after many crashes, and how often.
+func (m memFixture) crashOutcomes(inspect func(after memFixture) string) map[string]int {
 	seen := make(map[string]int)
 	for seed := range uint64(400) {
-		seen[look(m.in(m.mem.Crash(rand.New(rand.NewPCG(seed, 1)))))]++
+		seen[inspect(m.on(m.mem.Crash(rand.New(rand.NewPCG(seed, 1)))))]++
 	}
 	return seen
 }
 
-func wantsOutcomes(t *testing.T, got map[string]int, want ...string) {
+func wantOutcomes(t *testing.T, got map[string]int, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
-		t.Errorf("after crashes there is (-want +got):\n%s", diff)
+		t.Errorf("outcomes of crashes differ (-want +got):\n%s", diff)
 	}
 }
 
-func TestACrashKeepsOrLosesWhatADirectoryWasNotSyncedFor(t *testing.T) {
+func TestCrashOfDirectoryChanges(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		before []string // files that are there, synced
-		run    func(m memory)
-		want   []string // what a, b and c may have: "-" is nothing
+		before []string // existing files, synced
+		run    func(m memFixture)
+		want   []string // the possible contents of a, b and c; "-" means missing
 	}{
-		{"nothing happened", []string{"a"}, func(memory) {}, []string{"a--"}},
-		{"a file was created", []string{"b"}, func(m memory) { m.file("a", "") }, []string{"-b-", "b-"}},
-		{"a file was removed", []string{"a", "b"}, func(m memory) { m.must(m.Remove(m.path("a"))) }, []string{"ab-", "-b-"}},
-		{"a file was renamed", []string{"a"}, func(m memory) { m.must(m.Rename(m.path("a"), m.path("b"))) }, []string{"a--", "-a-"}},
-		{"a file took the place of another", []string{"a", "b"}, func(m memory) {
+		{"no change", []string{"a"}, func(memFixture) {}, []string{"a--"}},
+		{"a file was created", []string{"b"}, func(m memFixture) { m.createFile("a", "") }, []string{"-b-", "b-"}},
+		{"a file was removed", []string{"a", "b"}, func(m memFixture) { m.must(m.Remove(m.path("a"))) }, []string{"ab-", "-b-"}},
+		{"a file was renamed", []string{"a"}, func(m memFixture) { m.must(m.Rename(m.path("a"), m.path("b"))) }, []string{"a--", "-a-"}},
+		{"a file replaced another", []string{"a", "b"}, func(m memFixture) {
 			m.must(m.Rename(m.path("a"), m.path("b")))
 		}, []string{"ab-", "-a-"}},
-		{"a file was renamed twice", []string{"a"}, func(m memory) {
+		{"a file was renamed twice", []string{"a"}, func(m memFixture) {
 			m.must(m.Rename(m.path("a"), m.path("b")))
 			m.must(m.Rename(m.path("b"), m.path("c")))
 		}, []string{"a--", "-a-", "--a"}},
-		{"a file was renamed and another removed, in any order", []string{"a", "c"}, func(m memory) {
+		{"a file was renamed and another removed, in any order", []string{"a", "c"}, func(m memFixture) {
 			m.must(m.Rename(m.path("a"), m.path("b")))
 			m.must(m.Remove(m.path("c")))
 		}, []string{"a-c", "a--", "-ac", "-a-"}},
-		{"a file was removed and made again", []string{"a"}, func(m memory) {
+		{"a file was removed and created again", []string{"a"}, func(m memFixture) {
 			m.must(m.Remove(m.path("a")))
-			m.file("a", "")
+			m.createFile("a", "")
 		}, []string{"a--", "---", "--"}},
-		{"all was synced", []string{"a", "b"}, func(m memory) {
+		{"all changes were synced", []string{"a", "b"}, func(m memFixture) {
 			m.must(m.Rename(m.path("a"), m.path("c")))
 			m.must(m.Remove(m.path("b")))
 			m.must(m.SyncDir(m.dir))
@@ -70,14 +70,14 @@ func TestACrashKeepsOrLosesWhatADirectoryWasNotSyncedFor(t *testing.T) {
 				m.mem.WriteFile(m.path(name), []byte(name))
 			}
 			c.run(m)
-			wantsOutcomes(t, m.crashes(func(after memory) string {
-				return after.has("a") + after.has("b") + after.has("c")
+			wantOutcomes(t, m.crashOutcomes(func(after memFixture) string {
+				return after.contentOf("a") + after.contentOf("b") + after.contentOf("c")
 			}), c.want...)
 		})
 	}
 }
 
-func TestACrashKeepsLosesOrTearsEachPageThatWasNotSynced(t *testing.T) {
+func TestCrashOfPages(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	old, now := strings.Repeat("o", 512), strings.Repeat("n", 512)
@@ -86,17 +86,17 @@ func TestACrashKeepsLosesOrTearsEachPageThatWasNotSynced(t *testing.T) {
 	m.must(err)
 	m.write(f, "intermediate", 0)
 	m.write(f, now+now, 0)
-	got := m.crashes(func(after memory) string {
-		content := after.has("a")
+	got := m.crashOutcomes(func(after memFixture) string {
+		content := after.contentOf("a")
 		if content[1024:] != old || len(content) != 1536 {
-			t.Errorf("what was synced and not written since is %q", content[1024:])
+			t.Errorf("the synced page contains %q", content[1024:])
 		}
 		var fates string
 		for _, page := range []string{content[:512], content[512:1024]} {
 			fresh := len(page) - len(strings.TrimLeft(page, "n"))
 			switch {
 			case page[fresh:] != old[fresh:]:
-				t.Errorf("a page is no mix: %q", page)
+				t.Errorf("a page is not a new beginning with an old end: %q", page)
 			case fresh == 0:
 				fates += "lost "
 			case fresh == 512:
@@ -107,11 +107,11 @@ func TestACrashKeepsLosesOrTearsEachPageThatWasNotSynced(t *testing.T) {
 		}
 		return fates
 	})
-	wantsOutcomes(t, got, "kept kept ", "kept lost ", "kept torn ", "lost kept ", "lost lost ", "lost torn ", "torn kept ", "torn lost ", "torn torn ")
+	wantOutcomes(t, got, "kept kept ", "kept lost ", "kept torn ", "lost kept ", "lost lost ", "lost torn ", "torn kept ", "torn lost ", "torn torn ")
 	m.must(f.Close())
 }
 
-func TestACrashKeepsOrLosesALengthThatWasNotSynced(t *testing.T) {
+func TestCrashOfLengths(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	for _, name := range []string{"shorter", "longer", "emptied"} {
@@ -120,30 +120,30 @@ func TestACrashKeepsOrLosesALengthThatWasNotSynced(t *testing.T) {
 	shorter, err := m.OpenWrite(m.path("shorter"))
 	m.must(err)
 	m.must(shorter.Truncate(1))
-	wantsOutcomes(t, m.crashes(func(after memory) string { return after.has("shorter") }), "abc", "a", "a\x00\x00", "a\x00c")
+	wantOutcomes(t, m.crashOutcomes(func(after memFixture) string { return after.contentOf("shorter") }), "abc", "a", "a\x00\x00", "a\x00c")
 
 	longer, err := m.OpenWrite(m.path("longer"))
 	m.must(err)
 	m.must(longer.Truncate(5))
-	wantsOutcomes(t, m.crashes(func(after memory) string { return after.has("longer") }), "abc", "abc\x00", "abc\x00\x00")
+	wantOutcomes(t, m.crashOutcomes(func(after memFixture) string { return after.contentOf("longer") }), "abc", "abc\x00", "abc\x00\x00")
 
 	emptied, err := m.OpenWrite(m.path("emptied"))
 	m.must(err)
 	m.must(emptied.Truncate(0))
-	wantsOutcomes(t, m.crashes(func(after memory) string { return after.has("emptied") }), "abc", "")
+	wantOutcomes(t, m.crashOutcomes(func(after memFixture) string { return after.contentOf("emptied") }), "abc", "")
 
-	m.in(m.mem.Crash(nil)).wantsFile("longer", "abc")
+	m.on(m.mem.Crash(nil)).wantFile("longer", "abc")
 	for _, f := range []vfs.File{shorter, longer, emptied} {
 		m.must(f.Sync())
 		m.must(f.Close())
 	}
-	after := m.in(m.mem.Crash(nil))
-	after.wantsFile("shorter", "a")
-	after.wantsFile("longer", "abc\x00\x00")
-	after.wantsFile("emptied", "")
+	after := m.on(m.mem.Crash(nil))
+	after.wantFile("shorter", "a")
+	after.wantFile("longer", "abc\x00\x00")
+	after.wantFile("emptied", "")
 }
 
-func TestAfterACrashNothingIsLockedOpenOrHooked(t *testing.T) {
+func TestCrashClearsLocksAndHooks(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	lock, err := m.Lock(m.path("lock"))
@@ -153,16 +153,16 @@ func TestAfterACrashNothingIsLockedOpenOrHooked(t *testing.T) {
 	m.mem.SetCapacity(100)
 	m.mem.Inject(func(vfs.Op) error { return errInjected })
 	for name, mem := range map[string]*vfs.Mem{"Crash": m.mem.Crash(nil), "KillClone": m.mem.KillClone(), "Clone": m.mem.Clone()} {
-		after := m.in(mem)
+		after := m.on(mem)
 		if open := mem.OpenHandles(); open != 0 {
-			t.Errorf("%s: %d handles are open", name, open)
+			t.Errorf("%s left %d handles open", name, open)
 		}
 		again, err := after.Lock(m.path("lock"))
 		m.must(err)
 		m.must(again.Close())
 		b := after.create("b", "")
 		if err := b.Preallocate(101); !vfs.IsFull(err) {
-			t.Errorf("%s: there is more room than before: %v", name, err)
+			t.Errorf("%s: Preallocate beyond the capacity = %v, want a full disk", name, err)
 		}
 	}
 	m.mem.Inject(nil)
@@ -170,7 +170,7 @@ func TestAfterACrashNothingIsLockedOpenOrHooked(t *testing.T) {
 	m.must(lock.Close())
 }
 
-func TestAKilledProcessLosesNothingAndTheMachineCanCrashLater(t *testing.T) {
+func TestKillClone(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	m.mem.WriteFile(m.path("a"), []byte("abc"))
@@ -178,39 +178,39 @@ func TestAKilledProcessLosesNothingAndTheMachineCanCrashLater(t *testing.T) {
 	m.must(err)
 	m.write(f, "X", 0)
 	m.must(m.Rename(m.path("a"), m.path("b")))
-	after := m.in(m.mem.KillClone())
-	m.write(f, "Y", 0) // which the clone does not see
+	after := m.on(m.mem.KillClone())
+	m.write(f, "Y", 0) // the clone does not see it
 	m.must(f.Close())
-	after.wantsFile("a", "-")
-	after.wantsFile("b", "Xbc")
-	after.in(after.mem.Crash(nil)).wantsFile("a", "abc")
-	m.wantsFile("b", "Ybc")
-	wantsOutcomes(t, after.crashes(func(after memory) string {
-		if a := after.has("a"); a != "-" {
+	after.wantFile("a", "-")
+	after.wantFile("b", "Xbc")
+	after.on(after.mem.Crash(nil)).wantFile("a", "abc")
+	m.wantFile("b", "Ybc")
+	wantOutcomes(t, after.crashOutcomes(func(after memFixture) string {
+		if a := after.contentOf("a"); a != "-" {
 			return "a" + a[1:]
 		}
-		return "b" + after.has("b")[1:]
+		return "b" + after.contentOf("b")[1:]
 	}), "abc", "bbc")
 
 	g, err := after.OpenWrite(m.path("b"))
 	m.must(err)
 	m.must(g.Sync())
 	m.must(after.SyncDir(m.dir))
-	after.in(after.mem.Crash(nil)).wantsFile("b", "Xbc")
-	m.in(m.mem.Crash(nil)).wantsFile("a", "abc")
+	after.on(after.mem.Crash(nil)).wantFile("b", "Xbc")
+	m.on(m.mem.Crash(nil)).wantFile("a", "abc")
 }
 
-// disk is a model of what a Mem's one directory must and may have after a crash. It says it bytewise and by names, where Mem
-// says it in pages and by a list of changes.
-type disk struct {
-	live   map[string]*modelFile
-	past   map[string][]*modelFile // what each name stood for since the last SyncDir; nil for nothing
-	stays  map[*modelFile]bool     // was there at the last SyncDir, and neither removed nor replaced since
-	opened map[*modelFile]vfs.File
+// diskModel is a model of what a directory of a Mem may contain after a crash. It works by bytes
+// and names, whereas Mem works by pages and a list of changes.
+type diskModel struct {
+	live       map[string]*modelFile
+	past       map[string][]*modelFile // the files of each name since the last SyncDir; nil means none
+	mustRemain map[*modelFile]bool     // existed at the last SyncDir, and not removed or replaced since
+	opened     map[*modelFile]vfs.File
 }
 
 type modelFile struct {
-	id          byte // the first byte of its content from the beginning, never written again
+	id          byte // the first byte of its content, never overwritten
 	synced, now []byte
 }
 
@@ -220,25 +220,25 @@ func (f *modelFile) resize(size int) {
 
 var names = []string{"a", "b", "c"}
 
-func (d *disk) bind(name string, f *modelFile) {
+func (d *diskModel) bind(name string, f *modelFile) {
 	if old := d.live[name]; old != nil && old != f {
-		delete(d.stays, old)
+		delete(d.mustRemain, old)
 	}
 	d.live[name] = f
 	d.past[name] = append(d.past[name], f)
 }
 
-func (d *disk) syncDir() {
-	clear(d.stays)
+func (d *diskModel) syncDir() {
+	clear(d.mustRemain)
 	for _, name := range names {
 		d.past[name] = []*modelFile{d.live[name]}
 		if f := d.live[name]; f != nil {
-			d.stays[f] = true
+			d.mustRemain[f] = true
 		}
 	}
 }
 
-// byteAt is what a file has somewhere: zero beyond its end.
+// byteAt returns a byte of content, or zero after its end.
 func byteAt(content []byte, at int) byte {
 	if at < len(content) {
 		return content[at]
@@ -246,8 +246,8 @@ func byteAt(content []byte, at int) byte {
 	return 0
 }
 
-// check says what is impossible in what a crash left.
-func (d *disk) check(t *rapid.T, after *vfs.Mem) {
+// check fails the test if a crash cannot have left this content.
+func (d *diskModel) check(t *rapid.T, after *vfs.Mem) {
 	found := make(map[*modelFile]string)
 	for _, name := range names {
 		content := after.ReadFile(name)
@@ -259,11 +259,11 @@ func (d *disk) check(t *rapid.T, after *vfs.Mem) {
 				}
 			}
 			if file == nil {
-				t.Fatalf("%s has %q, which it never stood for since the directory was synced", name, content)
+				t.Fatalf("%s contains %q, which no file of that name had since the last SyncDir", name, content)
 			}
 		}
 		if !slices.Contains(d.past[name], file) {
-			t.Fatalf("%s is missing, and never was since the directory was synced", name)
+			t.Fatalf("%s is missing, but existed since the last SyncDir", name)
 		}
 		if file == nil {
 			continue
@@ -273,28 +273,28 @@ func (d *disk) check(t *rapid.T, after *vfs.Mem) {
 		}
 		found[file] = name
 		if len(content) < min(len(file.synced), len(file.now)) || len(content) > max(len(file.synced), len(file.now)) {
-			t.Fatalf("%s has %d bytes; it had %d, of which %d were synced", name, len(content), len(file.now), len(file.synced))
+			t.Fatalf("%s has %d bytes, want between %d (synced) and %d (written)", name, len(content), len(file.synced), len(file.now))
 		}
 		for at, got := range content {
 			if got != byteAt(file.synced, at) && got != byteAt(file.now, at) {
-				t.Fatalf("byte %d of %s is %d; synced was %d, written %d", at, name, got, byteAt(file.synced, at), byteAt(file.now, at))
+				t.Fatalf("byte %d of %s is %d, want %d (synced) or %d (written)", at, name, got, byteAt(file.synced, at), byteAt(file.now, at))
 			}
 		}
 	}
-	for file := range d.stays {
+	for file := range d.mustRemain {
 		if _, ok := found[file]; !ok {
-			t.Fatalf("file %d is gone under every name", file.id)
+			t.Fatalf("file %d has no name any more", file.id)
 		}
 	}
 }
 
-func TestACrashLeavesNothingImpossible(t *testing.T) {
+func TestCrashMatchesModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		mem := vfs.NewMem()
-		d := &disk{
+		d := &diskModel{
 			live: make(map[string]*modelFile), past: make(map[string][]*modelFile),
-			stays: make(map[*modelFile]bool), opened: make(map[*modelFile]vfs.File),
+			mustRemain: make(map[*modelFile]bool), opened: make(map[*modelFile]vfs.File),
 		}
 		d.syncDir()
 		id := byte(0)
@@ -308,7 +308,7 @@ func TestACrashLeavesNothingImpossible(t *testing.T) {
 			name := name.Draw(t, "name")
 			f := d.live[name]
 			if f == nil {
-				t.Skip("there is no such file")
+				t.Skip("no file of that name")
 			}
 			return name, f, d.opened[f]
 		}
@@ -316,7 +316,7 @@ func TestACrashLeavesNothingImpossible(t *testing.T) {
 			"create": func(t *rapid.T) {
 				name := name.Draw(t, "name")
 				if d.live[name] != nil || id == 100 {
-					t.Skip("there is a file, or were too many")
+					t.Skip("the file exists, or there were too many")
 				}
 				file, err := mem.Create(name)
 				must(err)
@@ -376,7 +376,7 @@ func TestACrashLeavesNothingImpossible(t *testing.T) {
 				must(mem.SyncDir("."))
 				d.syncDir()
 			},
-			"go on in a clone": func(*rapid.T) {
+			"continue in a clone": func(*rapid.T) {
 				mem = mem.KillClone()
 				for _, name := range names {
 					if f := d.live[name]; f != nil {
@@ -395,14 +395,14 @@ func TestACrashLeavesNothingImpossible(t *testing.T) {
 				for _, name := range names {
 					content := after.ReadFile(name)
 					if !slices.Equal(content, again.ReadFile(name)) || !slices.Equal(content, after.Crash(nil).ReadFile(name)) {
-						t.Fatalf("%s is not the same after the same crash, or after two", name)
+						t.Fatalf("%s differs after the same crash again, or after a second crash", name)
 					}
 					var want []byte
 					if f := d.live[name]; f != nil {
 						want = f.now
 					}
 					if got := mem.ReadFile(name); !slices.Equal(got, want) || (got == nil) != (want == nil) {
-						t.Fatalf("%s has %d bytes, or others than the %d written", name, len(got), len(want))
+						t.Fatalf("%s has %d bytes, want the %d bytes written", name, len(got), len(want))
 					}
 				}
 			},
@@ -410,16 +410,16 @@ func TestACrashLeavesNothingImpossible(t *testing.T) {
 	})
 }
 
-func TestAFlipInACloneLeavesTheOriginalAlone(t *testing.T) {
+func TestCloneIsIndependent(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t)
 	f := m.create("a", "abcdef")
 	m.must(f.Sync())
-	m.write(f, "xyz", 0) // not synced: the disk has the old
+	m.write(f, "xyz", 0) // not synced: the disk has the old content
 	m.must(m.SyncDir(m.dir))
 	clone := m.mem.Clone()
 	clone.Flip(m.path("a"), 1, 0xff)
-	m.in(m.mem.Crash(nil)).wantsFile("a", "abcdef")
-	m.wantsFile("a", "xyzdef")
+	m.on(m.mem.Crash(nil)).wantFile("a", "abcdef")
+	m.wantFile("a", "xyzdef")
 	m.must(f.Close())
 }

@@ -9,7 +9,7 @@ import (
 // Kind is a kind of operation that changes a file system.
 type Kind string
 
-// The operations that a hook is asked about.
+// The operations for which a hook is called.
 const (
 	Create      Kind = "create"
 	Write       Kind = "write"
@@ -24,14 +24,19 @@ const (
 
 // Op is an operation that is about to change a [Mem].
 type Op struct {
-	Kind  Kind
-	Name  string // of the file or directory, clean; a file's is the one with which it was opened, a Rename's is the old one
-	Bytes int    // how many a Write writes, or by how many Preallocate makes the file longer
-	N     int64  // counts the operations since Inject, from 1
+	Kind Kind
+	// Name is the clean name of the file or directory: for a file, the name with which it was
+	// opened; for Rename, the old name.
+	Name string
+	// Bytes is the number of bytes of a Write, or the number that Preallocate adds.
+	Bytes int
+	// N counts the operations since Inject, from 1.
+	N int64
 }
 
-// Partial is an error with which a Write or Preallocate fails after it was done in part: the first so many bytes are written, or the file is
-// longer by so many, and not synced. Every other operation fails with it as with any error, before anything is done.
+// Partial is an injected error with which a Write or Preallocate is done in part: it writes or
+// adds the first Bytes bytes, without a sync, and fails. Every other operation does nothing and
+// fails.
 type Partial struct {
 	Bytes int
 	Err   error
@@ -42,17 +47,18 @@ func (p Partial) Error() string { return fmt.Sprintf("after %d bytes: %v", p.Byt
 // Unwrap returns the cause.
 func (p Partial) Unwrap() error { return p.Err }
 
-// Inject has hook called before every operation that changes something, from the goroutine that wants it. If it returns an error the
-// operation fails with that error in its chain; a Sync then leaves what was written before it in doubt, as [File] says. The
-// hook may use m, and take a Crash of it: one that has all before the operation and nothing of it. nil takes the hook away.
+// Inject sets a function that is called before every change, in the goroutine that makes the
+// change. If hook returns an error, the operation fails with an error that wraps it. A Sync that
+// fails so leaves earlier writes in doubt, as [File.Sync] describes. The hook may call methods
+// of m, including Crash, which then sees everything before the operation. A nil hook removes it.
 func (m *Mem) Inject(hook func(op Op) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hook, m.changes = hook, 0
 }
 
-// begin asks the hook about an operation, with nothing locked.
-func (m *Mem) begin(op Op) error {
+// callHook calls the hook for an operation. The caller must not hold mu.
+func (m *Mem) callHook(op Op) error {
 	m.mu.Lock()
 	m.changes++
 	op.N = m.changes
@@ -64,16 +70,17 @@ func (m *Mem) begin(op Op) error {
 	return hook(op)
 }
 
-// SetCapacity says how many bytes all files may have together; less than none is no limit, as at first. What would need more fails
-// with an error for which IsFull holds: a WriteAt after it wrote what fits, Preallocate too, and Create when nothing fits. To write inside a
-// file never fails for lack of room, nor does Truncate, which makes holes.
+// SetCapacity limits the size of all files together, in bytes. A negative number means no limit,
+// which is the default. An operation that needs more fails with an error for which IsFull is
+// true: WriteAt and Preallocate after a part that fits, and Create if nothing fits. Writing
+// inside a file and Truncate, which makes holes, do not fail.
 func (m *Mem) SetCapacity(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.capacity = max(bytes, unlimited)
 }
 
-// Used returns how many bytes all files have together.
+// Used returns the size of all files together, in bytes.
 func (m *Mem) Used() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,22 +97,23 @@ func (m *Mem) used() int64 {
 	return bytes
 }
 
-// room returns how many bytes fit on the disk.
-func (m *Mem) room() int64 {
+// free returns how many bytes are free.
+func (m *Mem) free() int64 {
 	if m.capacity == unlimited {
-		return math.MaxInt64 / 2 // so that it can be added to
+		return math.MaxInt64 / 2 // half, so that callers can add to it
 	}
 	return max(0, m.capacity-m.used())
 }
 
-// OpenHandles returns how many files, mappings and locks are open.
+// OpenHandles returns the number of open files, mappings and locks.
 func (m *Mem) OpenHandles() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.handles
 }
 
-// Flip changes the bits of a byte that are set in mask, on the disk and in what is read from it. It panics if there is no such byte.
+// Flip flips the bits of mask in a byte of a file, on the disk and in what is read. It panics if
+// there is no such byte.
 func (m *Mem) Flip(name string, offset int64, mask byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,15 +121,15 @@ func (m *Mem) Flip(name string, offset int64, mask byte) {
 	if file == nil || offset < 0 || offset >= int64(len(file.data)) {
 		panic(fmt.Sprintf("vfs: flip: %s has no byte %d", name, offset))
 	}
-	file.put([]byte{file.data[offset] ^ mask}, offset)
-	for _, pages := range []map[int64]*page{file.dirty, file.doubt} {
+	file.store([]byte{file.data[offset] ^ mask}, offset)
+	for _, pages := range []map[int64]*page{file.dirty, file.uncertain} {
 		if old := pages[offset/pageSize]; old != nil {
 			old[offset%pageSize] ^= mask
 		}
 	}
 }
 
-// ReadFile returns a copy of a file's content, or nil if there is no such file.
+// ReadFile returns a copy of the content of a file, or nil if there is no such file.
 func (m *Mem) ReadFile(name string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,8 +140,8 @@ func (m *Mem) ReadFile(name string) []byte {
 	return append([]byte{}, file.data...)
 }
 
-// WriteFile makes a file have that content, on the disk too, and syncs its directory. No hook sees it and no capacity stops it. It panics if
-// there is no such directory.
+// WriteFile creates or replaces a file durably. It calls no hook and ignores the capacity. It
+// panics if the directory does not exist.
 func (m *Mem) WriteFile(name string, content []byte) {
 	name = filepath.Clean(name)
 	m.mu.Lock()

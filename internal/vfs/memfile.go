@@ -8,60 +8,63 @@ import (
 	"slices"
 )
 
-// pageSize is what a disk writes wholly or not at all, unless power is lost just then: the smallest there is.
+// pageSize is the unit that a disk writes atomically, except at a loss of power. It is the
+// smallest in use.
 const pageSize = 512
 
 type page [pageSize]byte
 
-// inode is a file without its name.
+// inode is the content of a file, without a name.
 //
-// A page that is in neither dirty nor doubt is on the disk as it is in data; what is in them is what the disk has instead. Beyond the
-// end, data has zeros up to its capacity, and so has the disk: to make a file longer changes no page.
+// Invariants: a page in neither dirty nor uncertain is on the disk as in data. For the others,
+// the map has the page that the disk has. After the end, both data (up to its capacity) and the
+// disk have zeros, so extending a file changes no page.
 type inode struct {
-	data   []byte          // what is read; never nil
-	synced int64           // the length that the disk has
-	dirty  map[int64]*page // by their number, the pages written since the last Sync
-	doubt  map[int64]*page // the pages written before a Sync that failed, and not since: no Sync will write them any more
-	views  []*memMapping
-	locked bool
+	data      []byte          // what reads return; never nil
+	synced    int64           // the length on the disk
+	dirty     map[int64]*page // pages written since the last Sync, by number
+	uncertain map[int64]*page // pages written before a failed Sync and not since; no later Sync writes them
+	mappings  []*memMapping
+	locked    bool
 }
 
 func newInode() *inode {
-	return &inode{data: []byte{}, dirty: make(map[int64]*page), doubt: make(map[int64]*page)}
+	return &inode{data: []byte{}, dirty: make(map[int64]*page), uncertain: make(map[int64]*page)}
 }
 
-// touch makes the pages dirty that have something of the bytes between from and to.
-func (i *inode) touch(from, to int64) {
+// markDirty marks the pages with the bytes from from to to as dirty.
+func (i *inode) markDirty(from, to int64) {
 	for n := from / pageSize; from < to && n*pageSize < to; n++ {
 		if i.dirty[n] != nil {
 			continue
 		}
-		old := i.doubt[n]
+		old := i.uncertain[n]
 		if old == nil {
 			old = new(page)
 			if n*pageSize < int64(len(i.data)) {
 				copy(old[:], i.data[n*pageSize:])
 			}
 		}
-		delete(i.doubt, n)
+		delete(i.uncertain, n)
 		i.dirty[n] = old
 	}
 }
 
 func (i *inode) write(p []byte, at int64) {
-	i.touch(at, at+int64(len(p)))
+	i.markDirty(at, at+int64(len(p)))
 	if end := at + int64(len(p)); end > int64(len(i.data)) {
 		i.resize(end)
 	}
-	i.put(p, at)
+	i.store(p, at)
 }
 
-// put stores bytes within the length, and where older mappings have them: data may have moved since.
-func (i *inode) put(p []byte, at int64) {
+// store copies p into data and into older mappings, whose memory may not be data any more. It
+// does not change the length.
+func (i *inode) store(p []byte, at int64) {
 	copy(i.data[at:], p)
-	for _, view := range i.views {
-		if at < int64(len(view.bytes)) {
-			copy(view.bytes[at:], p)
+	for _, mapping := range i.mappings {
+		if at < int64(len(mapping.bytes)) {
+			copy(mapping.bytes[at:], p)
 		}
 	}
 }
@@ -70,8 +73,8 @@ func (i *inode) resize(size int64) {
 	old := int64(len(i.data))
 	switch {
 	case size < old:
-		i.touch(size, old)
-		i.put(make([]byte, old-size), size)
+		i.markDirty(size, old)
+		i.store(make([]byte, old-size), size)
 		i.data = i.data[:size]
 	case size <= int64(cap(i.data)):
 		i.data = i.data[:size]
@@ -85,21 +88,21 @@ func (i *inode) resize(size int64) {
 func (i *inode) sync() {
 	clear(i.dirty)
 	i.synced = int64(len(i.data))
-	for n, old := range i.doubt { // what the disk has cut off does not come back
+	for n, old := range i.uncertain { // truncated bytes do not come back
 		clear(old[min(max(i.synced-n*pageSize, 0), pageSize):])
 	}
 }
 
-// failSync is what Linux does: the pages that could not be written count as clean from then on.
+// failSync does what Linux does: pages that could not be written count as clean afterwards.
 func (i *inode) failSync() {
-	maps.Copy(i.doubt, i.dirty)
+	maps.Copy(i.uncertain, i.dirty)
 	clear(i.dirty)
 }
 
-// memFile is an open file of a Mem, which guards it.
+// memFile is an open file. Mem.mu guards it.
 type memFile struct {
 	mem      *Mem
-	name     string // when it was opened
+	name     string // at the time of opening
 	inode    *inode
 	writable bool
 	closed   bool
@@ -112,9 +115,9 @@ func (f *memFile) ReadAt(p []byte, at int64) (int, error) {
 	defer f.mem.mu.Unlock()
 	switch data := f.inode.data; {
 	case f.closed:
-		return 0, failed("read", f.name, fs.ErrClosed)
+		return 0, pathError("read", f.name, fs.ErrClosed)
 	case at < 0:
-		return 0, failed("read", f.name, errNegative)
+		return 0, pathError("read", f.name, errNegative)
 	case len(p) == 0:
 		return 0, nil
 	case at >= int64(len(data)):
@@ -134,7 +137,7 @@ func (f *memFile) WriteAt(p []byte, at int64) (n int, err error) {
 			return errNegative
 		}
 		size := int64(len(f.inode.data))
-		fits := max(min(size+f.mem.room()-at, int64(part)), min(size-at, int64(part)), 0)
+		fits := max(min(size+f.mem.free()-at, int64(part)), min(size-at, int64(part)), 0)
 		if fits > 0 {
 			f.inode.write(p[:fits], at)
 		}
@@ -151,7 +154,7 @@ func (f *memFile) Size() (int64, error) {
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
 	if f.closed {
-		return 0, failed("stat", f.name, fs.ErrClosed)
+		return 0, pathError("stat", f.name, fs.ErrClosed)
 	}
 	return int64(len(f.inode.data)), nil
 }
@@ -173,7 +176,7 @@ func (f *memFile) Preallocate(size int64) error {
 	}
 	missing := max(0, size-old)
 	return f.change(Preallocate, int(missing), func(part int) error {
-		fits := min(int64(part), f.mem.room())
+		fits := min(int64(part), f.mem.free())
 		f.inode.resize(max(int64(len(f.inode.data)), old+fits))
 		if fits < int64(part) {
 			return errFull
@@ -182,19 +185,21 @@ func (f *memFile) Preallocate(size int64) error {
 	})
 }
 
-// Reserve is Preallocate: room has no metadata here.
+// Reserve implements [File.Reserve]. It is the same as Preallocate, because Mem has no metadata
+// of blocks.
 func (f *memFile) Reserve(size int64) error { return f.Preallocate(size) }
 
 func (f *memFile) Sync() error {
 	return f.change(Sync, 0, func(int) error { return nil })
 }
 
-// change asks the hook, and then does what that leaves of an operation on so many bytes. What ends with a sync is synced here, when all was done.
+// change calls the hook and then does the part of an operation that the hook allows. do makes
+// the change for the given number of bytes. A successful Sync or Preallocate syncs the file.
 func (f *memFile) change(kind Kind, bytes int, do func(part int) error) error {
-	injected := f.mem.begin(Op{Kind: kind, Name: f.name, Bytes: bytes})
+	injected := f.mem.callHook(Op{Kind: kind, Name: f.name, Bytes: bytes})
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
-	var partial Partial
+	partial, isPartial := errors.AsType[Partial](injected)
 	var err error
 	switch {
 	case f.closed:
@@ -208,13 +213,13 @@ func (f *memFile) change(kind Kind, bytes int, do func(part int) error) error {
 	case kind == Sync:
 		f.inode.failSync()
 		err = injected
-	case kind == Preallocate && !IsFull(injected): // it ends with a sync, and what that was told nobody is told again
-		if errors.As(injected, &partial) {
-			_ = do(min(max(partial.Bytes, 0), bytes)) // it fails anyway
+	case kind == Preallocate && !IsFull(injected): // its sync fails, too, and reports the error only once
+		if isPartial {
+			_ = do(min(max(partial.Bytes, 0), bytes)) // the injected error is returned anyway
 		}
 		f.inode.failSync()
 		err = injected
-	case errors.As(injected, &partial) && (kind == Write || kind == Preallocate):
+	case isPartial && (kind == Write || kind == Preallocate):
 		if err = do(min(max(partial.Bytes, 0), bytes)); err == nil {
 			err = injected
 		}
@@ -222,7 +227,7 @@ func (f *memFile) change(kind Kind, bytes int, do func(part int) error) error {
 		err = injected
 	}
 	if err != nil {
-		return failed(string(kind), f.name, err)
+		return pathError(string(kind), f.name, err)
 	}
 	return nil
 }
@@ -233,13 +238,13 @@ func (f *memFile) Map() (Mapping, error) {
 	f.mem.mu.Lock()
 	defer f.mem.mu.Unlock()
 	if f.closed {
-		return nil, failed("map", f.name, fs.ErrClosed)
+		return nil, pathError("map", f.name, fs.ErrClosed)
 	}
 	size := len(f.inode.data)
-	view := &memMapping{mem: f.mem, inode: f.inode, bytes: f.inode.data[:size:size]}
-	f.inode.views = append(f.inode.views, view)
+	mapping := &memMapping{mem: f.mem, inode: f.inode, bytes: f.inode.data[:size:size]}
+	f.inode.mappings = append(f.inode.mappings, mapping)
 	f.mem.handles++
-	return view, nil
+	return mapping, nil
 }
 
 func (f *memFile) Close() error {
@@ -250,7 +255,7 @@ func (f *memFile) Close() error {
 
 func (f *memFile) close() error {
 	if f.closed {
-		return failed("close", f.name, fs.ErrClosed)
+		return pathError("close", f.name, fs.ErrClosed)
 	}
 	f.closed = true
 	f.mem.handles--
@@ -260,20 +265,21 @@ func (f *memFile) close() error {
 type memMapping struct {
 	mem   *Mem
 	inode *inode
-	bytes []byte // live: the inode's data, or what that was when it was mapped; nil after Close
+	bytes []byte // the memory of the inode when it was mapped, kept current; nil after Close
 }
 
-// Bytes takes no lock: who reads while another closes has made a mistake, which the race detector then finds.
-func (v *memMapping) Bytes() []byte { return v.bytes }
+// Bytes takes no lock. Reading while another goroutine closes is a mistake, which the race
+// detector finds.
+func (m *memMapping) Bytes() []byte { return m.bytes }
 
-func (v *memMapping) Close() error {
-	v.mem.mu.Lock()
-	defer v.mem.mu.Unlock()
-	if v.bytes == nil {
+func (m *memMapping) Close() error {
+	m.mem.mu.Lock()
+	defer m.mem.mu.Unlock()
+	if m.bytes == nil {
 		return fs.ErrClosed
 	}
-	v.bytes = nil
-	v.inode.views = slices.DeleteFunc(v.inode.views, func(other *memMapping) bool { return other == v })
-	v.mem.handles--
+	m.bytes = nil
+	m.inode.mappings = slices.DeleteFunc(m.inode.mappings, func(other *memMapping) bool { return other == m })
+	m.mem.handles--
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// What is made is the owner's; the group may read it, to back it up. The umask takes more away.
+// The group may read the files, for backups. The umask can remove permissions.
 const (
 	fileMode = 0o640
 	dirMode  = 0o750
@@ -24,12 +24,12 @@ var _ FS = osFS{}
 type osFS struct{}
 
 func (osFS) Create(name string) (File, error) {
-	return opened(openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL))
+	return newOSFile(openFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL))
 }
 
-func (osFS) Open(name string) (File, error) { return opened(openFile(name, os.O_RDONLY)) }
+func (osFS) Open(name string) (File, error) { return newOSFile(openFile(name, os.O_RDONLY)) }
 
-func (osFS) OpenWrite(name string) (File, error) { return opened(openFile(name, os.O_RDWR)) }
+func (osFS) OpenWrite(name string) (File, error) { return newOSFile(openFile(name, os.O_RDWR)) }
 
 func (osFS) Rename(from, to string) error { return rename(from, to) }
 
@@ -44,7 +44,7 @@ func (osFS) List(dir string) ([]Info, error) {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed since the directory was read
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 		case err != nil:
 			return nil, err
 		case info.IsDir():
@@ -86,38 +86,39 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	if err := lock(f); err != nil {
 		return nil, errors.Join(&fs.PathError{Op: "lock", Path: name, Err: err}, f.Close())
 	}
-	return held{f}, nil
+	return heldLock{f}, nil
 }
 
-// held is a lock that was taken.
-type held struct{ *os.File }
+// heldLock is a lock file that is locked.
+type heldLock struct{ *os.File }
 
-// Close unlocks, and then closes the file, which alone would not do: a process that is being started has a copy of every open file until its
-// program begins, and as long as there is a copy there is the lock.
-func (h held) Close() error {
+// Close unlocks the file and closes it. Closing alone would not be enough: while a process is
+// being started, it has a copy of every open file, and the lock exists as long as a copy does.
+func (h heldLock) Close() error {
 	err := unlock(h.File)
 	return errors.Join(h.File.Close(), err)
 }
 
-// osFile is a file of the operating system. Reading, writing and truncating are as os.File does them: at once for the whole of what is
-// asked for, tried again after an interruption, and without memory of their own.
+// osFile is a file of the operating system. Reading, writing and truncating are the methods of
+// os.File: each call transfers all bytes, repeats after an interruption, and does not allocate.
 type osFile struct {
 	*os.File
 
-	// number is what the system calls the file. Who uses it holds using for reading, so that Close does not give the number to
-	// another file meanwhile. (SyscallConn does this too, but needs memory for every call.)
-	number uintptr
-	using  sync.RWMutex
-	closed bool // guarded by using
+	// fd is the file descriptor. A method that uses it holds mu for reading, so that Close does
+	// not free the number for another file meanwhile. (SyscallConn would do the same, but
+	// allocates on every call.)
+	fd     uintptr
+	mu     sync.RWMutex
+	closed bool // guarded by mu
 }
 
 var _ File = (*osFile)(nil)
 
-func opened(f *os.File, err error) (File, error) {
+func newOSFile(f *os.File, err error) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{File: f, number: f.Fd()}, nil
+	return &osFile{File: f, fd: f.Fd()}, nil
 }
 
 func (f *osFile) Size() (int64, error) {
@@ -128,37 +129,39 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// zeros is what Preallocate writes at a time.
+// zeros is what writeZeros writes at once.
 var zeros [1 << 20]byte
 
-// Preallocate is as File says.
-func (f *osFile) Preallocate(size int64) error { return f.grow(size, f.fill) }
+// Preallocate implements [File.Preallocate]: it reserves the space with fallocate where the
+// system has it, and then writes zeros.
+func (f *osFile) Preallocate(size int64) error { return f.extend(size, f.writeZeros) }
 
-// Reserve is as File says.
+// Reserve implements [File.Reserve].
 func (f *osFile) Reserve(size int64) error {
-	return f.grow(size, func(_, size int64) error { return f.Truncate(size) })
+	return f.extend(size, func(_, size int64) error { return f.Truncate(size) })
 }
 
-// grow makes the file larger, by what take does with the room once it is reserved.
-func (f *osFile) grow(size int64, take func(old, size int64) error) error {
+// extend reserves the space up to size, calls fill to extend the file into it, and syncs. After
+// an error it restores the old length.
+func (f *osFile) extend(size int64, fill func(old, size int64) error) error {
 	old, err := f.Size()
 	if err != nil || size <= old {
 		return err
 	}
 	if err = f.reserve(old, size); err == nil {
-		err = take(old, size)
+		err = fill(old, size)
 	}
 	if err == nil {
-		err = f.File.Sync() // of all metadata too, so that little or none is left for the Sync of an append
+		err = f.File.Sync() // also syncs all metadata, so that the Sync of an append writes little or none
 	}
 	if err != nil {
-		return errors.Join(err, f.Truncate(old)) // gives back what the disk had left
+		return errors.Join(err, f.Truncate(old)) // frees the space
 	}
 	return nil
 }
 
-// fill writes zeros from old, where the file ends, to size.
-func (f *osFile) fill(old, size int64) error {
+// writeZeros writes zeros from old, the end of the file, to size.
+func (f *osFile) writeZeros(old, size int64) error {
 	for at := old; at < size; {
 		n, err := f.WriteAt(zeros[:min(size-at, int64(len(zeros)))], at)
 		if err != nil {
@@ -170,32 +173,32 @@ func (f *osFile) fill(old, size int64) error {
 }
 
 func (f *osFile) Map() (Mapping, error) {
-	f.using.RLock()
-	defer f.using.RUnlock()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
 	size, err := f.Size()
 	switch {
 	case err != nil:
 		return nil, err
-	case size == 0: // which no system maps
+	case size == 0: // no system maps an empty file
 		return &osMapping{bytes: []byte{}}, nil
 	case int64(int(size)) != size:
-		return nil, f.failed("map", errors.New(strconv.FormatInt(size, 10)+" bytes are more than the memory can address"))
+		return nil, f.pathError("map", errors.New("the file has "+strconv.FormatInt(size, 10)+" bytes, more than this system can map"))
 	}
-	bytes, err := mapFile(f.number, int(size))
+	bytes, err := mapFile(f.fd, int(size))
 	if err != nil {
-		return nil, f.failed("map", err)
+		return nil, f.pathError("map", err)
 	}
 	return &osMapping{bytes: bytes}, nil
 }
 
 func (f *osFile) Close() error {
-	f.using.Lock()
-	defer f.using.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.closed = true
 	return f.File.Close()
 }
 
-func (f *osFile) failed(op string, err error) error {
+func (f *osFile) pathError(op string, err error) error {
 	return &fs.PathError{Op: op, Path: f.Name(), Err: err}
 }
 

@@ -2,9 +2,9 @@
 
 package vfs
 
-// Sync is F_FULLFSYNC on darwin, where fsync leaves the data in the disk's cache, FlushFileBuffers on Windows and fsync elsewhere: os.File
-// knows all this.
+// Sync implements [File.Sync] with os.File.Sync: F_FULLFSYNC on macOS, where fsync leaves data
+// in the disk's cache, FlushFileBuffers on Windows, and fsync elsewhere.
 func (f *osFile) Sync() error { return f.File.Sync() }
 
-// reserve leaves it to the writing of zeros to take the room.
+// reserve does nothing. Writing the zeros allocates the space.
 func (f *osFile) reserve(int64, int64) error { return nil }

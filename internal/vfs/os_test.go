@@ -11,7 +11,8 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// lockVariable names the lock that a process of this test takes instead of running tests.
+// lockVariable, if set, makes a process of this test binary take that lock instead of running
+// tests.
 const lockVariable = "DCB_TEST_VFS_LOCK"
 
 func TestMain(m *testing.M) {
@@ -26,9 +27,9 @@ func TestMain(m *testing.M) {
 	select {}
 }
 
-func TestALockIsFreeWhenItsProcessWasKilled(t *testing.T) {
+func TestLockAfterKill(t *testing.T) {
 	t.Parallel()
-	p := place{t, vfs.OS(), t.TempDir()}
+	p := fixture{t, vfs.OS(), t.TempDir()}
 	name := p.path("lock")
 	process := exec.Command(os.Args[0])
 	process.Env = append(os.Environ(), lockVariable+"="+name)
@@ -36,35 +37,35 @@ func TestALockIsFreeWhenItsProcessWasKilled(t *testing.T) {
 	p.must(err)
 	p.must(process.Start())
 	defer func() {
-		_ = process.Process.Kill() // unless it was already
+		_ = process.Process.Kill() // may have been killed already
 		_ = process.Wait()
 	}()
-	if said, err := bufio.NewReader(out).ReadString('\n'); said != "locked\n" {
-		t.Fatalf("the other process said %q, %v", said, err)
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked\n" {
+		t.Fatalf("the other process printed %q, %v, want locked", line, err)
 	}
 	_, err = p.Lock(name)
-	p.wants("Lock", err, vfs.ErrLocked)
+	p.wantErr("Lock", err, vfs.ErrLocked)
 
 	p.must(process.Process.Kill())
 	if err := process.Wait(); err == nil {
-		t.Error("the other process ended by itself")
+		t.Error("the killed process ended without an error")
 	}
 	lock, err := p.Lock(name)
 	p.must(err)
 	p.must(lock.Close())
 }
 
-func TestADirectoryCanBeMadeWhereOneStands(t *testing.T) {
+func TestMakeDirRelative(t *testing.T) {
 	t.Chdir(t.TempDir())
-	p := place{t, vfs.OS(), "."}
+	p := fixture{t, vfs.OS(), "."}
 	p.must(p.MakeDir("a/b"))
-	p.file("a/b/c", "abc")
+	p.createFile("a/b/c", "abc")
 	p.must(p.SyncDir("a/b"))
 	p.must(p.SyncDir("."))
-	p.holds("a/b/c", "abc")
+	p.wantContent("a/b/c", "abc")
 }
 
-func TestAnErrorOfTheOperatingSystemNamesTheFile(t *testing.T) {
+func TestSyncErrorNamesFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f, err := vfs.OS().Create(filepath.Join(dir, "events"))
@@ -75,12 +76,13 @@ func TestAnErrorOfTheOperatingSystemNamesTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := f.Sync(); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "events")) {
-		t.Errorf("Sync returned %v, without the name", err)
+		t.Errorf("Sync of a closed file = %v, want an error with its name", err)
 	}
 }
 
-// The hot path of an append. This test is not parallel, because others need memory.
-func TestAnAppendAndAReadNeedNoMemory(t *testing.T) {
+// TestWriteAtAndSyncDoNotAllocate checks the hot path of an append. It is not parallel, because
+// other tests allocate.
+func TestWriteAtAndSyncDoNotAllocate(t *testing.T) {
 	f, record := hotFile(t)
 	m, err := f.Map()
 	if err != nil {
@@ -100,7 +102,7 @@ func TestAnAppendAndAReadNeedNoMemory(t *testing.T) {
 		at += int64(len(record))
 	})
 	if allocations != 0 {
-		t.Errorf("%v allocations, want none", allocations)
+		t.Errorf("WriteAt and Sync allocate %v times, want 0", allocations)
 	}
 }
 
@@ -120,7 +122,7 @@ func BenchmarkWriteAndSync(b *testing.B) {
 	}
 }
 
-// hotFile returns a preallocated file and what to write to it.
+// hotFile returns a preallocated file and a record to write to it.
 func hotFile(tb testing.TB) (f vfs.File, record []byte) {
 	tb.Helper()
 	f, err := vfs.OS().Create(filepath.Join(tb.TempDir(), "log"))

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errFull is what the system says when the disk is full.
+// errFull is the error of a full disk.
 const errFull = unix.ENOSPC
 
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
@@ -25,15 +25,15 @@ func syncDir(name string) error {
 	}
 	err = dir.Sync()
 	if errors.Is(err, unix.EINVAL) {
-		err = nil // so says a file system that has nothing to sync in a directory; PostgreSQL takes it so as well
+		err = nil // the file system cannot sync a directory; PostgreSQL ignores this error, too
 	}
 	return errors.Join(err, dir.Close())
 }
 
-// lock is flock and not fcntl, whose locks belong to the process: a second store in the same one would not see it, and closing any file of
-// that name would unlock it.
+// lock uses flock. The locks of fcntl belong to the process: a second store of the process would
+// not see them, and closing any file of that name would release them.
 func lock(f *os.File) error {
-	err := again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	err := retryInterrupted(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return ErrLocked
 	}
@@ -41,7 +41,7 @@ func lock(f *os.File) error {
 }
 
 func unlock(f *os.File) error {
-	return again(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) })
+	return retryInterrupted(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) })
 }
 
 func mapFile(number uintptr, size int) ([]byte, error) {
@@ -50,8 +50,8 @@ func mapFile(number uintptr, size int) ([]byte, error) {
 
 func unmapFile(bytes []byte) error { return unix.Munmap(bytes) }
 
-// again calls call until it is not interrupted by a signal.
-func again(call func() error) error {
+// retryInterrupted calls call until a signal does not interrupt it.
+func retryInterrupted(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// errFull is what the system says when the disk is full.
+// errFull is the error of a full disk.
 const errFull = windows.ERROR_DISK_FULL
 
 func isFull(err error) bool {
@@ -17,7 +17,7 @@ func isFull(err error) bool {
 		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
 }
 
-// openFile differs from os.OpenFile in that the file may be renamed and removed while it is open.
+// openFile is os.OpenFile, but lets the file be renamed and removed while it is open.
 func openFile(name string, flags int) (*os.File, error) {
 	access, mode := uint32(windows.GENERIC_READ), uint32(windows.OPEN_EXISTING)
 	if flags&os.O_RDWR != 0 {
@@ -45,7 +45,7 @@ func open(name string, access, mode, attributes uint32) (windows.Handle, error) 
 	return windows.CreateFile(path, access, share, nil, mode, attributes, 0)
 }
 
-// rename differs from os.Rename in that it returns when the disk has it.
+// rename is os.Rename, but returns after the disk has the change.
 func rename(from, to string) error {
 	old, err := windows.UTF16PtrFromString(from)
 	if err != nil {
@@ -61,8 +61,9 @@ func rename(from, to string) error {
 	return nil
 }
 
-// syncDir flushes the directory where the file system can do that. NTFS writes changes of names to its journal in order, and the
-// journal with every file that is flushed; those that know no such flush say so in one of these ways.
+// syncDir flushes a directory, if the file system can do that. NTFS writes changes of names to
+// its journal in order, and flushes the journal with each file. The errors below mean that the
+// file system has no flush of directories.
 func syncDir(name string) error {
 	dir, err := open(name, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS)
 	if err == nil {
@@ -100,10 +101,11 @@ func mapFile(number uintptr, size int) ([]byte, error) {
 		return nil, err
 	}
 	address, err := windows.MapViewOfFile(mapping, windows.FILE_MAP_READ, 0, 0, uintptr(size))
-	if err := errors.Join(err, windows.CloseHandle(mapping)); err != nil { // the view keeps it open
+	if err := errors.Join(err, windows.CloseHandle(mapping)); err != nil { // the view stays valid
 		return nil, err
 	}
-	// The address is none of Go's memory. It is converted where it lies, because vet takes unsafe.Pointer(address) for a mistake.
+	// The address is outside Go's memory, so the conversion is safe. It is converted in place, because
+	// vet reports unsafe.Pointer(address) as a mistake.
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&address))), size), nil
 }
 

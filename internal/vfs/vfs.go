@@ -1,9 +1,13 @@
-// Package vfs is the little that a store needs of a file system: the operating system's ([OS]), and one in memory that
-// can crash, tear, fail and fill up ([Mem]), for tests.
+// Package vfs is the file system interface of the stores. [OS] is the file system of the
+// operating system. [Mem] is one in memory for tests: it can crash, tear writes, fail and fill
+// up.
 //
-// Names are paths as the operating system writes them. To read: the contract is in this file; os.go is the one implementation, with a
-// file for what each system does in its own way; mem.go is the other, where memfile.go says what a file is before and after a Sync, and
-// memcrash.go what a crash leaves of it.
+// File names are paths in the notation of the operating system.
+//
+// Start with the interfaces [FS] and [File] in this file. os.go implements them with the
+// operating system, and os_*.go hold what differs between systems. mem.go implements them in
+// memory: memfile.go keeps the state of a file before and after a Sync, and memcrash.go derives
+// from it what a crash leaves.
 package vfs
 
 import (
@@ -11,71 +15,79 @@ import (
 	"io"
 )
 
-// ErrLocked: another process, or another store of this one, holds the lock.
+// ErrLocked means that another process, or another store of this process, holds the lock.
 var ErrLocked = errors.New("vfs: locked")
 
-// IsFull reports whether an operation failed because the disk, or what the user may have of it, is full.
+// IsFull reports whether err means that the disk or the user's quota is full.
 func IsFull(err error) bool { return isFull(err) }
 
-// FS is a file system. Any number of goroutines may use it. A file that is missing is fs.ErrNotExist, one that is there already
-// fs.ErrExist, and a full disk IsFull.
+// FS is a file system. It is safe for concurrent use. The error for a missing file matches
+// fs.ErrNotExist, the error for an existing one fs.ErrExist, and IsFull recognizes the error of
+// a full disk.
 type FS interface {
-	// Create makes a file that is not there yet, and opens it for reading and writing. It lasts when its directory was synced.
+	// Create creates a file and opens it for reading and writing. It fails if the file exists.
+	// The name is durable after SyncDir of its directory.
 	Create(name string) (File, error)
 	// Open opens a file for reading.
 	Open(name string) (File, error)
-	// OpenWrite opens a file that is there for reading and writing.
+	// OpenWrite opens an existing file for reading and writing.
 	OpenWrite(name string) (File, error)
-	// Rename gives a file another name in the same directory, in the place of the file that has that name if there is one (Windows wants
-	// that one closed before). It lasts when the directory was synced.
+	// Rename renames a file within its directory and replaces a file with the new name. On
+	// Windows that file must be closed. The change is durable after SyncDir.
 	Rename(from, to string) error
-	// Remove takes a file away. It may be open; Windows wants its mappings closed before.
+	// Remove removes a file, which may be open. On Windows its mappings must be closed.
 	Remove(name string) error
-	// List returns what is in a directory, sorted by name.
+	// List returns the content of a directory, sorted by name.
 	List(dir string) ([]Info, error)
-	// MakeDir makes a directory and those above it, where they are missing, and syncs what it made them in.
+	// MakeDir creates a directory and its missing parents. It syncs the directories in which it
+	// creates one.
 	MakeDir(dir string) error
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
-	// Lock takes the lock that a file stands for, making the file if it is missing, or fails with ErrLocked at once. The
-	// kernel gives it back when the process ends.
+	// Lock locks a lock file, which it creates if it is missing. If the lock is taken, it fails
+	// with ErrLocked at once. The kernel releases the lock when the process ends.
 	Lock(name string) (io.Closer, error)
 }
 
-// Info is what a directory knows of a file.
+// Info describes an entry of a directory.
 type Info struct {
 	Name string // without the directory
 	Size int64  // in bytes
 	Dir  bool
 }
 
-// File is an open file. Any number of goroutines may use it. After Close everything fails with fs.ErrClosed. What was opened for
-// reading cannot be written, truncated, preallocated or synced.
+// File is an open file. It is safe for concurrent use. After Close every method fails with
+// fs.ErrClosed. A file opened for reading cannot be written, truncated, preallocated or synced.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
 	// Size returns the length in bytes.
 	Size() (int64, error)
-	// Truncate makes the file that long.
+	// Truncate sets the length. Bytes that it adds are zero.
 	Truncate(size int64) error
-	// Preallocate makes the file that long, and sees to it that its room on the disk is taken and written with zeros, and synced, so that
-	// a later Sync of what is written there changes no metadata. What is in the file already stays. On a full disk it fails, and the file may
-	// have any length between the old and the new.
+	// Preallocate extends the file to size with zeros and syncs it. A later Sync of data written
+	// there then changes no metadata. The existing content stays, and a longer file is not
+	// changed. If the disk is full, Preallocate fails, and the length may be anything between
+	// the old and the new one.
 	Preallocate(size int64) error
-	// Reserve is Preallocate without the zeros, which costs next to nothing now, and makes each Sync of what is first written there dearer by some
-	// metadata: for what is written in large pieces. Where a system cannot reserve room, a write to it may find the disk full.
+	// Reserve does the same without writing zeros. It is much faster, but each Sync of data that
+	// is first written there also writes metadata. It suits data that is written in large
+	// pieces. On systems that cannot reserve space, a later write may find the disk full.
 	Reserve(size int64) error
-	// Sync makes what was written durable, and the length. When it fails, what was written since the last one may be lost,
-	// even if a later Sync succeeds.
+	// Sync makes the written data and the length durable. If it fails, the data written since
+	// the previous Sync may be lost, even if a later Sync succeeds.
 	Sync() error
-	// Map makes the file, as long as it is now, readable as memory. The mapping outlives the file's Close.
+	// Map maps the file into memory for reading, with its current length. The mapping outlives
+	// the Close of the file.
 	Map() (Mapping, error)
 }
 
-// Mapping is a file as memory that can be read. What is written to the file later, within the length that was mapped, is seen in it. Reading where the disk fails is a fault that debug.SetPanicOnFault turns into a panic.
+// Mapping is a file mapped into memory. It shows later writes within the mapped length. If the
+// disk fails, reading it causes a fault, which debug.SetPanicOnFault turns into a panic.
 type Mapping interface {
-	// Bytes returns the file's content: valid until Close, which must not come while somebody reads, and never to be written. After Close it is nil.
+	// Bytes returns the content. It is valid until Close, and must not be written. Close must
+	// not be called while another goroutine reads. After Close, Bytes returns nil.
 	Bytes() []byte
 	io.Closer
 }

@@ -15,31 +15,31 @@ import (
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
-// place is a directory of a file system, with what a test does there and must not fail.
-type place struct {
+// fixture is a directory of a file system, with operations that fail the test on an error.
+type fixture struct {
 	*testing.T
 	vfs.FS
 	dir string
 }
 
-func (p place) path(name string) string { return filepath.Join(p.dir, name) }
+func (p fixture) path(name string) string { return filepath.Join(p.dir, name) }
 
-func (p place) must(err error) {
+func (p fixture) must(err error) {
 	p.Helper()
 	if err != nil {
 		p.Fatal(err)
 	}
 }
 
-// wants fails the test if err is not of that kind.
-func (p place) wants(what string, err, kind error) {
+// wantErr fails the test if err does not match kind.
+func (p fixture) wantErr(what string, err, kind error) {
 	p.Helper()
 	if !errors.Is(err, kind) {
-		p.Errorf("%s returned %v, want %v", what, err, kind)
+		p.Errorf("%s = %v, want %v", what, err, kind)
 	}
 }
 
-func (p place) create(name, content string) vfs.File {
+func (p fixture) create(name, content string) vfs.File {
 	p.Helper()
 	f, err := p.Create(p.path(name))
 	p.must(err)
@@ -47,108 +47,108 @@ func (p place) create(name, content string) vfs.File {
 	return f
 }
 
-// file makes a file and closes it.
-func (p place) file(name, content string) {
+// createFile creates a file and closes it.
+func (p fixture) createFile(name, content string) {
 	p.Helper()
 	p.must(p.create(name, content).Close())
 }
 
-func (p place) open(name string) vfs.File {
+func (p fixture) open(name string) vfs.File {
 	p.Helper()
 	f, err := p.Open(p.path(name))
 	p.must(err)
 	return f
 }
 
-func (p place) mapped(f vfs.File) vfs.Mapping {
+func (p fixture) mustMap(f vfs.File) vfs.Mapping {
 	p.Helper()
 	m, err := f.Map()
 	p.must(err)
 	return m
 }
 
-func (p place) write(f vfs.File, content string, at int64) {
+func (p fixture) write(f vfs.File, content string, at int64) {
 	p.Helper()
 	if n, err := f.WriteAt([]byte(content), at); n != len(content) || err != nil {
-		p.Fatalf("WriteAt returned %d, %v, want %d", n, err, len(content))
+		p.Fatalf("WriteAt = %d, %v, want %d", n, err, len(content))
 	}
 }
 
-func (p place) content(f vfs.File) string {
+func (p fixture) content(f vfs.File) string {
 	p.Helper()
 	size, err := f.Size()
 	p.must(err)
 	buf := make([]byte, size)
 	if n, err := f.ReadAt(buf, 0); n != len(buf) || err != nil && !errors.Is(err, io.EOF) {
-		p.Fatalf("ReadAt returned %d, %v, want %d", n, err, len(buf))
+		p.Fatalf("ReadAt = %d, %v, want %d", n, err, len(buf))
 	}
 	return string(buf)
 }
 
-func (p place) holds(name, want string) {
+func (p fixture) wantContent(name, want string) {
 	p.Helper()
 	f := p.open(name)
 	if got := p.content(f); got != want {
-		p.Errorf("%s has %q, want %q", name, got, want)
+		p.Errorf("%s contains %q, want %q", name, got, want)
 	}
 	p.must(f.Close())
 }
 
-// suite is what holds for every file system.
-var suite = []struct {
+// contract is the contract of every file system.
+var contract = []struct {
 	name string
-	run  func(p place)
+	run  func(p fixture)
 }{
-	{"a file that is there cannot be created", func(p place) {
-		p.file("a", "old")
+	{"Create refuses an existing file", func(p fixture) {
+		p.createFile("a", "old")
 		_, err := p.Create(p.path("a"))
-		p.wants("Create", err, fs.ErrExist)
-		p.holds("a", "old")
+		p.wantErr("Create", err, fs.ErrExist)
+		p.wantContent("a", "old")
 	}},
-	{"a file that is missing cannot be opened, renamed or removed", func(p place) {
+	{"Open, Rename and Remove refuse a missing file", func(p fixture) {
 		_, err := p.Open(p.path("a"))
-		p.wants("Open", err, fs.ErrNotExist)
+		p.wantErr("Open", err, fs.ErrNotExist)
 		_, err = p.OpenWrite(p.path("a"))
-		p.wants("OpenWrite", err, fs.ErrNotExist)
-		p.wants("Rename", p.Rename(p.path("a"), p.path("b")), fs.ErrNotExist)
-		p.wants("Remove", p.Remove(p.path("a")), fs.ErrNotExist)
+		p.wantErr("OpenWrite", err, fs.ErrNotExist)
+		p.wantErr("Rename", p.Rename(p.path("a"), p.path("b")), fs.ErrNotExist)
+		p.wantErr("Remove", p.Remove(p.path("a")), fs.ErrNotExist)
 	}},
-	{"nothing can be done in a directory that is missing", func(p place) {
+	{"a missing directory", func(p fixture) {
 		_, err := p.Create(p.path("no/a"))
-		p.wants("Create", err, fs.ErrNotExist)
+		p.wantErr("Create", err, fs.ErrNotExist)
 		_, err = p.Lock(p.path("no/a"))
-		p.wants("Lock", err, fs.ErrNotExist)
+		p.wantErr("Lock", err, fs.ErrNotExist)
 		_, err = p.List(p.path("no"))
-		p.wants("List", err, fs.ErrNotExist)
-		p.wants("SyncDir", p.SyncDir(p.path("no")), fs.ErrNotExist)
+		p.wantErr("List", err, fs.ErrNotExist)
+		p.wantErr("SyncDir", p.SyncDir(p.path("no")), fs.ErrNotExist)
 	}},
-	{"a write goes anywhere in a file, and what lies between is zero", func(p place) {
+	{"WriteAt writes anywhere and fills gaps with zeros", func(p fixture) {
 		f := p.create("a", "abcdef")
 		p.write(f, "XY", 2)
 		p.write(f, "z", 8)
 		p.must(f.Sync())
 		p.must(f.Close())
-		p.holds("a", "abXYef\x00\x00z")
+		p.wantContent("a", "abXYef\x00\x00z")
 	}},
-	{"a read past the end is short and says io.EOF", func(p place) {
+	{"ReadAt beyond the end is short and returns io.EOF", func(p fixture) {
 		f := p.create("a", "abc")
 		buf := make([]byte, 4)
 		if n, err := f.ReadAt(buf, 1); n != 2 || !errors.Is(err, io.EOF) || string(buf[:n]) != "bc" {
-			p.Errorf("ReadAt returned %d, %v and %q", n, err, buf[:n])
+			p.Errorf("ReadAt beyond the end = %d, %v, %q, want 2, io.EOF, \"bc\"", n, err, buf[:n])
 		}
 		if n, err := f.ReadAt(buf, 3); n != 0 || !errors.Is(err, io.EOF) {
-			p.Errorf("ReadAt at the end returned %d, %v", n, err)
+			p.Errorf("ReadAt at the end = %d, %v, want 0, io.EOF", n, err)
 		}
 		if n, err := f.ReadAt(buf[:2], 1); n != 2 || err != nil {
-			p.Errorf("ReadAt up to the end returned %d, %v", n, err)
+			p.Errorf("ReadAt up to the end = %d, %v, want 2", n, err)
 		}
 		if _, err := f.ReadAt(buf, -1); err == nil {
-			p.Error("ReadAt before the beginning returned no error")
+			p.Error("ReadAt at offset -1 returned no error")
 		}
 		p.must(f.Close())
 	}},
-	{"a file opened for writing is written, one opened for reading is not", func(p place) {
-		p.file("a", "abc")
+	{"only a file opened for writing can be changed", func(p fixture) {
+		p.createFile("a", "abc")
 		w, err := p.OpenWrite(p.path("a"))
 		p.must(err)
 		p.write(w, "d", 3)
@@ -164,74 +164,74 @@ var suite = []struct {
 			p.Error("Preallocate returned no error")
 		}
 		p.must(r.Close())
-		p.holds("a", "abcd")
+		p.wantContent("a", "abcd")
 	}},
-	{"a renamed file takes the place of another", func(p place) {
-		p.file("a", "old")
-		p.file("b", "new")
+	{"Rename replaces a file", func(p fixture) {
+		p.createFile("a", "old")
+		p.createFile("b", "new")
 		p.must(p.Rename(p.path("b"), p.path("a")))
 		p.must(p.SyncDir(p.dir))
-		p.holds("a", "new")
+		p.wantContent("a", "new")
 		_, err := p.Open(p.path("b"))
-		p.wants("Open", err, fs.ErrNotExist)
+		p.wantErr("Open", err, fs.ErrNotExist)
 	}},
-	{"a file renamed to the name it has stays", func(p place) {
-		p.file("a", "abc")
+	{"Rename to the same name", func(p fixture) {
+		p.createFile("a", "abc")
 		p.must(p.Rename(p.path("a"), p.path("a")))
-		p.holds("a", "abc")
+		p.wantContent("a", "abc")
 	}},
-	{"a file can be renamed and removed while it is open", func(p place) {
+	{"Rename and Remove of an open file", func(p fixture) {
 		f := p.create("a", "abc")
 		p.must(p.Rename(p.path("a"), p.path("b")))
 		p.write(f, "d", 3)
-		p.holds("b", "abcd")
+		p.wantContent("b", "abcd")
 		p.must(p.Remove(p.path("b")))
 		if got := p.content(f); got != "abcd" {
-			p.Errorf("the removed file has %q", got)
+			p.Errorf("the removed file contains %q, want \"abcd\"", got)
 		}
 		p.must(f.Close())
 	}},
-	{"a directory lists what is in it by name, with sizes", func(p place) {
-		p.file("b", "12345")
-		p.file("a", "")
+	{"List is sorted and has sizes", func(p fixture) {
+		p.createFile("b", "12345")
+		p.createFile("a", "")
 		p.must(p.MakeDir(p.path("c/d")))
-		p.file("c/e", "1")
+		p.createFile("c/e", "1")
 		got, err := p.List(p.dir)
 		p.must(err)
 		want := []vfs.Info{{Name: "a"}, {Name: "b", Size: 5}, {Name: "c", Dir: true}}
 		if diff := cmp.Diff(want, got); diff != "" {
-			p.Errorf("List (-want +got):\n%s", diff)
+			p.Errorf("List differs (-want +got):\n%s", diff)
 		}
 	}},
-	{"an empty directory lists nothing", func(p place) {
+	{"List of an empty directory", func(p fixture) {
 		if got, err := p.List(p.dir); len(got) != 0 || err != nil {
-			p.Errorf("List returned %v, %v", got, err)
+			p.Errorf("List = %v, %v, want nothing", got, err)
 		}
 	}},
-	{"a directory that is there is made again without a word, and none in the place of a file", func(p place) {
+	{"MakeDir accepts an existing directory and refuses a file", func(p fixture) {
 		p.must(p.MakeDir(p.path("c/d")))
 		p.must(p.MakeDir(p.path("c/d") + string(filepath.Separator)))
 		p.must(p.MakeDir(p.path("c")))
-		p.file("a", "")
-		p.wants("MakeDir", p.MakeDir(p.path("a")), fs.ErrExist)
+		p.createFile("a", "")
+		p.wantErr("MakeDir", p.MakeDir(p.path("a")), fs.ErrExist)
 	}},
-	{"a lock is held by one, and free when it is closed", func(p place) {
+	{"Lock is exclusive until it is closed", func(p fixture) {
 		held, err := p.Lock(p.path("lock"))
 		p.must(err)
-		for range 2 { // the one that failed must not unlock anything
+		for range 2 { // the failed call must not unlock anything
 			_, err = p.Lock(p.path("lock"))
-			p.wants("Lock", err, vfs.ErrLocked)
+			p.wantErr("Lock", err, vfs.ErrLocked)
 		}
 		other, err := p.Lock(p.path("other"))
 		p.must(err)
 		p.must(other.Close())
 		p.must(held.Close())
-		p.wants("Close", held.Close(), fs.ErrClosed)
+		p.wantErr("Close", held.Close(), fs.ErrClosed)
 		held, err = p.Lock(p.path("lock"))
 		p.must(err)
 		p.must(held.Close())
 	}},
-	{"of many who want a lock one gets it", func(p place) {
+	{"Lock by many goroutines", func(p fixture) {
 		const n = 8
 		locks := make(chan io.Closer, n)
 		var all sync.WaitGroup
@@ -241,66 +241,66 @@ var suite = []struct {
 				if err == nil {
 					locks <- lock
 				} else {
-					p.wants("Lock", err, vfs.ErrLocked)
+					p.wantErr("Lock", err, vfs.ErrLocked)
 				}
 			})
 		}
 		all.Wait()
 		if len(locks) != 1 {
-			p.Fatalf("%d got the lock", len(locks))
+			p.Fatalf("%d goroutines have the lock, want 1", len(locks))
 		}
 		p.must((<-locks).Close())
 	}},
-	{"a mapping shows what is written later, also after the file grew, and outlives it", func(p place) {
+	{"Map shows later writes and outlives the file", func(p fixture) {
 		f := p.create("a", "abcdef")
-		m := p.mapped(f)
+		m := p.mustMap(f)
 		p.write(f, "XY", 2)
 		p.must(f.Preallocate(1 << 20))
 		p.write(f, "Z", 5)
 		p.write(f, "far", 1<<20)
 		p.must(f.Close())
 		if got := string(m.Bytes()); got != "abXYeZ" {
-			p.Errorf("the mapping has %q", got)
+			p.Errorf("the mapping contains %q", got)
 		}
 		p.must(m.Close())
 		if m.Bytes() != nil {
-			p.Error("the closed mapping has bytes")
+			p.Error("Bytes of a closed mapping is not nil")
 		}
-		p.wants("Close", m.Close(), fs.ErrClosed)
+		p.wantErr("Close", m.Close(), fs.ErrClosed)
 	}},
-	{"a file opened for reading is mapped, and shows what another handle writes", func(p place) {
+	{"Map of a file opened for reading shows writes of another handle", func(p fixture) {
 		w := p.create("a", "abc")
 		r := p.open("a")
-		m := p.mapped(r)
+		m := p.mustMap(r)
 		p.must(r.Close())
 		p.write(w, "X", 1)
 		if got := string(m.Bytes()); got != "aXc" {
-			p.Errorf("the mapping has %q", got)
+			p.Errorf("the mapping contains %q", got)
 		}
 		p.must(m.Close())
 		p.must(w.Close())
 	}},
-	{"a mapping of an empty file has no bytes", func(p place) {
+	{"Map of an empty file", func(p fixture) {
 		f := p.create("a", "")
-		m := p.mapped(f)
+		m := p.mustMap(f)
 		p.write(f, "abc", 0)
 		if got := m.Bytes(); len(got) != 0 {
-			p.Errorf("the mapping has %q", got)
+			p.Errorf("the mapping contains %q", got)
 		}
 		p.must(m.Close())
-		p.wants("Close", m.Close(), fs.ErrClosed)
+		p.wantErr("Close", m.Close(), fs.ErrClosed)
 		p.must(f.Close())
 	}},
-	{"readers of a mapping and a writer of other bytes do not disturb each other", func(p place) {
+	{"Map with concurrent writes to other bytes", func(p fixture) {
 		f := p.create("a", "")
 		p.must(f.Preallocate(1 << 16))
-		m := p.mapped(f)
-		written := make(chan int64, 1<<10) // how far the mapping may be read
+		m := p.mustMap(f)
+		written := make(chan int64, 1<<10) // the end of what was written
 		var reader sync.WaitGroup
 		reader.Go(func() {
 			for end := range written {
 				if got := m.Bytes()[end-3 : end]; string(got) != "abc" {
-					p.Errorf("before byte %d the mapping has %q", end, got)
+					p.Errorf("the mapping contains %q before byte %d, want \"abc\"", got, end)
 				}
 			}
 		})
@@ -313,77 +313,77 @@ var suite = []struct {
 		p.must(m.Close())
 		p.must(f.Close())
 	}},
-	{"preallocating keeps the content and fills up with zeros", func(p place) {
+	{"Preallocate keeps the content and adds zeros", func(p fixture) {
 		f := p.create("a", "abc")
 		const size = 2<<20 + 100
 		p.must(f.Preallocate(size))
 		want := append([]byte("abc"), make([]byte, size-3)...)
 		if got := p.content(f); got != string(want) {
-			p.Errorf("the file has %d bytes, or others than before and zeros", len(got))
+			p.Errorf("after Preallocate the file has %d bytes, or wrong ones", len(got))
 		}
-		p.must(f.Preallocate(5)) // it is longer already
+		p.must(f.Preallocate(5)) // the file is longer
 		if size, err := f.Size(); size != int64(len(want)) || err != nil {
-			p.Errorf("Size returned %d, %v, want %d", size, err, len(want))
+			p.Errorf("Size = %d, %v, want %d", size, err, len(want))
 		}
 		p.must(f.Close())
 	}},
-	{"reserving keeps the content and reads as zeros", func(p place) {
+	{"Reserve keeps the content and adds zeros", func(p fixture) {
 		f := p.create("a", "abc")
 		const size = 2<<20 + 100
 		p.must(f.Reserve(size))
-		m := p.mapped(f)
+		m := p.mustMap(f)
 		p.write(f, "xyz", 1<<20)
 		want := make([]byte, size)
 		copy(want, "abc")
 		copy(want[1<<20:], "xyz")
 		if got := p.content(f); got != string(want) || !slices.Equal(m.Bytes(), want) {
-			p.Errorf("the file has %d bytes, or others than were written and zeros", len(got))
+			p.Errorf("after Reserve the file has %d bytes, or wrong ones", len(got))
 		}
-		p.must(f.Reserve(5)) // it is longer already
+		p.must(f.Reserve(5)) // the file is longer
 		p.must(m.Close())
 		p.must(f.Close())
-		p.wants("Reserve", f.Reserve(10), fs.ErrClosed)
+		p.wantErr("Reserve", f.Reserve(10), fs.ErrClosed)
 	}},
-	{"truncating cuts off, and what comes back is zero", func(p place) {
+	{"Truncate shortens, and extends with zeros", func(p fixture) {
 		f := p.create("a", "abcdef")
 		p.must(f.Truncate(2))
 		if got := p.content(f); got != "ab" {
-			p.Errorf("after the cut the file has %q", got)
+			p.Errorf("after Truncate(2) the file contains %q, want \"ab\"", got)
 		}
 		p.must(f.Truncate(4))
 		p.must(f.Sync())
 		if got := p.content(f); got != "ab\x00\x00" {
-			p.Errorf("after growing the file has %q", got)
+			p.Errorf("after Truncate(4) the file contains %q, want two zeros at the end", got)
 		}
 		if f.Truncate(-1) == nil {
 			p.Error("Truncate(-1) returned no error")
 		}
 		p.must(f.Close())
 	}},
-	{"what is closed is closed", func(p place) {
+	{"every method fails after Close", func(p fixture) {
 		f := p.create("a", "abc")
 		p.must(f.Close())
 		_, err := f.ReadAt(make([]byte, 1), 0)
-		p.wants("ReadAt", err, fs.ErrClosed)
+		p.wantErr("ReadAt", err, fs.ErrClosed)
 		_, err = f.WriteAt([]byte("x"), 0)
-		p.wants("WriteAt", err, fs.ErrClosed)
+		p.wantErr("WriteAt", err, fs.ErrClosed)
 		_, err = f.Size()
-		p.wants("Size", err, fs.ErrClosed)
+		p.wantErr("Size", err, fs.ErrClosed)
 		_, err = f.Map()
-		p.wants("Map", err, fs.ErrClosed)
-		p.wants("Truncate", f.Truncate(0), fs.ErrClosed)
-		p.wants("Preallocate", f.Preallocate(10), fs.ErrClosed)
-		p.wants("Sync", f.Sync(), fs.ErrClosed)
-		p.wants("Close", f.Close(), fs.ErrClosed)
+		p.wantErr("Map", err, fs.ErrClosed)
+		p.wantErr("Truncate", f.Truncate(0), fs.ErrClosed)
+		p.wantErr("Preallocate", f.Preallocate(10), fs.ErrClosed)
+		p.wantErr("Sync", f.Sync(), fs.ErrClosed)
+		p.wantErr("Close", f.Close(), fs.ErrClosed)
 	}},
-	{"a file is synced by many at once while it is closed", func(p place) {
+	{"Sync by many goroutines during Close", func(p fixture) {
 		f := p.create("a", "abc")
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
 				for {
 					if err := f.Sync(); err != nil {
-						p.wants("Sync", err, fs.ErrClosed)
+						p.wantErr("Sync", err, fs.ErrClosed)
 						return
 					}
 				}
@@ -393,41 +393,41 @@ var suite = []struct {
 		p.must(f.Close())
 		all.Wait()
 	}},
-	{"large writes are whole", func(p place) {
+	{"WriteAt of a large content", func(p fixture) {
 		f := p.create("a", "")
 		content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 		if n, err := f.WriteAt(content, 5); n != len(content) || err != nil {
-			p.Fatalf("WriteAt returned %d, %v", n, err)
+			p.Fatalf("WriteAt = %d, %v, want %d", n, err, len(content))
 		}
-		m := p.mapped(f)
+		m := p.mustMap(f)
 		if !slices.Equal(m.Bytes()[5:], content) {
-			p.Error("the file has other bytes than were written")
+			p.Error("the file differs from what was written")
 		}
 		p.must(m.Close())
 		p.must(f.Close())
 	}},
 }
 
-func TestTheOperatingSystemKeepsTheContract(t *testing.T) {
+func TestOSContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range suite {
+	for _, c := range contract {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.run(place{t, vfs.OS(), t.TempDir()})
+			c.run(fixture{t, vfs.OS(), t.TempDir()})
 		})
 	}
 }
 
-func TestMemKeepsTheContractAndLeavesNothingOpen(t *testing.T) {
+func TestMemContract(t *testing.T) {
 	t.Parallel()
-	for _, c := range suite {
+	for _, c := range contract {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := place{t, vfs.NewMem(), filepath.FromSlash("/some/where")}
+			p := fixture{t, vfs.NewMem(), filepath.FromSlash("/some/where")}
 			p.must(p.MakeDir(p.dir))
 			c.run(p)
 			if open := p.FS.(*vfs.Mem).OpenHandles(); open != 0 {
-				t.Errorf("%d handles are open", open)
+				t.Errorf("%d handles are open, want 0", open)
 			}
 		})
 	}
