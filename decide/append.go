@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,42 +12,37 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// span is between which bounds the pauses grow.
-type span struct{ first, longest time.Duration }
-
-var (
-	// conflictPause is about who wins next. A decision takes microseconds in memory and a millisecond or so on a disk or a server.
-	conflictPause = span{first: 100 * time.Microsecond, longest: 10 * time.Millisecond}
-	// outagePause is about a connection that broke, or a server that starts again.
-	outagePause = span{first: 10 * time.Millisecond, longest: time.Second}
-)
-
-// resendFor is for how long an append is sent again whose outcome is unknown: once at least, and not again after that. A store that is
-// reached by a network tries for as long as it thinks right each time.
+// resendFor limits for how long an append with an unknown outcome is repeated. It is repeated at
+// least once, and not again after this time. A client of a server may retry each of these appends
+// for longer than that.
 const resendFor = 3 * time.Second
 
-// append records events under condition, and sends them again, with the same IDs, until it is known whether they are recorded.
-func (d *Runner) append(ctx context.Context, events []any, key string, condition *dcb.AppendCondition) (dcb.Position, error) {
-	var looked dcb.Query
+// append records events under condition, all of them with the idempotency key if key is not empty.
+// While it is unknown whether they are recorded, it repeats the append with the same event IDs.
+func (r *Runner) append(
+	ctx context.Context, events []any, key string, condition *dcb.AppendCondition,
+) (dcb.Position, error) {
+	var query dcb.Query
 	if condition != nil {
-		looked = condition.FailIfEventsMatch
+		query = condition.FailIfEventsMatch
 	}
-	encoded, err := d.encode(ctx, events, key, looked)
+	encoded, err := r.encode(ctx, events, key, query)
 	if err != nil {
 		return 0, err
 	}
-	position, err := d.store.Append(ctx, encoded, condition)
+	position, err := r.store.Append(ctx, encoded, condition)
 	if err == nil || !outcomeUnknown(err) {
 		return position, err
 	}
-	// From here on an error says nothing about the first append, unless it is a conflict: had the first been recorded, the store would have
-	// recognised the IDs before it looked at the condition; and if it still arrives, it meets the same conflict.
+	// From here on an error of a later append does not reveal the outcome of the first, unless it is
+	// a conflict. A store checks IDs before the condition, so a conflict proves that the first append
+	// is not recorded. If it still arrives, the same event conflicts with it.
 	unknown, since := err, time.Now()
 	for resend := 1; ; resend++ {
-		if ended := pause(ctx, resend, outagePause); ended != nil {
+		if ended := outageBackoff.wait(ctx, resend); ended != nil {
 			return 0, fmt.Errorf("%w, and: %w", unknown, ended)
 		}
-		position, err = d.store.Append(ctx, encoded, condition)
+		position, err = r.store.Append(ctx, encoded, condition)
 		switch {
 		case err == nil || errors.Is(err, dcb.ErrConflict):
 			return position, err
@@ -60,46 +54,37 @@ func (d *Runner) append(ctx context.Context, events []any, key string, condition
 	}
 }
 
-// settle waits after an attempt that met a conflict, and returns the context's error if that ends.
-//
-// Every other time it waits until the event that was in the way can be seen, and no longer. A store that syncs to a disk knows of an
-// append before anybody may see it, so a decision made meanwhile is in vain; and whoever recorded that event is the first to go on when it is
-// seen. Those who only pause at random would hardly ever hit that moment, and one caller in a loop could keep
-// all others out. The wait is bounded, for what was in the way may never be recorded in the end.
-func (d *Runner) settle(ctx context.Context, attempt int, err error) error {
-	var conflict *dcb.ConflictError
-	if attempt%2 == 0 || !errors.As(err, &conflict) || conflict.Position == 0 {
-		return pause(ctx, (attempt+1)/2, conflictPause)
-	}
-	bounded, cancel := context.WithTimeout(ctx, conflictPause.longest)
-	defer cancel()
-	_, _ = d.store.Wait(bounded, conflict.Position-1) // what goes wrong shows when the store is read
-	return ctx.Err()
+func outcomeUnknown(err error) bool {
+	unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
+	return ok && unavailable.OutcomeUnknown
 }
 
-// encode returns events as the store wants them, each with an ID of its own, after a look at what the query selects.
-func (d *Runner) encode(ctx context.Context, events []any, key string, looked dcb.Query) ([]dcb.Event, error) {
+// encode encodes events for the store, each with a new ID and the metadata from ctx. Tags that occur
+// in query are reused, see [Codec.encode].
+func (r *Runner) encode(ctx context.Context, events []any, key string, query dcb.Query) ([]dcb.Event, error) {
 	var metadata map[string]string
-	if d.metadata != nil {
-		metadata = d.metadata(ctx)
+	if r.opts.Metadata != nil {
+		metadata = r.opts.Metadata(ctx)
 		if _, ok := metadata[VersionKey]; ok {
-			return nil, fmt.Errorf("the metadata from the context has the key %q, which is the codec's", VersionKey)
+			return nil, fmt.Errorf("Options.Metadata returned the key %q, which is reserved for the version of the data; "+
+				"use another key", VersionKey)
 		}
 	}
 	encoded := make([]dcb.Event, len(events))
 	for i, event := range events {
-		e, err := d.codec.encode(event, key, looked)
+		e, err := r.codec.encode(event, key, query)
 		if err != nil {
 			return nil, err
 		}
 		if len(metadata) > 0 {
 			if e.Metadata == nil {
-				e.Metadata = metadata // the store only looks at it
+				e.Metadata = metadata // shared by all events: stores do not change it
 			} else {
 				maps.Copy(e.Metadata, metadata)
 			}
 		}
-		if e.ID, err = uuid.NewV7(); err != nil { // it begins with the time, which databases index best
+		// Version 7 begins with the time, so new IDs are neighbours in a database index.
+		if e.ID, err = uuid.NewV7(); err != nil {
 			return nil, err
 		}
 		encoded[i] = e
@@ -107,24 +92,22 @@ func (d *Runner) encode(ctx context.Context, events []any, key string, looked dc
 	return encoded, nil
 }
 
-func outcomeUnknown(err error) bool {
-	var unavailable *dcb.UnavailableError
-	return errors.As(err, &unavailable) && unavailable.OutcomeUnknown
-}
-
-// pause waits before the attempt after the given one, which counts from 1, and returns the context's error if that ends first. How
-// long is drawn evenly from zero to a bound that doubles: those who met once are not to meet again.
-func pause(ctx context.Context, attempt int, within span) error {
-	most := within.longest
-	if shift := attempt - 1; shift < 20 {
-		most = min(most, within.first<<shift)
+// waitAfterConflict waits before the attempt that follows a conflict. It returns the context's error
+// if ctx ends.
+//
+// After attempts with an odd number it waits until the conflicting event is visible, and no longer. A
+// store that syncs to a disk checks conditions against an event before readers can see it, so a
+// decision made in between would conflict again. The caller that recorded the event continues as
+// soon as it is visible. Callers that only wait at random rarely hit that moment, so that one caller
+// in a loop could keep all others from deciding. The wait is bounded, because the conflicting append
+// may still fail.
+func (r *Runner) waitAfterConflict(ctx context.Context, attempt int, err error) error {
+	conflict, ok := errors.AsType[*dcb.ConflictError](err)
+	if attempt%2 == 0 || !ok || conflict.Position == 0 {
+		return conflictBackoff.wait(ctx, (attempt+1)/2)
 	}
-	timer := time.NewTimer(rand.N(most))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	bounded, cancel := context.WithTimeout(ctx, conflictBackoff.longest)
+	defer cancel()
+	_, _ = r.store.Wait(bounded, conflict.Position-1) // the next read reports any error
+	return ctx.Err()
 }

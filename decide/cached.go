@@ -10,33 +10,39 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Cached returns a function that makes the same projections as the given one, and keeps their states: those of the most keys that were asked for
-// last. A projection that it returns begins where the last decision with that key left off, so it reads only what came since. Any number of
-// goroutines may call it, and each gets a projection of its own. The given function must always make the same projection for the same key.
+// Cached returns a function that makes the same projections as projection and keeps their states, for
+// at most most keys. If there are more, it drops the key that was not used for the longest time. A
+// projection that the returned function makes starts with the state that the last decision with that
+// key left, so it reads only the events since then.
 //
 //	seatsTaken := decide.Cached(10_000, seatsTaken)
 //
-// A state that is kept is never wrong, only older: the projection is brought to the head before a decision looks at it. What is kept
-// belongs to the runner that read it; another one begins anew, as it must when the store was replaced by an older copy of itself.
-// The projections are used as they are made, without further tags.
+// Any number of goroutines may call the returned function. Each call makes a projection of its own,
+// without further tags or options. The function projection must always make the same projection for
+// the same key.
 //
-// States are copied by assignment. So S must not hold anything that could be changed (maps, slices, pointers, interfaces), unless it has a method
-// Clone() S that copies all of that; otherwise Cached panics, when the program starts rather than when two decisions meet.
+// A cached state is never wrong, only older: the projection is read up to the head before a decision
+// uses it. A cached state belongs to the runner that read it. Another runner starts with the initial
+// state, because its store may be an older copy.
+//
+// States are copied by assignment. A type S that holds maps, slices, pointers or interfaces needs a
+// method Clone() S that copies all of them. Cached panics if S lacks it, or if most is less than 1.
 func Cached[K comparable, S any](most int, projection func(key K) *Projection[S]) func(key K) *Projection[S] {
 	state := reflect.TypeFor[S]()
-	if !state.Implements(reflect.TypeFor[cloner[S]]()) && !isPlain(state) {
-		panic(fmt.Sprintf("decide: cached: %v can be changed by who holds it; give it a method Clone() %v", state, state))
+	if !state.Implements(reflect.TypeFor[cloner[S]]()) && !copiesByAssignment(state) {
+		panic(fmt.Sprintf("decide: cached: %v holds memory that two decisions would share; give it a method Clone() %v",
+			state, state))
 	}
 	if most < 1 {
-		panic(fmt.Sprintf("decide: cached: at most %d projections; it must be 1 or more", most))
+		panic(fmt.Sprintf("decide: cached: the number of states is %d; it must be at least 1", most))
 	}
-	kept := &cache[K, S]{most: most, slots: make(map[K]*list.Element)}
+	cache := &stateCache[K, S]{most: most, byKey: make(map[K]*list.Element)}
 	return func(key K) *Projection[S] {
-		v := projection(key)
-		if v != nil {
-			v.slot, v.cached = kept.slot(key), true
+		p := projection(key)
+		if p != nil {
+			p.cache, p.cached = cache.get(key), true
 		}
-		return v
+		return p
 	}
 }
 
@@ -49,89 +55,92 @@ func clone[S any](state S) S {
 	return state
 }
 
-// cache holds the slots of the keys that were asked for last.
-type cache[K comparable, S any] struct {
+// stateCache holds the states of the most recently used keys.
+type stateCache[K comparable, S any] struct {
 	most int
 
-	mu     sync.Mutex // guards what follows
-	slots  map[K]*list.Element
-	recent list.List // of entries, the latest first
+	mu     sync.Mutex // guards byKey and recent
+	byKey  map[K]*list.Element
+	recent list.List // of *cacheEntry, the most recently used first
 }
 
-type entry[K comparable, S any] struct {
-	key  K
-	slot *slot[S]
+type cacheEntry[K comparable, S any] struct {
+	key   K
+	state *cachedState[S]
 }
 
-// slot returns that of a key. One that was dropped may still be in use; what is put into it then is forgotten with it.
-func (c *cache[K, S]) slot(key K) *slot[S] {
-	added := &slot[S]{}
-	if key != key { // NaN, which would never be found again
+// get returns the place for the state of a key. A projection may still use a place after its key was
+// dropped; a state that it stores there is lost.
+func (c *stateCache[K, S]) get(key K) *cachedState[S] {
+	added := &cachedState[S]{}
+	if key != key { // NaN, which a map never finds again
 		return added
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if found, ok := c.slots[key]; ok {
+	if found, ok := c.byKey[key]; ok {
 		c.recent.MoveToFront(found)
-		return found.Value.(*entry[K, S]).slot
+		return found.Value.(*cacheEntry[K, S]).state
 	}
 	if c.recent.Len() == c.most {
 		oldest := c.recent.Back()
 		c.recent.Remove(oldest)
-		delete(c.slots, oldest.Value.(*entry[K, S]).key)
+		delete(c.byKey, oldest.Value.(*cacheEntry[K, S]).key)
 	}
-	c.slots[key] = c.recent.PushFront(&entry[K, S]{key: key, slot: added})
+	c.byKey[key] = c.recent.PushFront(&cacheEntry[K, S]{key: key, state: added})
 	return added
 }
 
-// slot is where the state of a projection is kept between decisions. Nobody changes a kept state; it is replaced as a whole.
-type slot[S any] struct{ kept atomic.Pointer[kept[S]] }
+// cachedState holds the state of one key between decisions. A snapshot is never changed, only
+// replaced.
+type cachedState[S any] struct{ latest atomic.Pointer[snapshot[S]] }
 
-type kept[S any] struct {
+type snapshot[S any] struct {
 	runner *Runner
 	state  S
 	seen   dcb.Position
 }
 
-// restore makes a projection begin where another left off, if that has seen more.
-func (v *Projection[S]) restore(d *Runner) {
-	if v.slot == nil {
+// loadCached takes over the cached state if it is newer than the projection's own.
+func (p *Projection[S]) loadCached(r *Runner) {
+	if p.cache == nil {
 		return
 	}
-	if k := v.slot.kept.Load(); k != nil && k.runner == d && k.seen > v.seen {
-		v.restored = v.restored || v.seen == 0
-		v.state, v.seen = clone(k.state), k.seen
+	if s := p.cache.latest.Load(); s != nil && s.runner == r && s.seen > p.seen {
+		p.fromCache = p.fromCache || p.seen == 0
+		p.state, p.seen = clone(s.state), s.seen
 	}
 }
 
-// worthKeeping is after how many positions without an event of its own a projection is kept again. Often enough that projections of one
-// decision stay near each other.
-const worthKeeping = near / 4
+// storeAfter is the number of positions after which an unchanged state is stored again, so that the
+// projections of one decision stay within one batchWindow.
+const storeAfter = batchWindow / 4
 
-// publish keeps what v has arrived at, unless something newer is there.
-func (v *Projection[S]) publish() {
-	if v.slot == nil {
+// storeCached stores the state unless the cached one is as new.
+func (p *Projection[S]) storeCached() {
+	if p.cache == nil {
 		return
 	}
 	for {
-		old := v.slot.kept.Load()
-		if old != nil && old.runner == v.runner && (old.seen >= v.seen || !v.folded && v.seen-old.seen < worthKeeping) {
+		old := p.cache.latest.Load()
+		if old != nil && old.runner == p.runner && (old.seen >= p.seen || !p.changed && p.seen-old.seen < storeAfter) {
 			return
 		}
-		next := &kept[S]{runner: v.runner, state: clone(v.state), seen: v.seen}
-		if v.slot.kept.CompareAndSwap(old, next) {
-			v.folded = false
+		next := &snapshot[S]{runner: p.runner, state: clone(p.state), seen: p.seen}
+		if p.cache.latest.CompareAndSwap(old, next) {
+			p.changed = false
 			return
 		}
 	}
 }
 
-// forget makes v as if it had read nothing, if it began with what was kept, so that its initial state is as it was made.
-func (v *Projection[S]) forget() bool {
-	if !v.restored {
+// reset sets a projection that started from a cached state back to its initial state, which no handler
+// has changed, and drops the cached state.
+func (p *Projection[S]) reset() bool {
+	if !p.fromCache {
 		return false
 	}
-	v.slot.kept.Store(nil)
-	v.state, v.seen, v.restored = v.initial, 0, false
+	p.cache.latest.Store(nil)
+	p.state, p.seen, p.fromCache = p.initial, 0, false
 	return true
 }

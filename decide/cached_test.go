@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/decide"
@@ -14,29 +15,29 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-func TestCachedKeepsWhatWasAskedForLast(t *testing.T) {
+func TestCachedKeepsTheMostRecentlyUsedKeys(t *testing.T) {
 	t.Parallel()
 	counting := decidetest.Count(memstore.New(nil))
 	for _, account := range []string{"a", "b", "c"} {
 		record(t, counting, Deposited{account, 1})
 	}
-	d, cached := decide.New(counting, bank, nil), decide.Cached(2, balance)
+	runner, cached := decide.New(counting, bank, nil), decide.Cached(2, balance)
 	for _, step := range []struct {
 		account string
-		reads   int64 // events
+		reads   int64 // of events
 	}{{"a", 1}, {"b", 1}, {"a", 0}, {"c", 1}, {"a", 0}, {"b", 1}, {"c", 1}, {"c", 0}} {
 		before := counting.Events.Load()
 		projection := cached(step.account)
-		if _, err := d.Read(t.Context(), projection); err != nil || projection.State() != 1 {
-			t.Errorf("%s: %d, %v", step.account, projection.State(), err)
+		if _, err := runner.Read(t.Context(), projection); err != nil || projection.State() != 1 {
+			t.Errorf("account %s: the state is %d (error %v), want 1", step.account, projection.State(), err)
 		}
 		if got := counting.Events.Load() - before; got != step.reads {
-			t.Errorf("%s: %d events were read; want %d", step.account, got, step.reads)
+			t.Errorf("account %s: Read read %d events, want %d", step.account, got, step.reads)
 		}
 	}
 }
 
-func TestWhatIsKeptBelongsToItsRunner(t *testing.T) {
+func TestCachedKeepsStatesPerRunner(t *testing.T) {
 	t.Parallel()
 	cached := decide.Cached(2, balance)
 	for i := range 4 {
@@ -44,28 +45,28 @@ func TestWhatIsKeptBelongsToItsRunner(t *testing.T) {
 		record(t, store, Deposited{"a", i})
 		projection := cached("a")
 		if _, err := decide.New(store, bank, nil).Read(t.Context(), projection); err != nil || projection.State() != i {
-			t.Errorf("store %d: %d, %v", i, projection.State(), err)
+			t.Errorf("store %d: the state is %d (error %v), want %d", i, projection.State(), err, i)
 		}
 	}
 }
 
-func TestAStoreThatIsBehindIsNotBelieved(t *testing.T) {
+func TestCachedResetsIfTheStoreWasReplaced(t *testing.T) {
 	t.Parallel()
 	full, short := memstore.New(nil), memstore.New(nil)
 	record(t, full, Deposited{"a", 1}, Deposited{"a", 1}, Deposited{"a", 1})
 	record(t, short, Deposited{"a", 50})
 	store := &spy{Store: full}
-	d, cached, kept := decide.New(store, bank, nil), decide.Cached(2, balance), balance("a")
-	if _, err := d.Read(t.Context(), cached("a"), kept); err != nil {
+	runner, cached, kept := decide.New(store, bank, nil), decide.Cached(2, balance), balance("a")
+	if _, err := runner.Read(t.Context(), cached("a"), kept); err != nil {
 		t.Fatal(err)
 	}
-	store.Store = short // as after a backup was restored
+	store.Store = short // like a restored backup
 	projection := cached("a")
-	if _, err := d.Read(t.Context(), projection, opened("a")); err != nil || projection.State() != 50 {
-		t.Errorf("a cached projection: %d, %v", projection.State(), err)
+	if _, err := runner.Read(t.Context(), projection, opened("a")); err != nil || projection.State() != 50 {
+		t.Errorf("the state of a cached projection is %d (error %v), want 50", projection.State(), err)
 	}
-	if _, err := d.Read(t.Context(), kept); err == nil || !strings.Contains(err.Error(), "ends at position 1") {
-		t.Errorf("a projection that was kept: %v", err)
+	if _, err := runner.Read(t.Context(), kept); err == nil || !strings.Contains(err.Error(), "ends at position 1") {
+		t.Errorf("Read of a projection that was used before = %v, want an error that names position 1", err)
 	}
 }
 
@@ -81,35 +82,41 @@ func allBalances(string) *decide.Projection[accounts] {
 	}))
 }
 
-func TestWhatCanBeChangedNeedsClone(t *testing.T) {
+func TestCachedRequiresCloneForMutableStates(t *testing.T) {
 	t.Parallel()
 	type holder struct{ List []int }
-	for says, call := range map[string]func(){
-		"map[string]int":       func() { decide.Cached(1, func(int) *decide.Projection[map[string]int] { return nil }) },
-		"*int":                 func() { decide.Cached(1, func(int) *decide.Projection[*int] { return nil }) },
-		"holder":               func() { decide.Cached(1, func(int) *decide.Projection[holder] { return nil }) },
-		"[2]interface":         func() { decide.Cached(1, func(int) *decide.Projection[[2]any] { return nil }) },
-		"it must be 1 or more": func() { decide.Cached(0, balance) },
+	for text, call := range map[string]func(){
+		"map[string]int":        func() { decide.Cached(1, func(int) *decide.Projection[map[string]int] { return nil }) },
+		"*int":                  func() { decide.Cached(1, func(int) *decide.Projection[*int] { return nil }) },
+		"holder":                func() { decide.Cached(1, func(int) *decide.Projection[holder] { return nil }) },
+		"[2]interface":          func() { decide.Cached(1, func(int) *decide.Projection[[2]any] { return nil }) },
+		"it must be at least 1": func() { decide.Cached(0, balance) },
 	} {
-		if reason := panics(call); reason == nil || !strings.Contains(fmt.Sprint(reason), says) {
-			t.Errorf("%v; want it to say %q", reason, says)
+		if reason := panics(call); reason == nil || !strings.Contains(fmt.Sprint(reason), text) {
+			t.Errorf("Cached panicked with %v, want a text with %q", reason, text)
 		}
 	}
 	decide.Cached(1, allBalances)
 }
 
-func TestNobodyChangesWhatIsKept(t *testing.T) {
+func TestCachedAcceptsTimes(t *testing.T) {
+	t.Parallel()
+	decide.Cached(1, func(string) *decide.Projection[time.Time] { return nil }) // without a panic
+}
+
+func TestCachedCopiesItsStates(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	d, cached := decide.New(store, bank, nil), decide.Cached(1, allBalances)
+	runner, cached := decide.New(store, bank, nil), decide.Cached(1, allBalances)
 	for i := range 5 {
 		record(t, store, Deposited{"a", 1})
 		projection := cached("all")
-		_, err := d.Do(t.Context(), func() ([]any, error) {
+		_, err := runner.Do(t.Context(), func() ([]any, error) {
 			if projection.State()["a"] != i+1 || len(projection.State()) != 1 {
-				t.Errorf("round %d: %v", i, projection.State())
+				t.Errorf("round %d: the state is %v", i, projection.State())
 			}
-			projection.State()["a"], projection.State()["b"] = -100, -100 // it should not, but nobody else is to suffer
+			// A decision must not change a state; if it does, no other decision may notice.
+			projection.State()["a"], projection.State()["b"] = -100, -100
 			return nil, nil
 		}, projection)
 		if err != nil {
@@ -118,12 +125,12 @@ func TestNobodyChangesWhatIsKept(t *testing.T) {
 	}
 }
 
-func TestAPanicLeavesWhatIsKeptAlone(t *testing.T) {
+func TestCachedSurvivesAPanickingHandler(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	record(t, store, Deposited{"a", 1})
 	explode := false
-	d, cached := decide.New(store, bank, nil), decide.Cached(1, func(string) *decide.Projection[accounts] {
+	runner, cached := decide.New(store, bank, nil), decide.Cached(1, func(string) *decide.Projection[accounts] {
 		return decide.NewProjection(accounts{}, decide.On(func(a accounts, e Deposited) accounts {
 			a[e.Account] += e.Amount
 			if explode {
@@ -132,36 +139,36 @@ func TestAPanicLeavesWhatIsKeptAlone(t *testing.T) {
 			return a
 		}))
 	})
-	if _, err := d.Read(t.Context(), cached("all")); err != nil {
+	if _, err := runner.Read(t.Context(), cached("all")); err != nil {
 		t.Fatal(err)
 	}
 	record(t, store, Deposited{"a", 10})
 	explode = true
-	if panics(func() { _, _ = d.Read(t.Context(), cached("all")) }) == nil {
-		t.Error("a panic did not come through")
+	if panics(func() { _, _ = runner.Read(t.Context(), cached("all")) }) == nil {
+		t.Error("Read swallowed the panic of a handler")
 	}
 	explode = false
 	projection := cached("all")
-	if _, err := d.Read(t.Context(), projection); err != nil || projection.State()["a"] != 11 {
-		t.Errorf("%v, %v", projection.State(), err)
+	if _, err := runner.Read(t.Context(), projection); err != nil || projection.State()["a"] != 11 {
+		t.Errorf("the state is %v (error %v), want 11", projection.State(), err)
 	}
 }
 
-func TestCachedServesManyGoroutines(t *testing.T) {
+func TestCachedIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	const callers, decisions = 32, 5
 	store := memstore.New(nil)
-	d := decide.New(store, bank, &decide.Options{Attempts: callers * decisions}) // so often nobody can lose
+	runner := decide.New(store, bank, &decide.Options{Attempts: callers * decisions}) // no caller can lose that often
 	cachedSums, cachedAll := decide.Cached(2, balance), decide.Cached(1, allBalances)
 	var calls []decidetest.Call
 	for i := range callers {
 		calls = append(calls, func(ctx context.Context) error {
 			for range decisions {
-				account := fmt.Sprint(i % 4) // more than are kept
+				account := fmt.Sprint(i % 4) // more keys than the cache keeps
 				sum, all := cachedSums(account), cachedAll("all")
-				_, err := d.Do(ctx, func() ([]any, error) {
+				_, err := runner.Do(ctx, func() ([]any, error) {
 					if sum.State() != all.State()[account] {
-						t.Errorf("account %s: %d and %d", account, sum.State(), all.State()[account])
+						t.Errorf("account %s: the two projections hold %d and %d", account, sum.State(), all.State()[account])
 					}
 					return decide.Events(Deposited{account, 1}), nil
 				}, sum, all)
@@ -178,12 +185,12 @@ func TestCachedServesManyGoroutines(t *testing.T) {
 		}
 	}
 	all := cachedAll("all")
-	if _, err := d.Read(t.Context(), all); err != nil || !maps.Equal(all.State(), accounts{"0": 40, "1": 40, "2": 40, "3": 40}) {
-		t.Errorf("%v, %v", all.State(), err)
+	if _, err := runner.Read(t.Context(), all); err != nil || !maps.Equal(all.State(), accounts{"0": 40, "1": 40, "2": 40, "3": 40}) {
+		t.Errorf("the state is %v (error %v), want 40 for each account", all.State(), err)
 	}
 }
 
-// late has something happen after a read, once.
+// late calls after once, when the next read has finished.
 type late struct {
 	dcb.Store
 	after func()
@@ -198,65 +205,66 @@ func (l *late) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb
 	return result, err
 }
 
-func TestWhatIsKeptNeverGrowsOlder(t *testing.T) {
+func TestCachedNeverStoresAnOlderState(t *testing.T) {
 	t.Parallel()
 	store := &late{Store: memstore.New(nil)}
 	counting := decidetest.Count(store)
-	d, cached := decide.New(counting, bank, nil), decide.Cached(1, balance)
+	runner, cached := decide.New(counting, bank, nil), decide.Cached(1, balance)
 	record(t, store.Store, Deposited{"a", 1})
-	store.after = func() { // somebody else is faster, and sees more
+	store.after = func() { // a faster caller reads one more event
 		record(t, store.Store, Deposited{"a", 1})
-		if _, err := d.Read(t.Context(), cached("a")); err != nil {
+		if _, err := runner.Read(t.Context(), cached("a")); err != nil {
 			t.Error(err)
 		}
 	}
 	slow := cached("a")
-	if _, err := d.Read(t.Context(), slow); err != nil || slow.State() != 1 {
-		t.Errorf("%d, %v", slow.State(), err)
+	if _, err := runner.Read(t.Context(), slow); err != nil || slow.State() != 1 {
+		t.Errorf("the slow projection holds %d (error %v), want 1", slow.State(), err)
 	}
 	before, next := counting.Events.Load(), cached("a")
-	if _, err := d.Read(t.Context(), next); err != nil || next.State() != 2 || counting.Events.Load() != before {
-		t.Errorf("%d, %v, after reading %d events again", next.State(), err, counting.Events.Load()-before)
+	if _, err := runner.Read(t.Context(), next); err != nil || next.State() != 2 || counting.Events.Load() != before {
+		t.Errorf("the next projection holds %d (error %v) after %d events were read again, want 2 after none", next.State(), err, counting.Events.Load()-before)
 	}
 }
 
-// cloneable is an interface, whose values copy themselves.
+// cloneable is an interface whose values have a method Clone.
 type cloneable interface{ Clone() cloneable }
 
-func TestAnInterfaceWithCloneCanBeKept(t *testing.T) {
+func TestCachedAcceptsAnInterfaceWithClone(t *testing.T) {
 	t.Parallel()
-	d := decide.New(memstore.New(nil), bank, nil)
+	runner := decide.New(memstore.New(nil), bank, nil)
 	cached := decide.Cached(1, func(int) *decide.Projection[cloneable] {
 		return decide.NewProjection(cloneable(nil), decide.On(func(c cloneable, _ Opened) cloneable { return c }))
 	})
 	for range 2 {
-		if _, err := d.Read(t.Context(), cached(1)); err != nil {
+		if _, err := runner.Read(t.Context(), cached(1)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// A projection that changed its initial state before it was brought forward by what another left, while it waited for its turn, cannot begin anew.
-func TestAProjectionThatChangedItsInitialStateIsNotMadeNew(t *testing.T) {
+// This projection changes its initial state and then, while it waits in a queue, loads a cached state.
+// So it cannot be set back to the initial state.
+func TestCachedDoesNotResetAChangedInitialState(t *testing.T) {
 	t.Parallel()
 	full, short := memstore.New(nil), memstore.New(nil)
 	record(t, full, Deposited{"a", 1}, Deposited{"a", 1}, Deposited{"a", 1})
 	store := &spy{Store: full}
-	d, cached := decide.New(store, bank, nil), decide.Cached(2, allBalances)
-	v := cached("x")
-	if _, err := d.Read(t.Context(), v); err != nil {
+	runner, cached := decide.New(store, bank, nil), decide.Cached(2, allBalances)
+	projection := cached("x")
+	if _, err := runner.Read(t.Context(), projection); err != nil {
 		t.Fatal(err)
 	}
 	record(t, short, Deposited{"a", 1})
 	synctest.Test(t, func(t *testing.T) {
-		leave := holdLane(d, store, allBalances("x")) // records more in full
-		if _, err := d.Read(t.Context(), cached("x")); err != nil {
+		leave := holdQueue(runner, store, allBalances("x")) // records two more events in full
+		if _, err := runner.Read(t.Context(), cached("x")); err != nil {
 			t.Fatal(err)
 		}
 		store.Store = short
-		_, err := d.Do(t.Context(), always(), v) // waits in the lane, and is brought to what was kept meanwhile
+		_, err := runner.Do(t.Context(), always(), projection) // waits in the queue and then loads the cached state
 		if err == nil || !strings.Contains(err.Error(), "ends at position 1") {
-			t.Errorf("%v, %v", v.State(), err)
+			t.Errorf("Do(…) = %v with state %v, want an error that names position 1", err, projection.State())
 		}
 		store.Store = full
 		leave()

@@ -4,29 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/dcbstore/dcb"
 )
 
-// ErrUnknownType: an event has a type that the codec does not know. The error's text names it. A reader that may pass over such events tests
-// for it; a projection has [Projection.SkipUnknown].
-var ErrUnknownType = errors.New("decide: unknown type of event")
+// ErrUnknownType means that the codec does not know the type of an event. The error text names the
+// type. A follower that skips such events tests for it; a projection has [Projection.SkipUnknown].
+var ErrUnknownType = errors.New("decide: unknown event type")
 
-func unknownType(name string) error { return fmt.Errorf("%w: %q", ErrUnknownType, name) }
+func unknownType(name string) error { return fmt.Errorf("%w %q", ErrUnknownType, name) }
 
-// Encoding turns an event into its data and back. The default is JSON.
+// Encoding converts events to data and back. The default is JSON.
 type Encoding interface {
-	// Marshal returns the data of an event, given as a value of its Go type. Methods of what it holds that have a pointer for their receiver, such as
-	// the MarshalJSON of big.Int, can only be called on a copy whose address can be taken. The default makes one of the event, as json.Marshal(&event)
-	// does; what a map holds has none.
+	// Marshal returns the data of an event. The event is a value of its Go type, not a pointer. An
+	// encoding that needs methods with a pointer receiver, such as the MarshalJSON of big.Int, must
+	// make an addressable copy, as json.Marshal(&event) does; the default does so.
 	Marshal(event any) ([]byte, error)
-	// Unmarshal sets the event, given as a pointer to its Go type, to what data says.
+	// Unmarshal sets the event, a pointer to its Go type, from data.
 	Unmarshal(data []byte, event any) error
 }
 
-// Codec knows the types of an application's events, by the names that they have in the store and by their Go types. It never changes,
-// and any number of goroutines may use it.
+// Codec maps the event types of an application between their names in the store and their Go types.
+// It is immutable, and any number of goroutines may use it.
 type Codec struct {
 	encoding Encoding
 	types    []*eventType
@@ -34,52 +33,26 @@ type Codec struct {
 	byGo     map[reflect.Type]*eventType
 }
 
-// fewTypes is up to how many types are looked through rather than up: a map takes as long as some ten comparisons.
-const fewTypes = 8
-
-// of returns what is known of a Go type, nil if it is not in the codec.
-func (c *Codec) of(goType reflect.Type) *eventType {
-	if len(c.types) > fewTypes {
-		return c.byGo[goType]
-	}
-	for _, t := range c.types {
-		if t.goType == goType {
-			return t
-		}
-	}
-	return nil
-}
-
-// named returns what is known of the type that the store calls name, nil if it is not in the codec.
-func (c *Codec) named(name string) *eventType {
-	if len(c.types) > fewTypes {
-		return c.byName[name]
-	}
-	for _, t := range c.types {
-		if t.name == name {
-			return t
-		}
-	}
-	return nil
-}
-
-// NewCodec returns a codec for the given types of events. It panics if one cannot be used, or if two have the same name or the
-// same Go type: that is a mistake of the program, and is to show when it starts.
+// NewCodec returns a codec for the given event types, with JSON as the encoding. It panics if a
+// registration is invalid, or if two have the same name or Go type, so that such a mistake shows when
+// the program starts.
 func NewCodec(types ...Registration) *Codec {
 	c := &Codec{encoding: jsonEncoding{}, byName: make(map[string]*eventType), byGo: make(map[reflect.Type]*eventType)}
-	for _, r := range types {
+	for i, r := range types {
 		if r.err != nil {
-			panic(fmt.Sprintf("decide: codec: %v", r.err))
+			panic(fmt.Sprintf("decide: new codec: %v", r.err))
 		}
 		t := r.typ
 		if t == nil {
-			panic("decide: codec: an empty registration; Type makes them")
+			panic(fmt.Sprintf("decide: new codec: registration %d is empty; make it with Type", i+1))
 		}
 		if other := c.byName[t.name]; other != nil {
-			panic(fmt.Sprintf("decide: codec: %v and %v are both named %q", other.goType, t.goType, t.name))
+			panic(fmt.Sprintf("decide: new codec: %v and %v have the same name %q; give each type its own",
+				other.goType, t.goType, t.name))
 		}
 		if other := c.byGo[t.goType]; other != nil {
-			panic(fmt.Sprintf("decide: codec: %v is there twice, as %q and as %q", t.goType, other.name, t.name))
+			panic(fmt.Sprintf("decide: new codec: %v is registered twice, as %q and as %q; remove one",
+				t.goType, other.name, t.name))
 		}
 		c.types = append(c.types, t)
 		c.byName[t.name], c.byGo[t.goType] = t, t
@@ -87,31 +60,34 @@ func NewCodec(types ...Registration) *Codec {
 	return c
 }
 
-// WithEncoding returns a codec for the same types that uses encoding in place of JSON. It panics if that is nil.
+// WithEncoding returns a codec for the same types that uses encoding in place of JSON. It panics if
+// encoding is nil.
 func (c *Codec) WithEncoding(encoding Encoding) *Codec {
 	if encoding == nil {
-		panic("decide: codec: the encoding is nil; without WithEncoding it is JSON")
+		panic("decide: with encoding: the encoding is nil; a codec without WithEncoding uses JSON")
 	}
 	other := *c
 	other.encoding = encoding
 	return &other
 }
 
-// Names returns what the store calls the types of the given events, in their order: for the types of a query, of who follows some of them. It
-// panics if one is not in the codec, which is found when the program starts.
+// Names returns the names that the types of the given events have in the store, in their order. Use
+// it for the types of a query, such as the query of a follower. Names panics if a type is not in the
+// codec.
 func (c *Codec) Names(events ...any) []string {
 	names := make([]string, len(events))
 	for i, event := range events {
-		t := c.of(reflect.TypeOf(event))
+		t := c.byGoType(reflect.TypeOf(event))
 		if t == nil {
-			panic(fmt.Sprintf("decide: codec: names: %T is not in the codec", event))
+			panic(fmt.Sprintf("decide: names: %T is not in the codec; register it with Type", event))
 		}
 		names[i] = t.name
 	}
 	return names
 }
 
-// Encode returns an event as a store records it: type, tags, data and, if its type has older versions, the version. It has no ID.
+// Encode returns the event as a store records it: with its type, tags and data, and with the version
+// in its metadata if the type has upcasts. It sets no ID.
 func (c *Codec) Encode(event any) (dcb.Event, error) {
 	encoded, err := c.encode(event, "", nil)
 	if err != nil {
@@ -120,10 +96,11 @@ func (c *Codec) Encode(event any) (dcb.Event, error) {
 	return encoded, nil
 }
 
-// Decode returns an event as a value of its Go type: for followers, who switch on that. Errors: [ErrUnknownType], and whatever
-// is wrong with the data.
+// Decode returns the event as a value of its Go type, for a type switch in a follower. It returns
+// [ErrUnknownType] if the codec does not know the type, or an error that says why the data cannot be
+// decoded.
 func (c *Codec) Decode(event dcb.Event) (any, error) {
-	t := c.named(event.Type)
+	t := c.byTypeName(event.Type)
 	if t == nil {
 		return nil, fmt.Errorf("decide: decode: %w", unknownType(event.Type))
 	}
@@ -134,21 +111,22 @@ func (c *Codec) Decode(event dcb.Event) (any, error) {
 	return t.value(decoded), nil
 }
 
-// encode gives the event the tag of a command, if key is not empty. Tags that known has are not made again.
-func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error) {
+// encode encodes an event, with the tag of an idempotency key if key is not empty. It takes tags from
+// query if they occur there, which saves building them again.
+func (c *Codec) encode(event any, key string, query dcb.Query) (dcb.Event, error) {
 	goType := reflect.TypeOf(event)
-	t := c.of(goType)
+	t := c.byGoType(goType)
 	if t == nil {
 		if goType != nil && goType.Kind() == reflect.Pointer && c.byGo[goType.Elem()] != nil {
-			return dcb.Event{}, fmt.Errorf("an event is given as a pointer, %v; give the value", goType)
+			return dcb.Event{}, fmt.Errorf("the event is a pointer, %v; pass the value", goType)
 		}
-		return dcb.Event{}, fmt.Errorf("an event is a %v, which is not in the codec", goType)
+		return dcb.Event{}, fmt.Errorf("the event is a %v, which is not in the codec; register it with Type", goType)
 	}
 	data, err := c.marshal(t, event)
 	if err != nil {
 		return dcb.Event{}, fmt.Errorf("%s: %w", t.name, err)
 	}
-	tags, err := t.tags(event, key, known)
+	tags, err := t.tags(event, key, query)
 	if err != nil {
 		return dcb.Event{}, fmt.Errorf("%s: %w", t.name, err)
 	}
@@ -160,115 +138,37 @@ func (c *Codec) encode(event any, key string, known dcb.Query) (dcb.Event, error
 }
 
 func (c *Codec) marshal(t *eventType, event any) ([]byte, error) {
-	if _, ok := c.encoding.(jsonEncoding); ok && t.methods {
+	if _, ok := c.encoding.(jsonEncoding); ok && t.pointerMethods {
 		event = t.pointer(event)
 	}
 	return c.encoding.Marshal(event)
 }
 
-// Registration is a type of events, for [NewCodec]. [Type] makes one.
-type Registration struct {
-	typ *eventType
-	err error
+// linearTypes is the number of types up to which a linear search is faster than a map.
+const linearTypes = 8
+
+// byGoType returns the registered type with a Go type, or nil.
+func (c *Codec) byGoType(goType reflect.Type) *eventType {
+	if len(c.types) > linearTypes {
+		return c.byGo[goType]
+	}
+	for _, t := range c.types {
+		if t.goType == goType {
+			return t
+		}
+	}
+	return nil
 }
 
-// eventType is all that is known of a type of events. What reflection can tell was found out when it was made.
-type eventType struct {
-	name    string
-	alone   []string // the name, as the types of a query
-	goType  reflect.Type
-	plain   bool            // no two holders of a value share anything that could be changed
-	value   func(e any) any // *E as E
-	pointer func(e any) any // E as *E, a copy
-	methods bool            // a pointer to what it holds may have some, by which it is written
-	open    func(encoding Encoding, data []byte) (any, error)
-	upcasts []Upcaster
-	version string  // that new events carry; "" if there are no upcasts
-	plan    tagPlan // how its tags are made
-
-	// Of the tags that its events can have, in any version.
-	keys      []string
-	otherKeys bool
-}
-
-// Type registers the Go type E for events that the store calls name. E is a struct, or another type that holds its value itself.
-//
-// Its tags are KEY:VALUE for each field with the struct tag dcb:"KEY". Such a field is a string, an integer, a UUID, a type with one of
-// the first two underneath, a [TagValuer], or a slice of those for several tags. An empty string, UUID or slice is refused when it is recorded, or with
-// dcb:"KEY,omitempty" leaves the tag out, as it then does for the integer 0. If no field can say it, E has a method
-// Tags() []string instead. An event without tags is allowed.
-//
-// Such fields are in E itself, or in a struct that is embedded as a value. A dcb tag that would not be used, in what another field or an embedded
-// pointer holds, is refused; dcb:"-" says that a field gives no tag, nor anything in it. A method Tags that E has from what is embedded counts as
-// E's own, if nothing else gives tags. A UUID type of one's own is a TagValuer, and needs MarshalText and UnmarshalText too: a type
-// defined by uuid.UUID has none of its methods.
-//
-// Upcasts lead from older versions of the type to E, from each to the next: see [Upcast].
-func Type[E any](name string, upcasts ...Upcaster) Registration {
-	goType := reflect.TypeFor[E]()
-	fail := func(err error) Registration { return Registration{err: fmt.Errorf("%v as %q: %w", goType, name, err)} }
-	if err := dcb.ValidateAppend([]dcb.Event{{Type: name}}, nil); err != nil {
-		return fail(err)
+// byTypeName returns the registered type with a name in the store, or nil.
+func (c *Codec) byTypeName(name string) *eventType {
+	if len(c.types) > linearTypes {
+		return c.byName[name]
 	}
-	switch goType.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		return fail(errors.New("an event is a value; register the type itself"))
-	default:
-	}
-	plan, err := planTags(goType)
-	if err != nil {
-		return fail(err)
-	}
-	version, err := checkUpcasts(goType, upcasts)
-	if err != nil {
-		return fail(err)
-	}
-	keys, otherKeys := keysOf(plan, upcasts)
-	return Registration{typ: &eventType{
-		name: name, alone: []string{name}, goType: goType, plain: isPlain(goType), upcasts: slices.Clone(upcasts), version: version,
-		plan: plan, keys: keys, otherKeys: otherKeys, methods: hasMethods(goType),
-		value: func(e any) any { return *e.(*E) },
-		pointer: func(e any) any {
-			event := e.(E)
-			return &event
-		},
-		open: opener[E](),
-	}}
-}
-
-// opener returns what makes a new E of its data.
-func opener[E any]() func(encoding Encoding, data []byte) (any, error) {
-	var asJSON Encoding = jsonEncoding{hasNumbers: holds(reflect.TypeFor[E](), numberType)}
-	return func(encoding Encoding, data []byte) (any, error) {
-		if _, ok := encoding.(jsonEncoding); ok {
-			encoding = asJSON
+	for _, t := range c.types {
+		if t.name == name {
+			return t
 		}
-		event := new(E)
-		if err := encoding.Unmarshal(data, event); err != nil {
-			return nil, err
-		}
-		return event, nil
 	}
-}
-
-// isPlain reports whether values of t can be copied by assignment: whether they hold no memory that could be changed elsewhere.
-func isPlain(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Array:
-		return isPlain(t.Elem())
-	case reflect.Struct:
-		if t == timeType {
-			return true // what it points to is never changed
-		}
-		for field := range t.Fields() {
-			if !isPlain(field.Type) {
-				return false
-			}
-		}
-		return true
-	case reflect.Map, reflect.Slice, reflect.Pointer, reflect.Interface, reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		return false
-	default:
-		return true
-	}
+	return nil
 }

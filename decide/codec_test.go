@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -51,7 +50,7 @@ type byMethod []string
 
 func (m byMethod) Tags() []string { return m }
 
-func TestTagsComeFromFields(t *testing.T) {
+func TestCodecEncodeTakesTagsFromFields(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[everything]("Everything"))
 	id := uuid.New()
@@ -63,17 +62,17 @@ func TestTagsComeFromFields(t *testing.T) {
 		"text:a:b", "name:n", "int:0", "number:7", "id:" + id.String(), "hashed:#h", "texts:x", "texts:y", "numbers:1", "numbers:2", "secrets:#p", "inner:in",
 	}
 	if diff := cmp.Diff(want, encoded.Tags); diff != "" || err != nil {
-		t.Errorf("%v; tags (-want +got):\n%s", err, diff)
+		t.Errorf("Encode(…): error %v; tags differ (-want +got):\n%s", err, diff)
 	}
 	if encoded, err := codec.Encode(everything{
 		Text: "a", Name: "n", ID: id, Hashed: "h", Texts: []string{"x"}, Numbers: []number{1}, Secrets: []hashed{"p"}, embedded: embedded{"in"},
 		Maybe: "m", MaybeID: id, MaybeN: -3, Maybes: []string{"q"},
 	}); err != nil || strings.Count(strings.Join(encoded.Tags, " "), "maybe:") != 4 {
-		t.Errorf("%v, %v", encoded.Tags, err)
+		t.Errorf("Encode(…) has the tags %v (error %v), want four with the key maybe", encoded.Tags, err)
 	}
 }
 
-func TestTagsOfEventsAndProjectionsAreAlike(t *testing.T) {
+func TestTagFormatsValues(t *testing.T) {
 	t.Parallel()
 	id := uuid.New()
 	for _, c := range []struct {
@@ -96,12 +95,12 @@ func TestTagsOfEventsAndProjectionsAreAlike(t *testing.T) {
 		{&id, "k:"},
 	} {
 		if got := decide.Tag("k", c.value); got != c.want {
-			t.Errorf("Tag of %v: %q; want %q", c.value, got, c.want)
+			t.Errorf("Tag(\"k\", %v) = %q, want %q", c.value, got, c.want)
 		}
 	}
 }
 
-func TestEmptyTagsAreRefused(t *testing.T) {
+func TestCodecEncodeRefusesEmptyTags(t *testing.T) {
 	t.Parallel()
 	type text struct {
 		A string `dcb:"a"`
@@ -119,12 +118,12 @@ func TestEmptyTagsAreRefused(t *testing.T) {
 		decide.Type[byMethod]("method"))
 	for _, event := range []any{text{}, id{}, slice{}, slice{[]string{"x", ""}}, maybe{[]string{""}}, byMethod{"a:"}, byMethod{""}} {
 		if encoded, err := codec.Encode(event); err == nil || !strings.Contains(err.Error(), "has no value") {
-			t.Errorf("%#v: %v, %v", event, encoded.Tags, err)
+			t.Errorf("Encode(%#v) = %v, %v, want an error", event, encoded.Tags, err)
 		}
 	}
 	for _, event := range []any{maybe{}, byMethod{}, byMethod{"a", "b:c"}} {
 		if _, err := codec.Encode(event); err != nil {
-			t.Errorf("%#v: %v", event, err)
+			t.Errorf("Encode(%#v) = %v", event, err)
 		}
 	}
 }
@@ -176,45 +175,45 @@ type (
 	}
 )
 
-func TestACodecIsRefusedAtStart(t *testing.T) {
+func TestNewCodecPanicsOnInvalidTypes(t *testing.T) {
 	t.Parallel()
 	type v1 struct{ A int }
 	type v2 struct{ A string }
 	type other struct{}
 	up := decide.Upcast(func(v1) v2 { return v2{} })
-	for says, newCodec := range map[string]func() *decide.Codec{
-		"both named":         func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v2]("a")) },
-		"is there twice":     func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v1]("b")) },
-		"named \"a":          func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v1]("a")) },
-		"is empty":           func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("")) },
-		"the limit is 256":   func() *decide.Codec { return decide.NewCodec(decide.Type[v1](strings.Repeat("a", 257))) },
-		"an empty regist":    func() *decide.Codec { return decide.NewCodec(decide.Registration{}) },
-		"an event is a":      func() *decide.Codec { return decide.NewCodec(decide.Type[*v1]("a")) },
-		"register the type":  func() *decide.Codec { return decide.NewCodec(decide.Type[any]("a")) },
-		"which is it":        func() *decide.Codec { return decide.NewCodec(decide.Type[bothTags]("a")) },
-		"Tags has a pointer": func() *decide.Codec { return decide.NewCodec(decide.Type[pointerTags]("a")) },
-		"TagValue of":        func() *decide.Codec { return decide.NewCodec(decide.Type[pointerField]("a")) },
-		"not exported":       func() *decide.Codec { return decide.NewCodec(decide.Type[unexported]("a")) },
-		`option "maybe"`:     func() *decide.Codec { return decide.NewCodec(decide.Type[unknownOption]("a")) },
-		"reserved":           func() *decide.Codec { return decide.NewCodec(decide.Type[reserved]("a")) },
-		"has a colon":        func() *decide.Codec { return decide.NewCodec(decide.Type[colon]("a")) },
-		`key "" of a tag`:    func() *decide.Codec { return decide.NewCodec(decide.Type[tagless]("a")) },
-		"float64 cannot be":  func() *decide.Codec { return decide.NewCodec(decide.Type[float]("a")) },
-		"*string cannot be":  func() *decide.Codec { return decide.NewCodec(decide.Type[pointer]("a")) },
-		"[]string cannot be": func() *decide.Codec { return decide.NewCodec(decide.Type[nested]("a")) },
-		"TagValuer cannot":   func() *decide.Codec { return decide.NewCodec(decide.Type[interfaceTag]("a")) },
-		"upcast 1 leads":     func() *decide.Codec { return decide.NewCodec(decide.Type[other]("a", up)) },
+	for text, newCodec := range map[string]func() *decide.Codec{
+		`have the same name "a"`:       func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v2]("a")) },
+		`registered twice, as "a" and`: func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v1]("b")) },
+		`v1 and decide_test.v1 have`:   func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("a"), decide.Type[v1]("a")) },
+		"is empty":                     func() *decide.Codec { return decide.NewCodec(decide.Type[v1]("")) },
+		"the limit is 256":             func() *decide.Codec { return decide.NewCodec(decide.Type[v1](strings.Repeat("a", 257))) },
+		"registration 1 is empty":      func() *decide.Codec { return decide.NewCodec(decide.Registration{}) },
+		"has the kind ptr":             func() *decide.Codec { return decide.NewCodec(decide.Type[*v1]("a")) },
+		"has the kind interface":       func() *decide.Codec { return decide.NewCodec(decide.Type[any]("a")) },
+		"remove one of the two":        func() *decide.Codec { return decide.NewCodec(decide.Type[bothTags]("a")) },
+		"Tags has a pointer receiver":  func() *decide.Codec { return decide.NewCodec(decide.Type[pointerTags]("a")) },
+		"TagValue of":                  func() *decide.Codec { return decide.NewCodec(decide.Type[pointerField]("a")) },
+		"must be exported":             func() *decide.Codec { return decide.NewCodec(decide.Type[unexported]("a")) },
+		`option "maybe"`:               func() *decide.Codec { return decide.NewCodec(decide.Type[unknownOption]("a")) },
+		`"command" is reserved`:        func() *decide.Codec { return decide.NewCodec(decide.Type[reserved]("a")) },
+		`key "a:b" is empty or`:        func() *decide.Codec { return decide.NewCodec(decide.Type[colon]("a")) },
+		`key "" is empty`:              func() *decide.Codec { return decide.NewCodec(decide.Type[tagless]("a")) },
+		"float64 cannot be":            func() *decide.Codec { return decide.NewCodec(decide.Type[float]("a")) },
+		"*string cannot be":            func() *decide.Codec { return decide.NewCodec(decide.Type[pointer]("a")) },
+		"[]string cannot be":           func() *decide.Codec { return decide.NewCodec(decide.Type[nested]("a")) },
+		"TagValuer cannot be":          func() *decide.Codec { return decide.NewCodec(decide.Type[interfaceTag]("a")) },
+		"upcast 1 leads":               func() *decide.Codec { return decide.NewCodec(decide.Type[other]("a", up)) },
 		"upcast 2 leads": func() *decide.Codec {
 			return decide.NewCodec(decide.Type[other]("a", up, decide.Upcast(func(v2) v1 { return v1{} })))
 		},
 		"upcast 1 is empty": func() *decide.Codec { return decide.NewCodec(decide.Type[v2]("a", decide.Upcaster{})) },
-		"upcast 1, from decide_test.v1 to decide_test.v2, has nil": func() *decide.Codec {
+		"upcast 1, from decide_test.v1 to decide_test.v2, has no function": func() *decide.Codec {
 			return decide.NewCodec(decide.Type[v2]("a", decide.Upcast[v1, v2](nil)))
 		},
 		"the encoding is nil": func() *decide.Codec { return bank.WithEncoding(nil) },
 	} {
-		if reason := panics(func() { newCodec() }); reason == nil || !strings.Contains(fmt.Sprint(reason), says) {
-			t.Errorf("%v; want it to say %q", reason, says)
+		if reason := panics(func() { newCodec() }); reason == nil || !strings.Contains(fmt.Sprint(reason), text) {
+			t.Errorf("panicked with %v, want a text with %q", reason, text)
 		}
 	}
 }
@@ -233,7 +232,7 @@ type Priced struct {
 	Currency string `json:"currency" dcb:"currency"`
 }
 
-func TestOldVersionsAreUpcast(t *testing.T) {
+func TestCodecDecodeUpcastsOldVersions(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[Priced]("Priced",
 		decide.Upcast(func(old price1) price2 { return price2{old.Cents, "EUR"} }),
@@ -243,7 +242,7 @@ func TestOldVersionsAreUpcast(t *testing.T) {
 	))
 	current, err := codec.Encode(Priced{"1.50", "CHF"})
 	if err != nil || current.Metadata[decide.VersionKey] != "3" {
-		t.Fatalf("%+v, %v", current, err)
+		t.Fatalf("Encode(…) = %+v, %v, want version 3", current, err)
 	}
 	at := func(version, data string) dcb.Event {
 		e := dcb.Event{Type: "Priced", Data: []byte(data)}
@@ -262,20 +261,20 @@ func TestOldVersionsAreUpcast(t *testing.T) {
 		{current, Priced{"1.50", "CHF"}},
 	} {
 		if got, err := codec.Decode(c.event); got != c.want || err != nil {
-			t.Errorf("%+v: %+v, %v; want %+v", c.event, got, err, c.want)
+			t.Errorf("Decode(%+v) = %+v, %v, want %+v", c.event, got, err, c.want)
 		}
 	}
 	for _, version := range []string{"0", "4", "x", "-1", ""} {
 		event := at("1", `{}`)
 		event.Metadata[decide.VersionKey] = version
 		if got, err := codec.Decode(event); err == nil {
-			t.Errorf("version %q was read as %+v", version, got)
+			t.Errorf("Decode of version %q = %+v, want an error", version, got)
 		}
 	}
-	// A program from before the first upcast meets an event from after it.
+	// A program without the upcasts reads an event that was recorded after they were added.
 	old := decide.NewCodec(decide.Type[price1]("Priced"))
 	if got, err := old.Decode(current); err == nil || !strings.Contains(err.Error(), `"3"`) {
-		t.Errorf("a newer version was read as %+v, %v", got, err)
+		t.Errorf("Decode of a newer version = %+v, %v, want an error that names version 3", got, err)
 	}
 }
 
@@ -291,56 +290,51 @@ func (gobs) Unmarshal(data []byte, event any) error {
 	return gob.NewDecoder(bytes.NewReader(data)).Decode(event)
 }
 
-func TestAnotherEncodingCanBeBrought(t *testing.T) {
+func TestCodecWithEncoding(t *testing.T) {
 	t.Parallel()
 	codec := bank.WithEncoding(gobs{})
 	encoded, err := codec.Encode(Deposited{"a", 5})
 	if err != nil || bytes.HasPrefix(encoded.Data, []byte("{")) {
-		t.Fatalf("%q, %v", encoded.Data, err)
+		t.Fatalf("Encode(…) has the data %q (error %v), want gob", encoded.Data, err)
 	}
 	if got, err := codec.Decode(encoded); got != (Deposited{"a", 5}) || err != nil {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("Decode(…) = %+v, %v", got, err)
 	}
 	if encoded, err := bank.Encode(Deposited{"a", 5}); string(encoded.Data) != `{"account":"a","amount":5}` || err != nil {
-		t.Errorf("the first codec has changed: %q, %v", encoded.Data, err)
+		t.Errorf("WithEncoding changed the first codec: its data is %q (error %v)", encoded.Data, err)
 	}
 }
 
-func TestWhatTheCodecDoesNotKnowIsNamed(t *testing.T) {
+func TestCodecEncodeAndDecodeNameUnknownTypes(t *testing.T) {
 	t.Parallel()
-	for says, event := range map[string]any{
-		"decide_test.Unregistered": Unregistered{}, "<nil>": nil, "as a pointer, *decide_test.Opened": &Opened{}, "[]": []any{Opened{}},
+	for text, event := range map[string]any{
+		"decide_test.Unregistered": Unregistered{}, "<nil>": nil, "a pointer, *decide_test.Opened": &Opened{}, "[]": []any{Opened{}},
 	} {
-		if _, err := bank.Encode(event); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v; want it to say %q", err, says)
+		if _, err := bank.Encode(event); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("Encode(%T) = %v, want an error with %q", event, err, text)
 		}
 	}
 	if _, err := bank.Decode(dcb.Event{Type: "Strange"}); !errors.Is(err, decide.ErrUnknownType) || !strings.Contains(err.Error(), "Strange") {
-		t.Error(err)
+		t.Errorf("Decode(…) = %v, want ErrUnknownType with the name of the type", err)
 	}
 }
 
-// Other programs may record an event that says all by its tags.
-func TestNoDataIsAnEventWithoutAny(t *testing.T) {
+// Programs in other languages may record events that consist of tags only.
+func TestCodecDecodeAcceptsEmptyData(t *testing.T) {
 	t.Parallel()
 	if got, err := bank.Decode(dcb.Event{Type: "Opened", Tags: []string{"account:a"}}); got != (Opened{}) || err != nil {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("Decode(…) = %+v, %v, want the zero value", got, err)
 	}
 }
 
-func TestATimeCanBeKept(t *testing.T) {
-	t.Parallel()
-	decide.Cached(1, func(string) *decide.Projection[time.Time] { return nil })
-}
-
-func TestACodecNamesTypes(t *testing.T) {
+func TestCodecNames(t *testing.T) {
 	t.Parallel()
 	if names := bank.Names(Transferred{}, Opened{}); !slices.Equal(names, []string{"Transferred", "Opened"}) {
-		t.Errorf("%q", names)
+		t.Errorf("Names(…) = %q", names)
 	}
 	for _, wrong := range []any{Unregistered{}, &Opened{}, nil} {
 		if reason, ok := panics(func() { bank.Names(Opened{}, wrong) }).(string); !ok || !strings.Contains(reason, "not in the codec") {
-			t.Errorf("%T: %q", wrong, reason)
+			t.Errorf("Names(…, %T) panicked with %q", wrong, reason)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func balance(account string) *decide.Projection[int] {
 	).Tagged("account", account)
 }
 
-// deposits is about no account in particular.
+// deposits counts the deposits of all accounts.
 func deposits() *decide.Projection[int] {
 	return decide.NewProjection(0, decide.On(func(n int, _ Deposited) int { return n + 1 }))
 }
@@ -68,7 +68,8 @@ func lastDeposit() *decide.Projection[int] {
 	return decide.NewProjection(-1, decide.On(func(_ int, e Deposited) int { return e.Amount })).OnlyLastEvent()
 }
 
-// spy lets a test see and change what is asked of a store. What is nil is not changed.
+// spy is a store that calls read before each Read and append in place of each Append. append may
+// return 0 and no error to let the append through. Functions that are nil are not called.
 type spy struct {
 	dcb.Store
 	read   func(q dcb.Query, opts dcb.ReadOptions)
@@ -91,7 +92,7 @@ func (s *spy) Append(ctx context.Context, events []dcb.Event, condition *dcb.App
 	return s.Store.Append(ctx, events, condition)
 }
 
-// record records events with another runner, as somebody else would.
+// record records events with a runner of its own, like another process.
 func record(t *testing.T, store dcb.Store, events ...any) dcb.Position {
 	t.Helper()
 	position, err := decide.New(store, bank, nil).Record(t.Context(), events...)
@@ -101,11 +102,12 @@ func record(t *testing.T, store dcb.Store, events ...any) dcb.Position {
 	return position
 }
 
+// always returns a decision function that returns events.
 func always(events ...any) func() ([]any, error) {
 	return func() ([]any, error) { return events, nil }
 }
 
-func TestTheBoundaryIsWhatTheProjectionsLookAt(t *testing.T) {
+func TestDoDerivesTheBoundaryFromItsProjections(t *testing.T) {
 	t.Parallel()
 	var queries []dcb.Query
 	var options []dcb.ReadOptions
@@ -122,12 +124,12 @@ func TestTheBoundaryIsWhatTheProjectionsLookAt(t *testing.T) {
 	a, b, again, all := balance("a"), balance("b"), balance("a"), deposits()
 	position, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
 		if a.State() != 8 || b.State() != -3 || again.State() != 8 || all.State() != 1 {
-			t.Errorf("states %d, %d, %d, %d", a.State(), b.State(), again.State(), all.State())
+			t.Errorf("states are %d, %d, %d and %d, want 8, -3, 8 and 1", a.State(), b.State(), again.State(), all.State())
 		}
 		return decide.Events(Deposited{"a", 1}), nil
 	}, a, opened("a"), b, again, all)
 	if err != nil || position != head+1 {
-		t.Fatalf("Do: %d, %v", position, err)
+		t.Fatalf("Do(…) = %d, %v, want %d", position, err, head+1)
 	}
 	want := dcb.Query{
 		{Types: []string{"Deposited", "Transferred", "Opened"}, Tags: []string{"account:a"}},
@@ -135,17 +137,17 @@ func TestTheBoundaryIsWhatTheProjectionsLookAt(t *testing.T) {
 		{Types: []string{"Deposited"}},
 	}
 	if diff := cmp.Diff([]dcb.Query{want}, queries); diff != "" {
-		t.Errorf("reads (-want +got):\n%s", diff)
+		t.Errorf("queries of the reads differ (-want +got):\n%s", diff)
 	}
 	if options[0].After != 0 || options[0].Before != 0 {
-		t.Errorf("read with %+v", options[0])
+		t.Errorf("read options are %+v, want no bounds", options[0])
 	}
 	if diff := cmp.Diff(&dcb.AppendCondition{FailIfEventsMatch: want, After: head}, condition); diff != "" {
-		t.Errorf("condition (-want +got):\n%s", diff)
+		t.Errorf("append condition differs (-want +got):\n%s", diff)
 	}
 }
 
-func TestManyProjectionsWithEqualTagsAreOneItem(t *testing.T) {
+func TestReadJoinsProjectionsWithEqualTags(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
 	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
@@ -156,11 +158,11 @@ func TestManyProjectionsWithEqualTagsAreOneItem(t *testing.T) {
 		}
 	}
 	if _, err := decide.New(store, bank, nil).Read(t.Context(), projections...); err != nil || len(query) != 30 || len(query[0].Types) != 3 {
-		t.Errorf("%v: %d items, of which the first is %+v; want 30 with three types", err, len(query), query[0])
+		t.Errorf("Read(…): error %v; the query has %d items, the first is %+v; want 30 items of three types", err, len(query), query[0])
 	}
 }
 
-func TestTheOrderOfTagsDoesNotMatter(t *testing.T) {
+func TestTaggedIgnoresTheOrderOfTags(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
 	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
@@ -175,11 +177,11 @@ func TestTheOrderOfTagsDoesNotMatter(t *testing.T) {
 	one := projection().Tagged("x", 1).Tagged("account", "a").Tagged("b", uuid.Max).Tagged("x", 1)
 	two := projection().WithTags("b:"+uuid.Max.String(), "account:a", "x:1")
 	if _, err := decide.New(store, decide.NewCodec(decide.Type[tagged]("Tagged")), nil).Read(t.Context(), one, two); err != nil || len(query) != 1 || len(query[0].Tags) != 3 {
-		t.Errorf("%v: %v; want one item with three tags", err, query)
+		t.Errorf("Read(…): error %v; the query is %v; want one item with three tags", err, query)
 	}
 }
 
-// rivals records a deposit before each of the first appends.
+// rivals makes store record a deposit before each of the next appends.
 func rivals(store *spy, appends int) {
 	store.append = func([]dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
 		if appends > 0 {
@@ -194,7 +196,7 @@ func rivals(store *spy, appends int) {
 	}
 }
 
-func TestAttemptsAreBoundedAndTold(t *testing.T) {
+func TestDoLimitsAttempts(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	rivals(store, 1000)
@@ -205,14 +207,14 @@ func TestAttemptsAreBoundedAndTold(t *testing.T) {
 	}, a)
 	var conflict *dcb.ConflictError
 	if !errors.Is(err, dcb.ErrConflict) || !strings.Contains(err.Error(), "4 attempts") || runs != 4 {
-		t.Errorf("%d runs: %v", runs, err)
+		t.Errorf("Do(…) = %v after %d runs, want a conflict that names 4 attempts", err, runs)
 	}
-	if !errors.As(err, &conflict) || conflict.Position != 4 { // each attempt met an event of its own
-		t.Errorf("%v; want the last of the conflicts", err)
+	if !errors.As(err, &conflict) || conflict.Position != 4 { // each attempt conflicted with an event of its own
+		t.Errorf("Do(…) = %v, want the last conflict, at position 4", err)
 	}
 }
 
-func TestAttemptsEndWithTheContext(t *testing.T) {
+func TestDoStopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &spy{Store: memstore.New(nil)}
@@ -229,12 +231,12 @@ func TestAttemptsEndWithTheContext(t *testing.T) {
 			return decide.Events(Opened{"a"}), nil
 		}, a)
 		if !errors.Is(err, context.Canceled) || !errors.Is(err, dcb.ErrConflict) || !strings.Contains(err.Error(), "3 attempts") || runs != 3 {
-			t.Errorf("%d runs: %v", runs, err)
+			t.Errorf("Do(…) = %v after %d runs, want the context's error and a conflict that names 3 attempts", err, runs)
 		}
 	})
 }
 
-func TestAnErrorOfTheFunctionComesBackUnchanged(t *testing.T) {
+func TestDoReturnsTheErrorOfTheFunctionUnchanged(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	refused := errors.New("refused")
@@ -242,21 +244,21 @@ func TestAnErrorOfTheFunctionComesBackUnchanged(t *testing.T) {
 		return decide.Events(Opened{"a"}), refused
 	}, balance("a"))
 	if head, _ := store.Head(t.Context()); err != refused || position != 0 || head != 0 { //nolint:errorlint // the very same error
-		t.Errorf("Do: %d, %v; the head is %d", position, err, head)
+		t.Errorf("Do(…) = %d, %v with head %d, want the unchanged error and nothing recorded", position, err, head)
 	}
 }
 
-func TestNoEventsAreNoError(t *testing.T) {
+func TestDoWithoutEventsReturnsTheHead(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	record(t, store, Opened{"b"}, Opened{"c"})
 	position, err := decide.New(store, bank, nil).Do(t.Context(), always(), balance("a"))
 	if head, _ := store.Head(t.Context()); err != nil || position != 2 || head != 2 {
-		t.Errorf("Do: %d, %v; the head is %d", position, err, head)
+		t.Errorf("Do(…) = %d, %v with head %d, want position 2 and nothing recorded", position, err, head)
 	}
 }
 
-func TestEveryEventHasAnID(t *testing.T) {
+func TestDoAndRecordGiveEveryEventAnID(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	if _, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}, Deposited{"a", 1}), balance("a")); err != nil {
@@ -269,63 +271,63 @@ func TestEveryEventHasAnID(t *testing.T) {
 		ids[event.ID] = true
 	}
 	if len(ids) != 3 || ids[uuid.Nil] || err != nil {
-		t.Errorf("IDs %v, %v", ids, err)
+		t.Errorf("the events have the IDs %v (error %v), want three different ones", ids, err)
 	}
 }
 
-func TestMetadataWithTheKeyOfTheVersionIsRefused(t *testing.T) {
+func TestRecordRefusesMetadataWithTheVersionKey(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	d := decide.New(store, newBank, &decide.Options{Metadata: func(context.Context) map[string]string {
+	runner := decide.New(store, newBank, &decide.Options{Metadata: func(context.Context) map[string]string {
 		return map[string]string{decide.VersionKey: "9"}
 	}})
 	for _, event := range []any{Opened{"a"}, Paid{"a", 1}} {
-		_, err := d.Record(t.Context(), event)
+		_, err := runner.Record(t.Context(), event)
 		if head, _ := store.Head(t.Context()); err == nil || !strings.Contains(err.Error(), `"version"`) || head != 0 {
-			t.Errorf("%#v: %v; the head is %d", event, err, head)
+			t.Errorf("Record(%#v) = %v with head %d, want an error that names \"version\"", event, err, head)
 		}
 	}
 }
 
-func TestAppendRefusesWhatWasNotSeen(t *testing.T) {
+func TestAppendFailsIfEventsWereRecordedSinceTheRead(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	d := decide.New(store, bank, nil)
+	runner := decide.New(store, bank, nil)
 	early, late := balance("a"), opened("a")
-	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), early); err == nil {
-		t.Error("appended by a projection that was never read")
+	if _, err := runner.Append(t.Context(), decide.Events(Opened{"a"}), early); err == nil {
+		t.Error("Append succeeded with a projection that was never read")
 	}
-	if _, err := d.Read(t.Context(), early); err != nil {
+	if _, err := runner.Read(t.Context(), early); err != nil {
 		t.Fatal(err)
 	}
 	record(t, store, Deposited{"a", 1})
-	if _, err := d.Read(t.Context(), late); err != nil {
+	if _, err := runner.Read(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	// The one has seen the deposit, because it was read later, and the other has not.
-	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), late, early); !errors.Is(err, dcb.ErrConflict) {
-		t.Errorf("Append: %v; want a conflict", err)
+	// late was read after the deposit, early before it.
+	if _, err := runner.Append(t.Context(), decide.Events(Opened{"a"}), late, early); !errors.Is(err, dcb.ErrConflict) {
+		t.Errorf("Append(…) = %v, want a conflict", err)
 	}
-	if _, err := d.Append(t.Context(), decide.Events(Opened{"a"}), late); err != nil {
-		t.Errorf("Append: %v", err)
+	if _, err := runner.Append(t.Context(), decide.Events(Opened{"a"}), late); err != nil {
+		t.Errorf("Append(…) = %v", err)
 	}
-	if position, err := d.Append(t.Context(), nil, late); position != 1 || err != nil {
-		t.Errorf("Append of nothing: %d, %v; want what was seen", position, err)
+	if position, err := runner.Append(t.Context(), nil, late); position != 1 || err != nil {
+		t.Errorf("Append without events = %d, %v, want the head of the last read, 1", position, err)
 	}
 }
 
-func TestAProjectionOfAnyEventWidensTheBoundary(t *testing.T) {
+func TestOnAnySelectsAllTypes(t *testing.T) {
 	t.Parallel()
 	var query dcb.Query
 	store := &spy{Store: memstore.New(nil), read: func(q dcb.Query, _ dcb.ReadOptions) { query = q }}
 	history := decide.NewProjection(0, decide.OnAny(func(n int, _ any) int { return n + 1 })).Tagged("account", "a")
 	_, err := decide.New(store, bank, nil).Read(t.Context(), opened("a"), history, balance("a"))
 	if diff := cmp.Diff(dcb.Query{{Tags: []string{"account:a"}}}, query); diff != "" || err != nil {
-		t.Errorf("%v; query (-want +got):\n%s", err, diff)
+		t.Errorf("Read(…): error %v; query differs (-want +got):\n%s", err, diff)
 	}
 }
 
-func TestALongHistoryIsReadToItsEnd(t *testing.T) {
+func TestReadFoldsSeveralPages(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	for range 2500 {
@@ -333,12 +335,12 @@ func TestALongHistoryIsReadToItsEnd(t *testing.T) {
 	}
 	a := balance("a")
 	if head, err := decide.New(store, bank, nil).Read(t.Context(), a); head != 2500 || err != nil || a.State() != 2500 {
-		t.Errorf("%d at position %d, %v", a.State(), head, err)
+		t.Errorf("Read(…) = %d, %v with state %d, want 2500 for both", head, err, a.State())
 	}
 }
 
-// Also when several events came since, each of which is the last in its turn.
-func TestOnlyTheLastEventCounts(t *testing.T) {
+// A conflict brings several new events, and each handler call must start from the initial state.
+func TestOnlyLastEventFoldsOneEvent(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	record(t, store, Deposited{"a", 1}, Deposited{"a", 1})
@@ -346,7 +348,7 @@ func TestOnlyTheLastEventCounts(t *testing.T) {
 	n := decide.NewProjection(0, decide.On(func(n int, _ Deposited) int { return n + 1 })).OnlyLastEvent()
 	_, err := decide.New(store, bank, nil).Do(t.Context(), func() ([]any, error) {
 		if n.State() != 1 {
-			t.Errorf("%d events were counted", n.State())
+			t.Errorf("the state counts %d events, want 1", n.State())
 		}
 		return decide.Events(Opened{"a"}), nil
 	}, n)
@@ -355,12 +357,12 @@ func TestOnlyTheLastEventCounts(t *testing.T) {
 	}
 }
 
-func TestEventsThatCanBeChangedAreNotShared(t *testing.T) {
+func TestReadDecodesMutableEventsForEachProjection(t *testing.T) {
 	t.Parallel()
 	type Listed struct{ Items []string }
 	codec := decide.NewCodec(decide.Type[Listed]("Listed"))
-	d := decide.New(memstore.New(nil), codec, nil)
-	if _, err := d.Record(t.Context(), Listed{[]string{"a", "b"}}); err != nil {
+	runner := decide.New(memstore.New(nil), codec, nil)
+	if _, err := runner.Record(t.Context(), Listed{[]string{"a", "b"}}); err != nil {
 		t.Fatal(err)
 	}
 	projection := func() *decide.Projection[[]string] {
@@ -370,12 +372,12 @@ func TestEventsThatCanBeChangedAreNotShared(t *testing.T) {
 		}))
 	}
 	one, two := projection(), projection()
-	if _, err := d.Read(t.Context(), one, two); err != nil || one.State()[0] != "a!" || two.State()[0] != "a!" {
-		t.Errorf("%v, %v, %v", one.State(), two.State(), err)
+	if _, err := runner.Read(t.Context(), one, two); err != nil || one.State()[0] != "a!" || two.State()[0] != "a!" {
+		t.Errorf("Read(…): error %v; states %v and %v, want each changed once", err, one.State(), two.State())
 	}
 }
 
-func TestDataThatCannotBeReadIsTold(t *testing.T) {
+func TestReadReportsDataThatCannotBeDecoded(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	record(t, store, Deposited{"a", 1})
@@ -383,29 +385,29 @@ func TestDataThatCannotBeReadIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := deposits()
-	d := decide.New(store, bank, nil)
-	for range 2 { // and again: what was folded before is not folded twice
-		_, err := d.Read(t.Context(), all)
+	runner := decide.New(store, bank, nil)
+	for range 2 { // the second read must not fold the first event again
+		_, err := runner.Read(t.Context(), all)
 		if err == nil || !strings.Contains(err.Error(), "position 2") || !strings.Contains(err.Error(), "Deposited") || all.State() != 1 {
-			t.Errorf("%d, %v", all.State(), err)
+			t.Errorf("Read(…) = %v with state %d, want an error at position 2 and state 1", err, all.State())
 		}
 	}
 }
 
-func TestOneRunnerServesManyGoroutines(t *testing.T) {
+func TestDoIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	d := decide.New(store, bank, nil)
+	runner := decide.New(store, bank, nil)
 	decidetest.CheckGapless(t, 1, 64, func(ctx context.Context) (n int, err error) {
 		all := deposits()
-		_, err = d.Do(ctx, func() ([]any, error) {
+		_, err = runner.Do(ctx, func() ([]any, error) {
 			n = all.State() + 1
 			return decide.Events(Deposited{"a", n}), nil
 		}, all, balance("a"))
 		return n, err
 	})
 	sum := balance("a")
-	if _, err := d.Read(t.Context(), sum); err != nil || sum.State() != 64*65/2 {
-		t.Errorf("the balance is %d, %v", sum.State(), err)
+	if _, err := runner.Read(t.Context(), sum); err != nil || sum.State() != 64*65/2 {
+		t.Errorf("the balance is %d (error %v), want %d", sum.State(), err, 64*65/2)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// Events are Go types, a projection answers the question that a rule asks, and Do records what a decision says happens, unless something that it
-// looked at has changed meanwhile.
+// Events are Go types, a projection answers the question of a rule, and Do records the events of the
+// decision, unless an event that the projection selects was recorded in between.
 func Example() {
 	type CourseDefined struct {
 		Course   string `json:"course" dcb:"course"`
@@ -58,7 +58,7 @@ func Example() {
 	// cem the course is fully booked
 }
 
-// A command that is sent again, since its answer was lost perhaps, is answered as it was the first time.
+// A command that is sent again, perhaps because its answer was lost, returns the same position.
 func ExampleIdempotencyKey() {
 	type Paid struct {
 		Invoice string `json:"invoice" dcb:"invoice"`
@@ -80,7 +80,7 @@ func ExampleIdempotencyKey() {
 	// 2 <nil>
 }
 
-// A projection that is kept reads only what came since.
+// A cached projection reads only new events.
 func ExampleCached() {
 	type Visited struct {
 		Page string `json:"page" dcb:"page"`
@@ -105,7 +105,8 @@ func ExampleCached() {
 	// 6 visits after 6 events were read <nil>
 }
 
-// A state keeps when something was recorded. How long ago that is, the decision asks, by a clock of the application.
+// The state holds the time of an event. The decision computes its age with a clock of the
+// application.
 func ExampleOnRecorded() {
 	type CodeSent struct {
 		Email string `json:"email" dcb:"email"`
@@ -129,7 +130,7 @@ func ExampleOnRecorded() {
 	// 12:00:00 expired: true <nil>
 }
 
-// What was recorded in an older version is read as the newest, and stays as it is.
+// An event of an older version is decoded as the newest one. The recorded event does not change.
 func ExampleUpcast() {
 	type memberJoined1 struct {
 		Member string `json:"member"`
@@ -151,7 +152,7 @@ func ExampleUpcast() {
 	// {"member":"bob","country":"BE"} map[version:2] <nil>
 }
 
-// However many invoices there are, only the last is read.
+// However many invoices there are, Do reads only the last one.
 func ExampleProjection_OnlyLastEvent() {
 	type InvoiceCreated struct {
 		Number int `json:"number"`

@@ -7,66 +7,70 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// commandKey is the key of the tag that events carry whose command has a key. It is reserved.
+// commandKey is the key of the tag that events carry if their command has an idempotency key. It is
+// reserved.
 const commandKey = "command"
 
-// once looks whether a command was recorded. Its item selects the command's events, of whatever type.
-type idempotencyKey struct {
-	part
-	key      string
-	recorded dcb.Position // of the last of the command's events; 0 if there are none
-}
-
-// IdempotencyKey gives a command a key, and is passed to [Runner.Do] beside the projections. The events of the command carry the tag command:KEY, and that
-// tag is looked at as well: if it is there already, the command was recorded before, maybe by another process, and Do returns the
-// position that was recorded then without calling the function. So a command sent twice is recorded once, even if it
-// would decide otherwise by now. Only what was recorded is known again: a command that was refused is decided anew.
+// IdempotencyKey makes sure that a command that is sent several times is recorded once. Pass it to
+// [Runner.Do] beside the projections.
 //
-// Whoever sends the command draws the key, once for all times that it is sent: a random UUID, or what identifies it anyway, with
-// something before it that tells it from other commands ("invoice-for-order-4711"). To learn more about what was recorded than its position, look at
-// the events with that tag by a projection: its states are those of before.
+// The events of the command carry the tag command:KEY, and that tag belongs to the boundary of the
+// decision. If Do finds events with the tag, the command was recorded before, possibly by another
+// process. Do then returns the position of the last of them and does not call the function, even if
+// it would decide differently now. A command that was refused has recorded nothing and is decided
+// again.
+//
+// The sender of the command chooses the key, before it sends the command for the first time. A
+// random UUID is a good key. So is a text that identifies the command anyway, with a prefix for the
+// kind of command, such as "invoice-for-order-4711". The key is readable in a tag, so it must not be
+// a secret. To read what a command recorded, use a projection that is tagged "command" with the key.
 func IdempotencyKey(key string) AnyProjection {
-	o := &idempotencyKey{key: key}
+	k := &idempotencyKey{key: key}
 	if key == "" {
-		o.fail(errors.New("the key of a command is empty"))
-		return o
+		k.fail(errors.New("the idempotency key is empty; use a random UUID or a text that identifies the command"))
+		return k
 	}
-	o.item.Tags = append(o.fewTags[:0:1], commandKey+":"+key)
-	return o
+	k.item.Tags = append(k.tagsArray[:0:1], commandKey+":"+key)
+	return k
 }
 
-func (o *idempotencyKey) common() *part { return &o.part }
+// idempotencyKey looks for events of its command. Its item selects events of all types.
+type idempotencyKey struct {
+	projectionBase
+	key      string
+	recorded dcb.Position // of the last event of the command; 0 if there is none
+}
 
-func (o *idempotencyKey) command() *idempotencyKey { return o }
+// findIdempotencyKey returns the idempotency key among projections, or nil. Two keys are an error.
+func findIdempotencyKey(projections []AnyProjection) (*idempotencyKey, error) {
+	var found *idempotencyKey
+	for _, projection := range projections {
+		k := projection.asIdempotencyKey()
+		switch {
+		case k == nil || k == found:
+		case found == nil:
+			found = k
+		default:
+			return nil, fmt.Errorf("the command has two idempotency keys, %q and %q; pass one", found.key, k.key)
+		}
+	}
+	return found, nil
+}
 
-func (o *idempotencyKey) bind(*Codec) error { return nil }
+func (k *idempotencyKey) asIdempotencyKey() *idempotencyKey { return k }
 
-func (o *idempotencyKey) fold(in *incoming) error {
-	o.recorded = in.event.Position
+func (k *idempotencyKey) bind(*Codec) error { return nil }
+
+func (k *idempotencyKey) fold(in *incoming) error {
+	k.recorded = in.event.Position
 	return nil
 }
 
-func (o *idempotencyKey) restore(*Runner) {}
+func (k *idempotencyKey) loadCached(*Runner) {}
 
-func (o *idempotencyKey) publish() {}
+func (k *idempotencyKey) storeCached() {}
 
-func (o *idempotencyKey) forget() bool {
-	o.seen, o.recorded = 0, 0
+func (k *idempotencyKey) reset() bool {
+	k.seen, k.recorded = 0, 0
 	return true
-}
-
-// commandOf returns what gives the command its key, nil if nothing does.
-func commandOf(projections []AnyProjection) (*idempotencyKey, error) {
-	var command *idempotencyKey
-	for _, v := range projections {
-		o := v.command()
-		switch {
-		case o == nil || o == command:
-		case command == nil:
-			command = o
-		default:
-			return nil, fmt.Errorf("the command has two keys, %q and %q", command.key, o.key)
-		}
-	}
-	return command, nil
 }

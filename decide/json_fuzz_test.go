@@ -17,7 +17,7 @@ type nested struct {
 
 type named struct{ Title string }
 
-// appending is one that would show that it was read twice.
+// appending shows whether its text was decoded twice.
 type appending struct{ texts []string }
 
 func (a *appending) UnmarshalText(text []byte) error {
@@ -25,7 +25,7 @@ func (a *appending) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// everything has a field for each way in which JSON is read.
+// everything has a field for each way in which JSON is decoded.
 type everything struct {
 	nested
 	*named
@@ -51,8 +51,8 @@ type everything struct {
 	Hidden  int               `json:"-"`
 }
 
-// FuzzUnmarshalIsJSONs: what is read in another way, because that costs less, is read as it always was.
-func FuzzUnmarshalIsJSONs(f *testing.F) {
+// FuzzUnmarshalMatchesEncodingJSON compares the faster implementation with json.Unmarshal.
+func FuzzUnmarshalMatchesEncodingJSON(f *testing.F) {
 	for _, text := range []string{
 		`{"text":"a","small":1,"natural":2,"real":1.5,"yes":true,"bytes":"aGk=","array":[1,2,3],"any":{"a":[1,null,"x"]}}`,
 		`{"map":{"a":1,"a":{"b":2}},"byInt":{"1":{"Deep":1},"-2":null},"texts":"a","by":{"x":"y"},"in":{"Deep":3},"CASE":"c"}`,
@@ -71,17 +71,17 @@ func FuzzUnmarshalIsJSONs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var want, got everything
 		var wantErr error
-		if len(strings.TrimRight(string(data), " \t\r\n")) > 0 { // what is said to be no data
+		if len(strings.TrimRight(string(data), " \t\r\n")) > 0 { // Unmarshal accepts empty data
 			wantErr = json.Unmarshal(data, &want)
 		}
 		gotErr := jsonEncoding{}.Unmarshal(data, &got)
 		if fmt.Sprint(wantErr) != fmt.Sprint(gotErr) || wantErr == nil && !reflect.DeepEqual(want, got) {
-			t.Errorf("%.300q: %+v, %v; json.Unmarshal: %+v, %v", data, got, gotErr, want, wantErr)
+			t.Errorf("Unmarshal of %.300q: %+v, %v; json.Unmarshal: %+v, %v", data, got, gotErr, want, wantErr)
 		}
 	})
 }
 
-// BenchmarkUnmarshal reads a small event in either way.
+// BenchmarkUnmarshal decodes a small event with the codec's Unmarshal and with json.Unmarshal.
 func BenchmarkUnmarshal(b *testing.B) {
 	type subscribed struct {
 		Student string `json:"studentId"`

@@ -12,7 +12,7 @@ import (
 	"github.com/dcbstore/dcb/decide"
 )
 
-// spelled is written by a method that has a pointer for its receiver, and read by another.
+// spelled has a MarshalText with a pointer receiver.
 type spelled struct{ letters []string }
 
 func (s *spelled) MarshalText() ([]byte, error) { return []byte(strings.Join(s.letters, "-")), nil }
@@ -22,7 +22,7 @@ func (s *spelled) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// boxed is all of an event.
+// boxed is an event with a MarshalJSON that has a pointer receiver.
 type boxed struct{ n int }
 
 func (b *boxed) MarshalJSON() ([]byte, error)    { return json.Marshal(b.n) }
@@ -39,12 +39,12 @@ type paid struct {
 	Parent  *paid
 }
 
-func TestMethodsOfPointersWriteWhatIsRecorded(t *testing.T) {
+func TestCodecEncodeCallsPointerMethods(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[paid]("Paid"), decide.Type[boxed]("Boxed"), decide.Type[spelled]("Spelled"))
 	huge, ok := new(big.Int).SetString("123456789012345678901234567890", 10)
 	if !ok {
-		t.Fatal("no number")
+		t.Fatal("SetString refused the number")
 	}
 	full := paid{Amount: *huge, Twice: [2]big.Int{*huge, *huge}, Many: []big.Int{*huge}, Pointer: huge, Parent: &paid{Amount: *huge}}
 	full.ByName, full.Slices, full.Inner.Name = map[string]*big.Int{"a": huge}, map[string][]big.Int{"a": {*huge}}, spelled{[]string{"a", "b"}}
@@ -52,11 +52,11 @@ func TestMethodsOfPointersWriteWhatIsRecorded(t *testing.T) {
 	for _, event := range []any{full, boxed{7}, spelled{[]string{"a", "b"}}} {
 		encoded, err := codec.Encode(event)
 		if err != nil {
-			t.Errorf("%T: %v", event, err)
+			t.Errorf("Encode(%T) = %v", event, err)
 			continue
 		}
 		if got, err := codec.Decode(encoded); !reflect.DeepEqual(got, event) || err != nil {
-			t.Errorf("%T was recorded as %s and read as %+v, %v", event, encoded.Data, got, err)
+			t.Errorf("%T was encoded as %s and decoded as %+v, %v", event, encoded.Data, got, err)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func (valuesOnly) Marshal(event any) ([]byte, error) {
 	return []byte("x"), nil
 }
 
-func TestAnEncodingIsGivenValues(t *testing.T) {
+func TestCodecEncodePassesValuesToEncodings(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[boxed]("Boxed")).WithEncoding(valuesOnly{})
 	if _, err := codec.Encode(boxed{7}); err != nil {
@@ -80,7 +80,7 @@ func TestAnEncodingIsGivenValues(t *testing.T) {
 	}
 }
 
-func TestNumbersAreReadAsTheyWereWritten(t *testing.T) {
+func TestCodecDecodeKeepsJSONNumbers(t *testing.T) {
 	t.Parallel()
 	type amount struct {
 		Of   json.Number
@@ -99,10 +99,10 @@ func TestNumbersAreReadAsTheyWereWritten(t *testing.T) {
 			event.Metadata = map[string]string{decide.VersionKey: "2"}
 		}
 		if got, err := codec.Decode(event); !reflect.DeepEqual(got, want) || err != nil {
-			t.Errorf("%s was read as %+v, %v", data, got, err)
+			t.Errorf("Decode of %s = %+v, %v, want %+v", data, got, err, want)
 		}
 	}
 	if got, err := codec.Decode(dcb.Event{Type: "Amount", Data: []byte(`{"Of":["x"]}`)}); err == nil {
-		t.Errorf("what is no number was read as %+v", got)
+		t.Errorf("Decode of a number that is not one = %+v, want an error", got)
 	}
 }

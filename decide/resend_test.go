@@ -19,8 +19,8 @@ var errBroken = errors.New("the connection broke")
 
 func unknown() error { return &dcb.UnavailableError{OutcomeUnknown: true, Cause: errBroken} }
 
-// lossy has append called in its place for each append that the store is sent, with its number from 1; whether the store gets it first is
-// told by reached.
+// lossy makes store call answer after each append, with the number of the append from 1. An error from
+// answer replaces the result. The append reaches the store only if reached returns true.
 func lossy(store *spy, reached func(n int) bool, answer func(n int) error) (appends *int, ids map[uuid.UUID]bool) {
 	appends, ids = new(int), make(map[uuid.UUID]bool)
 	store.append = func(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -41,9 +41,9 @@ func lossy(store *spy, reached func(n int) bool, answer func(n int) error) (appe
 	return appends, ids
 }
 
-func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
+func TestDoResendsAnAppendWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	for name, recordedAt := range map[string]int{"the first was recorded": 1, "the second was recorded": 2} {
+	for name, recordedAt := range map[string]int{"the first append is recorded": 1, "the second append is recorded": 2} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &spy{Store: memstore.New(nil)}
@@ -52,7 +52,7 @@ func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
 					case 1:
 						return unknown()
 					case 2:
-						return &dcb.UnavailableError{Cause: errBroken} // it does not even get there
+						return &dcb.UnavailableError{Cause: errBroken} // known not to be recorded
 					}
 					return nil
 				})
@@ -63,23 +63,24 @@ func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
 				}, balance("a"))
 				head, _ := store.Head(t.Context())
 				if position != 2 || err != nil || head != 2 || runs != 1 || *appends != 3 || len(ids) != 2 {
-					t.Errorf("%d, %v; head %d, %d runs, %d appends of %d IDs", position, err, head, runs, *appends, len(ids))
+					t.Errorf("Do(…) = %d, %v with head %d after %d runs and %d appends of %d IDs, want 2 with head 2 after 1 run and 3 appends of 2 IDs",
+						position, err, head, runs, *appends, len(ids))
 				}
 			})
 		})
 	}
 }
 
-func TestAnOutcomeThatStaysUnknownIsTold(t *testing.T) {
+func TestDoReportsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for name, later := range map[string]error{
-		"always unknown":         unknown(),
-		"later unavailable":      &dcb.UnavailableError{Cause: errBroken},
-		"later something else":   dcb.ErrClosed,
-		"later a duplicate ID":   dcb.ErrDuplicateID,
-		"later the context's":    context.DeadlineExceeded,
-		"later it is damaged":    dcb.ErrCorrupt,
-		"later it was cancelled": context.Canceled,
+		"always unknown":       unknown(),
+		"later unavailable":    &dcb.UnavailableError{Cause: errBroken},
+		"later closed":         dcb.ErrClosed,
+		"later a duplicate ID": dcb.ErrDuplicateID,
+		"later a deadline":     context.DeadlineExceeded,
+		"later corrupt":        dcb.ErrCorrupt,
+		"later cancelled":      context.Canceled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -93,17 +94,17 @@ func TestAnOutcomeThatStaysUnknownIsTold(t *testing.T) {
 				_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), balance("a"))
 				var unavailable *dcb.UnavailableError
 				if !dcb.Retryable(later) && *appends != 2 {
-					t.Errorf("%d appends, though the second met something that another will not mend", *appends)
+					t.Errorf("%d appends, want 2: the error of the second is not retryable", *appends)
 				}
 				if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown || !errors.Is(err, later) || len(ids) != 1 {
-					t.Errorf("after %d appends of %d IDs: %v; want an unknown outcome, and %v", *appends, len(ids), err, later)
+					t.Errorf("Do(…) = %v after %d appends of %d IDs, want an unknown outcome and %v", err, *appends, len(ids), later)
 				}
 			})
 		})
 	}
 }
 
-func TestResendingEndsWithTheContext(t *testing.T) {
+func TestDoStopsResendingWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -115,13 +116,13 @@ func TestResendingEndsWithTheContext(t *testing.T) {
 		_, err := decide.New(store, bank, nil).Do(ctx, always(Opened{"a"}), balance("a"))
 		var unavailable *dcb.UnavailableError
 		if !errors.Is(err, context.Canceled) || !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown || *appends != 1 {
-			t.Errorf("after %d appends: %v", *appends, err)
+			t.Errorf("Do(…) = %v after %d appends, want the context's error and an unknown outcome after 1", err, *appends)
 		}
 	})
 }
 
-// A store behind a network tries for long itself, so that sending a dozen times would take minutes.
-func TestResendingTakesNoLongerThanItMust(t *testing.T) {
+// A client of a server retries for long itself, so that a dozen appends would take minutes.
+func TestDoLimitsResending(t *testing.T) {
 	t.Parallel()
 	for takes, want := range map[time.Duration]int{time.Millisecond: 5, 30 * time.Second: 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -133,14 +134,14 @@ func TestResendingTakesNoLongerThanItMust(t *testing.T) {
 			began := time.Now()
 			_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), balance("a"))
 			if err == nil || *appends < want || time.Since(began) > 5*time.Second+2*takes || takes > time.Second && *appends > want {
-				t.Errorf("%d appends that take %v each, within %v: %v", *appends, takes, time.Since(began), err)
+				t.Errorf("Do(…) = %v after %d appends that take %v each, within %v", err, *appends, takes, time.Since(began))
 			}
 		})
 	}
 }
 
-// A conflict that answers an append sent again means that the first was not recorded, and never will be.
-func TestAConflictAfterALostAnswerIsDecidedAgain(t *testing.T) {
+// A conflict of a repeated append proves that the first append was not recorded and never will be.
+func TestDoDecidesAgainAfterALostAnswerAndAConflict(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	appends, ids := lossy(store, func(n int) bool { return n > 1 }, func(n int) error {
@@ -156,21 +157,22 @@ func TestAConflictAfterALostAnswerIsDecidedAgain(t *testing.T) {
 		return decide.Events(Deposited{"a", a.State()}), nil
 	}, a)
 	if position != 2 || err != nil || *appends != 3 || len(ids) != 2 || a.State() != 5 {
-		t.Errorf("%d, %v; %d appends of %d IDs, state %d", position, err, *appends, len(ids), a.State())
+		t.Errorf("Do(…) = %d, %v after %d appends of %d IDs with state %d, want 2 after 3 appends of 2 IDs with state 5",
+			position, err, *appends, len(ids), a.State())
 	}
 }
 
-func TestWhatIsKnownNotToBeRecordedIsNotSentAgain(t *testing.T) {
+func TestDoDoesNotResendAnAppendThatFailed(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	appends, _ := lossy(store, func(int) bool { return false }, func(int) error { return &dcb.UnavailableError{Cause: errBroken} })
 	_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), balance("a"))
 	if !errors.Is(err, dcb.ErrUnavailable) || *appends != 1 {
-		t.Errorf("after %d appends: %v", *appends, err)
+		t.Errorf("Do(…) = %v after %d appends, want ErrUnavailable after 1", err, *appends)
 	}
 }
 
-func TestRecordIsSentAgainToo(t *testing.T) {
+func TestRecordResendsAnAppendWhoseAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	lossy(store, func(int) bool { return true }, func(n int) error {
@@ -181,17 +183,17 @@ func TestRecordIsSentAgainToo(t *testing.T) {
 	})
 	position, err := decide.New(store, bank, nil).Record(t.Context(), Opened{"a"})
 	if head, _ := store.Head(t.Context()); position != 1 || err != nil || head != 1 {
-		t.Errorf("%d, %v; head %d", position, err, head)
+		t.Errorf("Record(…) = %d, %v with head %d, want 1 with head 1", position, err, head)
 	}
 }
 
-func TestACommandThatWasRefusedIsDecidedAgain(t *testing.T) {
+func TestIdempotencyKeyDoesNotRememberARefusal(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
-	d := decide.New(store, bank, nil)
+	runner := decide.New(store, bank, nil)
 	withdraw := func() error {
 		a := balance("a")
-		_, err := d.Do(t.Context(), func() ([]any, error) {
+		_, err := runner.Do(t.Context(), func() ([]any, error) {
 			if a.State() < 5 {
 				return nil, errBroken
 			}
@@ -202,12 +204,12 @@ func TestACommandThatWasRefusedIsDecidedAgain(t *testing.T) {
 	refused := withdraw()
 	record(t, store, Deposited{"a", 5})
 	if accepted := withdraw(); refused == nil || accepted != nil {
-		t.Errorf("%v, and then %v", refused, accepted)
+		t.Errorf("the command returned %v and then %v, want an error and then nil", refused, accepted)
 	}
 }
 
-// The rival is the same command, sent at the same time: its event concerns nothing that the projections look at.
-func TestACommandThatLosesToItselfIsAnswered(t *testing.T) {
+// The rival is the same command, sent at the same time. No projection selects its event.
+func TestIdempotencyKeyReturnsThePositionOfARival(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}
 	rival, runs := decide.New(store.Store, bank, nil), 0
@@ -220,29 +222,29 @@ func TestACommandThatLosesToItselfIsAnswered(t *testing.T) {
 		return decide.Events(Opened{"a"}), nil
 	}, balance("a"), decide.IdempotencyKey("k"))
 	if head, _ := store.Head(t.Context()); position != 1 || err != nil || runs != 1 || head != 1 {
-		t.Errorf("%d, %v; %d runs, head %d", position, err, runs, head)
+		t.Errorf("Do(…) = %d, %v after %d runs with head %d, want 1 after 1 run with head 1", position, err, runs, head)
 	}
 }
 
-func TestAppendKnowsTheKeyOfACommand(t *testing.T) {
+func TestAppendHonorsAnIdempotencyKey(t *testing.T) {
 	t.Parallel()
-	d := decide.New(memstore.New(nil), bank, nil)
+	runner := decide.New(memstore.New(nil), bank, nil)
 	for range 2 {
-		a, once := opened("a"), decide.IdempotencyKey("k")
-		if _, err := d.Read(t.Context(), a, once); err != nil {
+		a, key := opened("a"), decide.IdempotencyKey("k")
+		if _, err := runner.Read(t.Context(), a, key); err != nil {
 			t.Fatal(err)
 		}
-		if position, err := d.Append(t.Context(), decide.Events(Opened{"a"}), a, once); position != 1 || err != nil {
-			t.Errorf("%d, %v", position, err)
+		if position, err := runner.Append(t.Context(), decide.Events(Opened{"a"}), a, key); position != 1 || err != nil {
+			t.Errorf("Append(…) = %d, %v, want 1", position, err)
 		}
 	}
 }
 
-func TestATagOfACommandIsReserved(t *testing.T) {
+func TestRecordRefusesTheTagOfIdempotencyKeys(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[byMethod]("ByMethod"))
 	_, err := decide.New(memstore.New(nil), codec, nil).Record(t.Context(), byMethod{"command:k"})
 	if err == nil || !strings.Contains(err.Error(), "reserved") {
-		t.Error(err)
+		t.Errorf("Record(…) = %v, want an error that names the reserved tag", err)
 	}
 }

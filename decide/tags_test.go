@@ -14,7 +14,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// refused reports what is wrong with a type, in the words of NewCodec; "" if it takes it.
+// refused returns the text with which NewCodec refuses the type E, or "".
 func refused[E any]() string {
 	if reason := panics(func() { decide.NewCodec(decide.Type[E]("E")) }); reason != nil {
 		return fmt.Sprint(reason)
@@ -57,7 +57,7 @@ type (
 
 func (o ofMethod) Tags() []string { return []string{fmt.Sprint("items:", len(o.Items))} }
 
-func TestADcbTagThatWouldNotBeUsedIsRefused(t *testing.T) {
+func TestTypeRefusesDcbTagsWithoutEffect(t *testing.T) {
 	t.Parallel()
 	type inPointer struct {
 		*ofCourse
@@ -75,8 +75,8 @@ func TestADcbTagThatWouldNotBeUsedIsRefused(t *testing.T) {
 		More [][]map[string]inField
 	}
 	type embeds struct{ inSlice }
-	for _, c := range []struct{ got, says string }{
-		{refused[inPointer](), "field ofCourse.Course: its dcb tag would not be used"},
+	for _, c := range []struct{ got, want string }{
+		{refused[inPointer](), "field ofCourse.Course: its dcb tag has no effect"},
 		{refused[inExportedPointer](), "field OfCourse.Course:"},
 		{refused[inField](), "field Where.Course:"},
 		{refused[inSlice](), "field Items.Course:"},
@@ -88,26 +88,26 @@ func TestADcbTagThatWouldNotBeUsedIsRefused(t *testing.T) {
 		{refused[family](), "field Children.Name:"},
 		{refused[courses](), "field Course:"},
 	} {
-		if !strings.Contains(c.got, c.says) {
-			t.Errorf("%q; want it to say %q", c.got, c.says)
+		if !strings.Contains(c.got, c.want) {
+			t.Errorf("Type refused with %q, want a text with %q", c.got, c.want)
 		}
 	}
-	if says := refused[inField](); !strings.Contains(says, "method Tags() []string") || !strings.Contains(says, `dcb:"-"`) {
-		t.Errorf("%q does not say what would be right", says)
+	if text := refused[inField](); !strings.Contains(text, "method Tags() []string") || !strings.Contains(text, `dcb:"-"`) {
+		t.Errorf("%q does not name the remedies", text)
 	}
-	type both struct { // its own method says all
+	type both struct { // its promoted method returns all tags
 		ofMethod
 		N int
 	}
-	type holds struct { // what asks for no tags
+	type holds struct { // nothing in it asks for tags
 		Where struct {
 			Old string `dcb:"-"`
 		}
 		Student studentTags
 	}
-	for _, says := range []string{refused[tree](), refused[marked](), refused[ofMethod](), refused[both](), refused[holds]()} {
-		if says != "" {
-			t.Error(says)
+	for _, text := range []string{refused[tree](), refused[marked](), refused[ofMethod](), refused[both](), refused[holds]()} {
+		if text != "" {
+			t.Errorf("NewCodec refused a valid type: %s", text)
 		}
 	}
 }
@@ -120,7 +120,7 @@ type studentTags struct{ Student string }
 
 func (c studentTags) Tags() []string { return []string{"student:" + c.Student} }
 
-// joins has what others say in their methods Tags, and one of its own.
+// joins joins the tags of its fields in a method of its own.
 type joins struct {
 	Course  courseTags
 	Student studentTags
@@ -132,15 +132,15 @@ type otherTags struct{ A string }
 
 func (otherTags) Tags() ([]string, error) { return nil, nil }
 
-func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
+func TestTypeUsesOrRefusesEmbeddedTagsMethods(t *testing.T) {
 	t.Parallel()
 	type alone struct {
 		courseTags
 		N int
 	}
-	type behindPointer struct{ *courseTags }
+	type byPointer struct{ *courseTags }
 	type deeper struct{ studentTags }
-	type named struct { // whose method is not its own, as always in Go
+	type named struct { // the method of a named field is not promoted
 		courseTags
 		Student studentTags
 	}
@@ -150,12 +150,12 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 		want  string
 	}{
 		{alone{courseTags{"c"}, 1}, decide.Type[alone]("E"), "[course:c]"},
-		{behindPointer{&courseTags{"c"}}, decide.Type[behindPointer]("E"), "[course:c]"},
+		{byPointer{&courseTags{"c"}}, decide.Type[byPointer]("E"), "[course:c]"},
 		{named{courseTags{"c"}, studentTags{"s"}}, decide.Type[named]("E"), "[course:c]"},
 		{joins{courseTags{"c"}, studentTags{"s"}}, decide.Type[joins]("E"), "[course:c student:s]"},
 	} {
 		if encoded, err := decide.NewCodec(c.r).Encode(c.event); fmt.Sprint(encoded.Tags) != c.want || err != nil {
-			t.Errorf("%T: %v, %v; want %v", c.event, encoded.Tags, err, c.want)
+			t.Errorf("Encode(%T) has the tags %v (error %v), want %v", c.event, encoded.Tags, err, c.want)
 		}
 	}
 	type two struct {
@@ -171,7 +171,7 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 		courseTags
 		two
 	}
-	type marked struct { // Go takes its method all the same
+	type marked struct { // Go promotes the method in spite of the dash
 		courseTags `dcb:"-"`
 		Student    string `dcb:"student"`
 	}
@@ -187,19 +187,19 @@ func TestEmbeddedMethodsTagsAreUsedOrRefused(t *testing.T) {
 		courseTags
 		Student string `dcb:"student"`
 	}
-	for _, c := range []struct{ got, says string }{
+	for _, c := range []struct{ got, want string }{
 		{refused[two](), "embeds [decide_test.courseTags decide_test.studentTags]"},
 		{refused[nested](), "embeds [decide_test.courseTags decide_test.studentTags]"},
 		{refused[shadowed](), "embeds [decide_test.courseTags decide_test.deeper]"},
 		{refused[threeAtTwoDepths](), "embeds [decide_test.courseTags decide_test.courseTags decide_test.studentTags]"},
-		{refused[marked](), "give what is embedded a name"},
+		{refused[marked](), "make them named fields"},
 		{refused[hidden](), "embeds [decide_test.courseTags]"},
 		{refused[mixed](), "embeds [decide_test.courseTags]"},
 		{refused[fieldToo](), "embeds [decide_test.courseTags]"},
-		{refused[otherTags](), "([]string, error); it gives tags if it is Tags() []string"},
+		{refused[otherTags](), "([]string, error); it must be Tags() []string"},
 	} {
-		if !strings.Contains(c.got, c.says) {
-			t.Errorf("%q; want it to say %q", c.got, c.says)
+		if !strings.Contains(c.got, c.want) {
+			t.Errorf("Type refused with %q, want a text with %q", c.got, c.want)
 		}
 	}
 }
@@ -215,40 +215,40 @@ type Deeper struct {
 	N number `dcb:"n"`
 }
 
-func TestFieldsOfAnUnexportedEmbeddedStructGiveTags(t *testing.T) {
+func TestTypeTakesTagsFromUnexportedEmbeddedStructs(t *testing.T) {
 	t.Parallel()
 	type event struct{ unexportedBase }
 	id := uuid.New()
 	encoded, err := decide.NewCodec(decide.Type[event]("E")).Encode(event{unexportedBase{id, "h", []hashed{"m"}, Deeper{7}}})
 	if want := []string{"id:" + id.String(), "hashed:#h", "many:#m", "n:7"}; !slices.Equal(encoded.Tags, want) || err != nil {
-		t.Errorf("%v, %v; want %v", encoded.Tags, err, want)
+		t.Errorf("Encode(…) has the tags %v (error %v), want %v", encoded.Tags, err, want)
 	}
 }
 
 type (
-	bytesOf    []byte
-	octet      uint8
-	saidOctet  uint8
-	saidBytes  []byte
-	codes      []string
-	failing    string
-	failings   []string
-	customerID uuid.UUID
-	orderID    struct{ uuid.UUID }
+	bytesOf     []byte
+	octet       uint8
+	taggedOctet uint8
+	taggedBytes []byte
+	codes       []string
+	failing     string
+	failings    []string
+	customerID  uuid.UUID
+	orderID     struct{ uuid.UUID }
 )
 
-func (saidOctet) TagValue() string         { return "o" }
-func (b saidBytes) TagValue() string       { return fmt.Sprintf("%x", []byte(b)) }
+func (taggedOctet) TagValue() string       { return "o" }
+func (b taggedBytes) TagValue() string     { return fmt.Sprintf("%x", []byte(b)) }
 func (c *codes) TagValue() string          { return strings.Join(*c, "+") }
 func (failing) TagValue() (string, error)  { return "", nil }
 func (failings) TagValue() (string, error) { return "", nil }
 
-func TestWhatIsNoTextIsRefusedAsATag(t *testing.T) {
+func TestTypeRefusesTagFieldsThatAreNotText(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ got, says string }{
+	for _, c := range []struct{ got, want string }{
 		{refused[struct {
 			A []byte `dcb:"a"`
-		}](), "field A: a []uint8 cannot be the value of a tag, for bytes are no text"},
+		}](), "field A: a []uint8 cannot be the value of a tag, because bytes are not text"},
 		{refused[struct {
 			A bytesOf `dcb:"a"`
 		}](), "decide_test.bytesOf cannot be"},
@@ -266,76 +266,76 @@ func TestWhatIsNoTextIsRefusedAsATag(t *testing.T) {
 		}](), "[]uint8 cannot be"},
 		{refused[struct {
 			A [16]byte `dcb:"a"`
-		}](), "give it TagValue() string, and for its data MarshalText and UnmarshalText"},
+		}](), "add TagValue() string, and for its data MarshalText and UnmarshalText"},
 		{refused[struct {
 			A customerID `dcb:"a"`
-		}](), "decide_test.customerID cannot be the value of a tag, for it has none of the methods of uuid.UUID; give it TagValue() string, and"},
+		}](), "decide_test.customerID cannot be the value of a tag, because it has none of the methods of uuid.UUID; add TagValue() string, and"},
 		{refused[struct {
 			A []customerID `dcb:"a"`
 		}](), "none of the methods"},
 		{refused[struct {
 			A orderID `dcb:"a"`
-		}](), "or a type with a method TagValue() string can"},
+		}](), "or a type with a method TagValue() string"},
 		{refused[struct {
 			A codes `dcb:"a"`
-		}](), "TagValue of decide_test.codes has a pointer for its receiver"},
+		}](), "TagValue of decide_test.codes has a pointer receiver"},
 		{refused[struct {
 			A []codes `dcb:"a"`
 		}](), "TagValue of decide_test.codes has a pointer"},
 		{refused[struct {
 			A failing `dcb:"a"`
-		}](), "(string, error); it gives the value if it is TagValue() string"},
+		}](), "(string, error); it must be TagValue() string"},
 		{refused[struct {
 			A failings `dcb:"a"`
 		}](), "TagValue of decide_test.failings is"},
 		{refused[struct {
 			A *hashed `dcb:"a"`
-		}](), "*decide_test.hashed cannot be the value of a tag, for it may be nil"},
+		}](), "*decide_test.hashed cannot be the value of a tag, because it may be nil"},
 	} {
-		if !strings.Contains(c.got, c.says) {
-			t.Errorf("%q; want it to say %q", c.got, c.says)
+		if !strings.Contains(c.got, c.want) {
+			t.Errorf("Type refused with %q, want a text with %q", c.got, c.want)
 		}
 	}
-	type said struct {
-		A saidBytes   `dcb:"a"`
-		B []saidOctet `dcb:"b"`
-		C byte        `dcb:"c"`
+	type tagged struct {
+		A taggedBytes   `dcb:"a"`
+		B []taggedOctet `dcb:"b"`
+		C byte          `dcb:"c"`
 	}
-	encoded, err := decide.NewCodec(decide.Type[said]("E")).Encode(said{saidBytes("a"), []saidOctet{1}, 2})
+	encoded, err := decide.NewCodec(decide.Type[tagged]("E")).Encode(tagged{taggedBytes("a"), []taggedOctet{1}, 2})
 	if want := "[a:61 b:o c:2]"; fmt.Sprint(encoded.Tags) != want || err != nil {
-		t.Errorf("%v, %v; want %v", encoded.Tags, err, want)
+		t.Errorf("Encode(…) has the tags %v (error %v), want %v", encoded.Tags, err, want)
 	}
 }
 
-func TestADashIsNoTag(t *testing.T) {
+func TestTypeExcludesFieldsWithADash(t *testing.T) {
 	t.Parallel()
 	encoded, err := decide.NewCodec(decide.Type[marked]("E")).Encode(marked{
 		Old: "o", Where: ofCourse{"c"}, Items: []ofCourse{{"c"}}, OfCourse: &OfCourse{"c"}, Name: "n",
 	})
 	if fmt.Sprint(encoded.Tags) != "[name:n]" || err != nil {
-		t.Errorf("%v, %v", encoded.Tags, err)
+		t.Errorf("Encode(…) has the tags %v (error %v), want [name:n]", encoded.Tags, err)
 	}
-	for _, says := range []string{refused[struct {
+	for _, text := range []string{refused[struct {
 		A string `dcb:"-,"`
 	}](), refused[struct {
 		A string `dcb:"-,omitempty"`
 	}]()} {
-		if !strings.Contains(says, `gives no tag, so that there are no options`) {
-			t.Error(says)
+		if !strings.Contains(text, `excludes the field and takes no options`) {
+			t.Errorf("Type refused with %q", text)
 		}
 	}
 }
 
-func TestTagsAreNotMadeOfPointers(t *testing.T) {
+func TestTagRefusesPointers(t *testing.T) {
 	t.Parallel()
 	some := hashed("h")
 	for _, value := range []any{(*hashed)(nil), &some, (*pointerValue)(nil), new(pointerValue), pointerValue("a"), (*string)(nil)} {
 		if got := decide.Tag("k", value); got != "k:" {
-			t.Errorf("the tag of %T is %q", value, got)
+			t.Errorf("Tag(\"k\", %T) = %q, want \"k:\"", value, got)
 		}
 		projection := decide.NewProjection(0, decide.On(func(n int, _ Opened) int { return n })).Tagged("k", value)
-		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), projection); err == nil || !strings.Contains(err.Error(), "tag of a projection: k: ") {
-			t.Errorf("%T: %v", value, err)
+		if _, err := decide.New(memstore.New(nil), bank, nil).Read(t.Context(), projection); err == nil || !strings.Contains(err.Error(), "Tagged: k: ") {
+			t.Errorf("Read of a projection that is tagged with a %T = %v", value, err)
 		}
 	}
 }

@@ -7,55 +7,58 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// few is up to how many items each is compared with each. Nearly every decision has fewer projections.
-const few = 16
+// pairwiseItems is the number of items up to which each item is compared with each other item. Nearly
+// every decision has fewer.
+const pairwiseItems = 16
 
-// union returns the query that selects what any of the projections selects. Equal items are there once, items with equal tags are one,
-// with the types of all, and an item that selects nothing that another does not is left out: a store looks once for what several projections want.
+// union returns a query that selects what any of the projections selects. Items with equal tags are
+// joined into one with the types of all. An item that selects nothing more than another one is left
+// out. So a store looks up shared tags only once.
 func union(projections []AnyProjection) dcb.Query {
 	if len(projections) == 1 {
-		return dcb.Query{projections[0].common().item}
+		return dcb.Query{projections[0].base().item}
 	}
-	var room [4]dcb.QueryItem
-	query := dcb.Query(room[:0])
-	places := placesOf(len(projections))
-	for _, v := range projections {
-		item := v.common().item
-		if at := places.find(query, item.Tags); at >= 0 {
-			query[at].Types = joined(query[at].Types, item.Types)
+	var array [4]dcb.QueryItem // memory for most queries, on the stack
+	query := dcb.Query(array[:0])
+	index := newTagIndex(len(projections))
+	for _, projection := range projections {
+		item := projection.base().item
+		if at := index.find(query, item.Tags); at >= 0 {
+			query[at].Types = joinTypes(query[at].Types, item.Types)
 		} else {
 			query = append(query, item)
 		}
 	}
-	if len(query) <= few {
-		query = uncovered(query)
+	if len(query) <= pairwiseItems {
+		query = removeCovered(query)
 	}
-	return slices.Clone(query) // out of the room, and no larger than it has to be
+	return slices.Clone(query) // moves the items from array to the heap
 }
 
-// uncovered returns query without the items that others cover, in its place. What covers an item that covers another covers that too, so
-// it does not matter that those left out are written over.
-func uncovered(query dcb.Query) dcb.Query {
-	kept := query[:0]
+// removeCovered removes, in place, the items that other items cover. Covering is transitive, so it
+// does not matter that removed items are overwritten.
+func removeCovered(query dcb.Query) dcb.Query {
+	remaining := query[:0]
 	for i := range query {
 		covered := false
 		for j := range query {
 			covered = covered || covers(&query[j], &query[i])
 		}
 		if !covered {
-			kept = append(kept, query[i])
+			remaining = append(remaining, query[i])
 		}
 	}
-	return kept
+	return remaining
 }
 
-// covers reports whether a selects whatever b selects, and has fewer tags. No two items of a union have the same.
+// covers reports whether a selects every event that b selects, with fewer tags. No two items of a
+// union have equal tags.
 func covers(a, b *dcb.QueryItem) bool {
-	return len(a.Tags) < len(b.Tags) && subset(a.Tags, b.Tags) &&
-		(len(a.Types) == 0 || len(b.Types) > 0 && subset(b.Types, a.Types))
+	return len(a.Tags) < len(b.Tags) && isSubset(a.Tags, b.Tags) &&
+		(len(a.Types) == 0 || len(b.Types) > 0 && isSubset(b.Types, a.Types))
 }
 
-func subset(some, all []string) bool {
+func isSubset(some, all []string) bool {
 	for _, s := range some {
 		if !slices.Contains(all, s) {
 			return false
@@ -64,9 +67,10 @@ func subset(some, all []string) bool {
 	return true
 }
 
-// joined returns what types and more select together, where no types are all types. It may write beyond the length of types: those of
-// projections have no room there.
-func joined(types, more []string) []string {
+// joinTypes returns the types that an item with types or with more selects. No types mean all types.
+// The result may use memory after the end of types, so the types of projections have no spare
+// capacity.
+func joinTypes(types, more []string) []string {
 	if len(types) == 0 || len(more) == 0 {
 		return nil
 	}
@@ -82,19 +86,21 @@ func joined(types, more []string) []string {
 	return types
 }
 
-// places finds the item with given tags in a query that grows. The tags of an item are sorted.
-type places map[string]int
+// tagIndex finds the item with given tags in a query that grows. It is nil for small queries, which
+// find searches linearly.
+type tagIndex map[string]int
 
-func placesOf(projections int) places {
-	if projections <= few {
+func newTagIndex(projections int) tagIndex {
+	if projections <= pairwiseItems {
 		return nil
 	}
-	return make(places, projections)
+	return make(tagIndex, projections)
 }
 
-// find returns the place of the item with these tags, or -1, and takes it then that the item is added.
-func (p places) find(query dcb.Query, tags []string) int {
-	if p == nil {
+// find returns the index of the item with exactly these sorted tags. If there is none it returns -1,
+// and the caller must append an item with these tags.
+func (x tagIndex) find(query dcb.Query, tags []string) int {
+	if x == nil {
 		for i := range query {
 			if slices.Equal(query[i].Tags, tags) {
 				return i
@@ -102,10 +108,10 @@ func (p places) find(query dcb.Query, tags []string) int {
 		}
 		return -1
 	}
-	key := strings.Join(tags, "\x00") // which no tag contains
-	if at, ok := p[key]; ok {
+	key := strings.Join(tags, "\x00") // not allowed in tags
+	if at, ok := x[key]; ok {
 		return at
 	}
-	p[key] = len(query)
+	x[key] = len(query)
 	return -1
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// slow takes as long for an append as a disk does.
+// slow is a store whose appends take as long as on a disk.
 type slow struct{ dcb.Store }
 
 func (s slow) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -24,18 +24,18 @@ func (s slow) Append(ctx context.Context, events []dcb.Event, condition *dcb.App
 	return s.Store.Append(ctx, events, condition)
 }
 
-func TestOfManyCallersEachHasItsTurn(t *testing.T) {
+func TestDoGivesEachCallerItsTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const callers, decisions = 64, 5
 		store := decidetest.Count(slow{memstore.New(nil)})
-		d := decide.New(store, bank, &decide.Options{Attempts: 10})
+		runner := decide.New(store, bank, &decide.Options{Attempts: 10})
 		var calls []decidetest.Call
 		for i := range callers {
 			calls = append(calls, func(ctx context.Context) error {
 				for range decisions {
-					// Each has something of its own besides what all have, so no two boundaries are the same.
-					if _, err := d.Do(ctx, always(Deposited{"hot", 1}), balance("hot"), balance(strconv.Itoa(i))); err != nil {
+					// The second projection differs between callers, so no two boundaries are equal.
+					if _, err := runner.Do(ctx, always(Deposited{"hot", 1}), balance("hot"), balance(strconv.Itoa(i))); err != nil {
 						return err
 					}
 				}
@@ -48,21 +48,21 @@ func TestOfManyCallersEachHasItsTurn(t *testing.T) {
 			}
 		}
 		if appends := store.Appends.Load(); appends > 2*callers*decisions {
-			t.Errorf("%d appends for %d decisions", appends, callers*decisions)
+			t.Errorf("%d decisions made %d appends, want at most 2 for each", callers*decisions, appends)
 		}
 	})
 }
 
-// It is a mistake to decide within a decision, but not one that hangs.
-func TestADecisionWithinADecisionEnds(t *testing.T) {
+// A decision inside a decision is a mistake, but it must not hang.
+func TestDoInsideDoReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &spy{Store: memstore.New(nil)}
 		rivals(store, 4)
-		d, inner := decide.New(store, bank, nil), 0
-		_, err := d.Do(t.Context(), func() ([]any, error) {
+		runner, inner := decide.New(store, bank, nil), 0
+		_, err := runner.Do(t.Context(), func() ([]any, error) {
 			if inner++; inner == 4 {
-				if _, err := d.Do(t.Context(), always(Opened{"a"}), balance("a")); err != nil {
+				if _, err := runner.Do(t.Context(), always(Opened{"a"}), balance("a")); err != nil {
 					t.Error(err)
 				}
 			}
@@ -74,12 +74,13 @@ func TestADecisionWithinADecisionEnds(t *testing.T) {
 	})
 }
 
-// holdLane has a decision about what is deposited lose until it is in a lane, and stay there until the returned function is called.
-func holdLane(d *decide.Runner, store *spy, projection decide.AnyProjection) (leave func()) {
+// holdQueue makes a decision with projection conflict until it is at the front of a queue. It stays
+// there until leave is called.
+func holdQueue(runner *decide.Runner, store *spy, projection decide.AnyProjection) (leave func()) {
 	holds, left, runs := make(chan struct{}), make(chan struct{}), 0
 	rivals(store, 2)
 	go func() {
-		_, _ = d.Do(context.Background(), func() ([]any, error) {
+		_, _ = runner.Do(context.Background(), func() ([]any, error) {
 			if runs++; runs == 3 {
 				close(holds)
 				<-left
@@ -92,7 +93,7 @@ func holdLane(d *decide.Runner, store *spy, projection decide.AnyProjection) (le
 	return func() { close(left) }
 }
 
-func TestALaneHoldsUpOnlyWhoLooksAtTheSame(t *testing.T) {
+func TestDoWaitsOnlyInQueuesOfItsTags(t *testing.T) {
 	t.Parallel()
 	for name, projection := range map[string]func() *decide.Projection[int]{
 		"tags":  func() *decide.Projection[int] { return balance("a") },
@@ -102,15 +103,15 @@ func TestALaneHoldsUpOnlyWhoLooksAtTheSame(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				store := &spy{Store: memstore.New(nil)}
-				d := decide.New(store, bank, nil)
-				leave := holdLane(d, store, projection())
+				runner := decide.New(store, bank, nil)
+				leave := holdQueue(runner, store, projection())
 				began := time.Now()
 				openings := decide.NewProjection(0, decide.On(func(n int, _ Opened) int { return n + 1 }))
-				if _, err := d.Do(t.Context(), always(Opened{"z"}), openings, balance("b")); err != nil || time.Since(began) > 0 {
-					t.Errorf("who looks at something else: after %v, %v", time.Since(began), err)
+				if _, err := runner.Do(t.Context(), always(Opened{"z"}), openings, balance("b")); err != nil || time.Since(began) > 0 {
+					t.Errorf("Do with other tags took %v (error %v), want no time", time.Since(began), err)
 				}
-				if _, err := d.Do(t.Context(), always(), projection()); err != nil || time.Since(began) != time.Second {
-					t.Errorf("who looks at the same: after %v, %v; want the longest turn", time.Since(began), err)
+				if _, err := runner.Do(t.Context(), always(), projection()); err != nil || time.Since(began) != time.Second {
+					t.Errorf("Do with the same tags took %v (error %v), want the longest wait of a queue", time.Since(began), err)
 				}
 				leave()
 			})
@@ -118,38 +119,38 @@ func TestALaneHoldsUpOnlyWhoLooksAtTheSame(t *testing.T) {
 	}
 }
 
-func TestWhoseContextEndsInALaneIsToldOfHisConflicts(t *testing.T) {
+func TestDoReportsTheConflictIfItsContextEndsInAQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &spy{Store: memstore.New(nil)}
-		d := decide.New(store, bank, nil)
+		runner := decide.New(store, bank, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		var leave func()
 		began := time.Now()
-		_, err := d.Do(ctx, func() ([]any, error) {
-			if leave == nil { // this decision began before there was a lane
-				leave = holdLane(d, store, balance("a"))
+		_, err := runner.Do(ctx, func() ([]any, error) {
+			if leave == nil { // the first run, before there is a queue
+				leave = holdQueue(runner, store, balance("a"))
 				rivals(store, 2)
 			}
 			return decide.Events(Opened{"b"}), nil
 		}, balance("a"))
 		if !errors.Is(err, dcb.ErrConflict) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "after 2 attempts") {
-			t.Errorf("%v; want the end of the context, and the last conflict", err)
+			t.Errorf("Do(…) = %v, want the context's error and the last conflict", err)
 		}
 		if waited := time.Since(began); waited != 500*time.Millisecond {
-			t.Errorf("it waited for %v", waited)
+			t.Errorf("Do returned after %v, want the deadline of 500ms", waited)
 		}
 		leave()
 	})
 }
 
-func TestWhoWaitedForHisTurnBeginsWhereTheOthersLeftOff(t *testing.T) {
+func TestDoLoadsCachedStatesAfterQueueing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &spy{Store: memstore.New(nil)}
-		d, cached := decide.New(store, bank, nil), decide.Cached(1, balance)
-		leave := holdLane(d, store, balance("a"))
+		runner, cached := decide.New(store, bank, nil), decide.Cached(1, balance)
+		leave := holdQueue(runner, store, balance("a"))
 		for range 100 {
 			record(t, store.Store, Deposited{"a", 1})
 		}
@@ -157,35 +158,19 @@ func TestWhoWaitedForHisTurnBeginsWhereTheOthersLeftOff(t *testing.T) {
 		store.read = func(_ dcb.Query, opts dcb.ReadOptions) { after = append(after, opts.After) }
 		done := make(chan error)
 		go func() {
-			_, err := d.Do(context.Background(), always(), cached("a"))
+			_, err := runner.Do(context.Background(), always(), cached("a"))
 			done <- err
 		}()
-		synctest.Wait() // until it waits for its turn
-		if _, err := d.Read(t.Context(), cached("a")); err != nil {
+		synctest.Wait() // until the decision waits in the queue
+		if _, err := runner.Read(t.Context(), cached("a")); err != nil {
 			t.Error(err)
 		}
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		if want := []dcb.Position{0, 102}; !slices.Equal(after, want) {
-			t.Errorf("reads after positions %d; want %d", after, want)
+			t.Errorf("reads begin after the positions %d, want %d", after, want)
 		}
 		leave()
-	})
-}
-
-// What stands in the way of a decision can nearly always be seen at once, and then there is nothing to wait for.
-func TestAConflictThatCanBeSeenCostsNoTime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := &spy{Store: memstore.New(nil)}
-		store.append = func([]dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
-			store.append = nil
-			return 0, &dcb.ConflictError{Position: record(t, store.Store, Deposited{"a", 1})}
-		}
-		began := time.Now()
-		if _, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), balance("a")); err != nil || time.Since(began) > 0 {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
 	})
 }

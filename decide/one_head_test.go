@@ -15,23 +15,24 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// noisy records something before every read and every append, so that no two calls see the same store. It is for one goroutine.
+// noisy records events before each read and append, so that no two calls see the same store. One
+// goroutine uses it.
 type noisy struct {
 	dcb.Store
 	random  *rand.Rand
-	history []any // all that is recorded
+	history []any // every recorded event
 }
 
 func (n *noisy) noise(ctx context.Context) error {
 	events := 0
 	if len(n.history) > 8000 {
-		return nil // or reading it all, in pages between which more is recorded, would never end
+		return nil // a read of several pages would never end if events were added before each page
 	}
 	switch n.random.IntN(16) {
 	case 0, 1, 2, 3:
 		events = n.random.IntN(3)
 	case 4:
-		events = n.random.IntN(700) // further than projections may lie apart and still be read together
+		events = n.random.IntN(700) // more than batchWindow
 	}
 	var recorded []dcb.Event
 	for range events {
@@ -68,7 +69,7 @@ func (n *noisy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	return n.Store.Read(ctx, q, opts)
 }
 
-// Append records Opened{"9"}, which no projection looks at.
+// Append appends Opened{"9"}, which no projection selects.
 func (n *noisy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if err := n.noise(ctx); err != nil {
 		return 0, err
@@ -80,7 +81,7 @@ func (n *noisy) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return position, err
 }
 
-// probe is a projection, and another way to find out what it should see.
+// probe is a projection with a second, independent way to compute its state.
 type probe struct {
 	name       string
 	projection *decide.Projection[int]
@@ -123,7 +124,7 @@ func lastProbe(name string, projection *decide.Projection[int]) probe {
 	return probe{name, projection, isDeposit, func(_ int, event any) int { return event.(Deposited).Amount }}
 }
 
-// want folds all events up to a head, beginning with what the projection began with.
+// want folds history into the initial state with a plain loop.
 func (p probe) want(initial int, history []any) int {
 	for _, event := range history {
 		if p.selects(event) {
@@ -133,7 +134,7 @@ func (p probe) want(initial int, history []any) int {
 	return initial
 }
 
-// seed returns that of a random test: DCB_SEED, or a new one.
+// seed returns the seed of a random test: DCB_SEED, or a new one.
 func seed(t *testing.T) uint64 {
 	t.Helper()
 	if given, err := strconv.ParseUint(os.Getenv("DCB_SEED"), 10, 64); err == nil {
@@ -142,29 +143,29 @@ func seed(t *testing.T) uint64 {
 	return rand.Uint64()
 }
 
-// Whatever is recorded between the reads of one decision, all its projections see one and the same moment: everything up to the head, and nothing
-// after it. Projections that are new, kept, cached, and of the last event only are mixed at random, and judged by a plain loop. What
-// is appended then is recorded only if nothing that one of them looks at came since.
-func TestAllProjectionsSeeOneMoment(t *testing.T) {
+// While events are recorded between the reads of one decision, all projections must hold the state at
+// one head. The test mixes new, used and cached projections and OnlyLastEvent at random, and compares
+// them with a plain loop. Then Append must succeed if no projection selects an event after the head.
+func TestReadBringsAllProjectionsToOneHead(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		from, rounds := seed(t), 30
 		t.Logf("DCB_SEED=%d", from)
 		if _, ok := store.(*memstore.Store); ok {
-			rounds = 80 // here a round takes a few milliseconds
+			rounds = 80 // a round takes a few milliseconds in memory
 		}
-		allProjectionsSeeOneMoment(t, store, rand.New(rand.NewPCG(from, 0)), rounds)
+		checkOneHead(t, store, rand.New(rand.NewPCG(from, 0)), rounds)
 	})
 }
 
-func allProjectionsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.Rand, rounds int) {
+func checkOneHead(t *testing.T, changing dcb.Store, random *rand.Rand, rounds int) {
 	t.Helper()
 	store := &noisy{Store: changing, random: random}
-	d := decide.New(store, bank, nil)
+	runner := decide.New(store, bank, nil)
 	cached := decide.Cached(3, balance)
 	cachedLast := decide.Cached(2, func(string) *decide.Projection[int] { return lastDeposit() })
-	kept := []probe{
-		balanceProbe("kept", balance("0"), "0"), balanceProbe("kept", balance("1"), "1"),
-		depositsProbe("kept deposits", deposits()), lastProbe("kept last", lastDeposit()),
+	used := []probe{
+		balanceProbe("used", balance("0"), "0"), balanceProbe("used", balance("1"), "1"),
+		depositsProbe("used deposits", deposits()), lastProbe("used last", lastDeposit()),
 	}
 	draw := func() probe {
 		account := fmt.Sprint(random.IntN(5))
@@ -180,7 +181,7 @@ func allProjectionsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.R
 		case 4:
 			return lastProbe("cached last", cachedLast(account))
 		default:
-			return kept[random.IntN(len(kept))]
+			return used[random.IntN(len(used))]
 		}
 	}
 	for round := range rounds {
@@ -190,21 +191,21 @@ func allProjectionsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.R
 			p := draw()
 			probes, projections = append(probes, p), append(projections, p.projection)
 		}
-		head, err := d.Read(t.Context(), projections...)
+		head, err := runner.Read(t.Context(), projections...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		moment := store.history[:head]
+		history := store.history[:head]
 		for _, p := range probes {
 			initial := 0
 			if p.fold(7, Deposited{Amount: -1}) == -1 {
-				initial = -1 // that of the last deposit
+				initial = -1 // the initial state of lastDeposit
 			}
-			if got, want := p.projection.State(), p.want(initial, moment); got != want {
-				t.Fatalf("round %d, %s: %d at position %d; want %d", round, p.name, got, head, want)
+			if got, want := p.projection.State(), p.want(initial, history); got != want {
+				t.Fatalf("round %d, %s: the state at position %d is %d, want %d", round, p.name, head, got, want)
 			}
 		}
-		_, err = d.Append(t.Context(), decide.Events(Opened{"9"}), projections...)
+		_, err = runner.Append(t.Context(), decide.Events(Opened{"9"}), projections...)
 		changed := false
 		for _, event := range store.history[head:] {
 			for _, p := range probes {
@@ -212,7 +213,7 @@ func allProjectionsSeeOneMoment(t *testing.T, changing dcb.Store, random *rand.R
 			}
 		}
 		if errors.Is(err, dcb.ErrConflict) != changed || err != nil && !changed {
-			t.Fatalf("round %d: append at head %d: %v; something that the projections look at came since: %t", round, head, err, changed)
+			t.Fatalf("round %d: Append at head %d = %v; a projection selects a later event: %t", round, head, err, changed)
 		}
 	}
 }

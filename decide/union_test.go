@@ -8,8 +8,6 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// What is done in another way because it costs less does the same as the usual way.
-
 func someOf(names ...string) []string {
 	var some []string
 	for _, name := range names {
@@ -32,18 +30,18 @@ func TestUnionSelectsWhatItsProjectionsSelect(t *testing.T) {
 		for range 20 {
 			event := dcb.Event{Type: string("ABCD"[rand.N(4)]), Tags: someOf("a", "b", "c", "d")}
 			want := false
-			for _, v := range projections {
-				item := v.common().item
+			for _, projection := range projections {
+				item := projection.base().item
 				want = want || item.Matches(event)
 			}
 			if query.Matches(event) != want {
-				t.Fatalf("%v matches %v: %t; its projections: %t", query, event, !want, want)
+				t.Fatalf("union %v matches %v: %t, but its projections: %t", query, event, !want, want)
 			}
 		}
 		for i := range query {
 			for j := range query {
 				if i != j && covers(&query[i], &query[j]) {
-					t.Fatalf("%v: item %d covers item %d", query, i, j)
+					t.Fatalf("union %v: item %d covers item %d", query, i, j)
 				}
 			}
 		}

@@ -10,7 +10,7 @@ type withMethod struct{}
 
 func (withMethod) Tags() []string { return nil }
 
-func TestTheKeysThatATypeGivesAreKnown(t *testing.T) {
+func TestEventTypeCanHaveTagKey(t *testing.T) {
 	type none struct{ A string }
 	type inner struct {
 		A string `dcb:"a"`
@@ -28,7 +28,7 @@ func TestTheKeysThatATypeGivesAreKnown(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		r    Registration
-		want string // of the keys a, b, c, and z
+		want string // those of the keys a, b, c and z that events can have
 	}{
 		"no tags":             {Type[none]("E"), ""},
 		"fields":              {Type[fields]("E"), "ab"},
@@ -40,35 +40,35 @@ func TestTheKeysThatATypeGivesAreKnown(t *testing.T) {
 		"two steps back":      {Type[none]("E", Upcast(func(older) fields { return fields{} }), Upcast(func(fields) none { return none{} })), "abz"},
 	} {
 		if c.r.err != nil {
-			t.Errorf("%s: %v", name, c.r.err)
+			t.Errorf("%s: Type(…) = %v", name, c.r.err)
 			continue
 		}
 		got := ""
 		for _, key := range []string{"a", "b", "c", "z"} {
-			if c.r.typ.gives(key) {
+			if c.r.typ.canHaveTagKey(key) {
 				got += key
 			}
 		}
-		if got != c.want || !c.r.typ.gives(commandKey) {
-			t.Errorf("%s: gives %q; want %q, and %s", name, got, c.want, commandKey)
+		if got != c.want || !c.r.typ.canHaveTagKey(commandKey) {
+			t.Errorf("%s: events can have the tag keys %q, want %q, and always %s", name, got, c.want, commandKey)
 		}
 	}
 }
 
-// Such tags are made here, for go vet refuses to have them in the text of a program.
-func TestADcbTagThatGoCannotReadIsRefused(t *testing.T) {
+// The types are built with reflection, because go vet refuses malformed struct tags in source text.
+func TestPlanTagsRefusesMalformedStructTags(t *testing.T) {
 	for _, tag := range []reflect.StructTag{`json:"a",dcb:"a"`, `dcb: "a"`, `dcb:a`, `json:"a dcb:"a"`} {
 		event := reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[string](), Tag: tag}})
-		if _, err := planTags(event); err == nil || !strings.Contains(err.Error(), "field A: its dcb tag cannot be read in `"+string(tag)) {
-			t.Errorf("%s: %v", tag, err)
+		if _, err := planTags(event); err == nil || !strings.Contains(err.Error(), "field A: the struct tag `"+string(tag)) {
+			t.Errorf("planTags with the struct tag %s = %v", tag, err)
 		}
 		if _, err := planTags(reflect.SliceOf(event)); err == nil {
-			t.Errorf("%s in a slice is taken", tag)
+			t.Errorf("planTags accepted the struct tag %s in a slice", tag)
 		}
 	}
 	for _, tag := range []reflect.StructTag{`mydcb:"a"`, `doc:"stored as dcb: yes"`, `json:"dcb"`} {
 		if _, err := planTags(reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[string](), Tag: tag}})); err != nil {
-			t.Errorf("%s: %v", tag, err)
+			t.Errorf("planTags with the struct tag %s = %v", tag, err)
 		}
 	}
 }
