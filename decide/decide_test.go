@@ -205,11 +205,10 @@ func TestDoLimitsAttempts(t *testing.T) {
 		runs++
 		return decide.Events(Opened{"a"}), nil
 	}, a)
-	var conflict *dcb.ConflictError
 	if !errors.Is(err, dcb.ErrConflict) || !strings.Contains(err.Error(), "4 attempts") || runs != 4 {
 		t.Errorf("Do(…) = %v after %d runs, want a conflict that names 4 attempts", err, runs)
 	}
-	if !errors.As(err, &conflict) || conflict.Position != 4 { // each attempt conflicted with an event of its own
+	if conflict, ok := errors.AsType[*dcb.ConflictError](err); !ok || conflict.Position != 4 { // each attempt conflicted with an event of its own
 		t.Errorf("Do(…) = %v, want the last conflict, at position 4", err)
 	}
 }

@@ -92,11 +92,11 @@ func TestDoReportsAnUnknownOutcome(t *testing.T) {
 					return later
 				})
 				_, err := decide.New(store, bank, nil).Do(t.Context(), always(Opened{"a"}), balance("a"))
-				var unavailable *dcb.UnavailableError
+				unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
 				if !dcb.Retryable(later) && *appends != 2 {
 					t.Errorf("%d appends, want 2: the error of the second is not retryable", *appends)
 				}
-				if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown || !errors.Is(err, later) || len(ids) != 1 {
+				if !ok || !unavailable.OutcomeUnknown || !errors.Is(err, later) || len(ids) != 1 {
 					t.Errorf("Do(…) = %v after %d appends of %d IDs, want an unknown outcome and %v", err, *appends, len(ids), later)
 				}
 			})
@@ -114,8 +114,8 @@ func TestDoStopsResendingWithItsContext(t *testing.T) {
 			return unknown()
 		})
 		_, err := decide.New(store, bank, nil).Do(ctx, always(Opened{"a"}), balance("a"))
-		var unavailable *dcb.UnavailableError
-		if !errors.Is(err, context.Canceled) || !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown || *appends != 1 {
+		unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
+		if !errors.Is(err, context.Canceled) || !ok || !unavailable.OutcomeUnknown || *appends != 1 {
 			t.Errorf("Do(…) = %v after %d appends, want the context's error and an unknown outcome after 1", err, *appends)
 		}
 	})

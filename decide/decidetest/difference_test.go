@@ -141,9 +141,9 @@ func TestAnEventThatCannotBeRecordedIsNotWanted(t *testing.T) {
 		event any
 		says  string
 	}{
-		"a pointer":       {&Lost{"pen"}, "then: event 2 could not be recorded and read: decide: encode: an event is given as a pointer, *decidetest_test.Lost; give the value\n"},
+		"a pointer":       {&Lost{"pen"}, "then: event 2 could not be recorded and read: decide: encode: the event is a pointer, *decidetest_test.Lost; pass the value\n"},
 		"an empty tag":    {Lost{}, "then: event 2 could not be recorded and read: decide: encode: Lost: "},
-		"an unknown type": {Packed{}, "then: event 2 could not be recorded and read: decide: encode: an event is a decidetest_test.Packed, which is not in the codec\n"},
+		"an unknown type": {Packed{}, "then: event 2 could not be recorded and read: decide: encode: the event is a decidetest_test.Packed, which is not in the codec; register it with Type\n"},
 	} {
 		r := &recorder{TB: t}
 		if said := r.hear(func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"ink"}, c.event) }); !strings.HasPrefix(said, c.says) {

@@ -67,7 +67,7 @@ func TestWhatIsRecordedPastGivenIsOfTheNextCommandUntilSomethingIsGiven(t *testi
 		{"before what is given as recorded", func(s *decidetest.Scenario) { lose(s, encoded); s.GivenRecorded(encoded).When(nil).Then() }, ""},
 		{
 			"not known to the codec", func(s *decidetest.Scenario) { lose(s, dcb.Event{Type: "Foreign"}); s.When(nil).Then() },
-			`unknown type of event: "Foreign" (if it was the test that recorded it, give it by GivenRecorded)`,
+			`unknown event type "Foreign" (if it was the test that recorded it, give it by GivenRecorded)`,
 		},
 	} {
 		r := &recorder{TB: t}
@@ -81,7 +81,7 @@ func TestGivenSaysWhereEventsGoThatAreEncodedAlready(t *testing.T) {
 	t.Parallel()
 	r := &recorder{TB: t}
 	said := r.hear(func(s *decidetest.Scenario) { s.Given(dcb.Event{Type: "Lost"}) })
-	const want = "given: decide: encode: an event is a dcb.Event, which is not in the codec; GivenRecorded takes events as they are recorded\n"
+	const want = "given: decide: encode: the event is a dcb.Event, which is not in the codec; register it with Type; GivenRecorded takes events as they are recorded\n"
 	if said != want {
 		t.Errorf("got %q, want %q", said, want)
 	}
