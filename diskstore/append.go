@@ -225,8 +225,8 @@ func (s *Store) checkUsable() error {
 
 // mayConflict reports whether an append admitted after checked may conflict with r: it may have
 // an event that the condition matches, or one of the IDs. It compares keys in memory only,
-// because the events may not be written yet. The caller then waits until they are durable and
-// checks the events themselves. The caller holds mu.
+// because the events are perhaps not written yet. The caller then waits until they are durable
+// and checks the events themselves. The caller holds mu.
 func (s *Store) mayConflict(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (bool, error) {
 	snap := s.snapshot.Load()
 	if r.hasIDs {

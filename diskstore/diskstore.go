@@ -21,8 +21,8 @@
 // # Where to start reading
 //
 // Start with [Open]. Follow an append from [Store.Append] in append.go to the disk in commit.go,
-// and a read from [Store.Read] in read.go to package search. Package frame defines the format of
-// the log, package indexfile the format of index files, and segment.go the names of the files.
+// and a read from [Store.Read] in read.go to package search. Package logfile defines the format
+// of the log, package indexfile the format of index files, and segment.go the names of the files.
 // recover.go opens what a crash left; seal.go builds index files and merge.go merges them.
 package diskstore
 

@@ -35,7 +35,7 @@ type Histogram struct {
 // 2^i. The last count has all larger numbers.
 type Sizes [16]int64
 
-// counters are the live values behind [Metrics].
+// counters are the live values of [Metrics].
 type counters struct {
 	appends, events, conflicts, groups, syncs, reads, eventsRead, lookups, merges, rebuilds atomic.Int64
 

@@ -314,9 +314,8 @@ func (r *pageReader) collect(ctx context.Context, s *Store, snap *snapshot, b bo
 		if read == cap(result.Events) {
 			result.Events = slices.Grow(result.Events, r.finder.growth(opts.Limit-read, read))
 		}
-		event, size := cloneEvent(e)
-		result.Events = append(result.Events, event)
-		bytes -= size
+		result.Events = append(result.Events, cloneEvent(e))
+		bytes -= e.Size()
 		return nil
 	})
 }
@@ -334,21 +333,17 @@ func (f *finder) growth(limit, found int) int {
 	return max(growth, 1)
 }
 
-// cloneEvent returns a copy of e, which shares memory with the store, and the number of its
-// bytes. The type, the tags and the data of the copy are in one allocation that no other event
-// shares.
-func cloneEvent(e *dcb.SequencedEvent) (clone dcb.SequencedEvent, size int) {
-	size = len(e.Type) + len(e.Data)
+// cloneEvent returns a copy of e, which shares memory with the store. The type, the tags and the
+// data of the copy are in one allocation that no other event shares.
+func cloneEvent(e *dcb.SequencedEvent) dcb.SequencedEvent {
+	size := len(e.Type) + len(e.Data)
 	for _, tag := range e.Tags {
 		size += len(tag)
 	}
-	clone = *e
+	clone := *e
 	buffer := append(make([]byte, 0, size), e.Data...)
 	clone.Data = slices.Clip(buffer)
 	clone.Type, buffer = appendText(buffer, e.Type)
-	for key, value := range e.Metadata {
-		size += len(key) + len(value)
-	}
 	clone.Tags = nil
 	if len(e.Tags) > 0 {
 		clone.Tags = make([]string, len(e.Tags))
@@ -356,7 +351,7 @@ func cloneEvent(e *dcb.SequencedEvent) (clone dcb.SequencedEvent, size int) {
 	for i, tag := range e.Tags {
 		clone.Tags[i], buffer = appendText(buffer, tag)
 	}
-	return clone, size
+	return clone
 }
 
 // appendText appends text to buffer, which has the capacity, and returns the copy as a string.

@@ -19,9 +19,9 @@ import (
 // the directory is empty. It removes unfinished appends and files that a crash left, and
 // rebuilds missing indexes. A nil opts means the defaults.
 //
-// The errors are ErrNoStore if the directory contains other files, ErrVersion, ErrLocked if it
-// is already open, and a [CorruptError] if something is missing or damaged that an acknowledged
-// append wrote. Then nothing was changed.
+// The error is ErrNoStore if the directory contains other files, and ErrLocked if it is already
+// open. ErrVersion means that a newer version wrote it. A [CorruptError] means that data of an
+// acknowledged append is missing or damaged. In all these cases nothing was changed.
 func Open(dir string, opts *Options) (*Store, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -238,8 +238,8 @@ func (p *durablePrefix) add(state segmentState) {
 }
 
 // rewrite writes content to file at offset at and syncs it. Recovery read that content from the
-// same place, but after a failed sync the page cache may hold data that the disk does not have,
-// and the system may consider it written. So a sync alone would not be enough.
+// same place, but a sync alone would not be enough. After a failed sync the page cache may hold
+// data that the disk does not have, and the system may consider it written.
 func rewrite(file vfs.File, content []byte, at int64) error {
 	for part := range slices.Chunk(content, 1<<20) {
 		// A clone, because content is the mapped file itself.

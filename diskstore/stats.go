@@ -136,7 +136,7 @@ func (s *Store) countTerms(ctx context.Context, snap *snapshot, head dcb.Positio
 }
 
 // snapshotUpTo returns a snapshot of what snap has up to head, which was loaded before. It
-// rebuilds the indexes in memory: those of snap grow while they are read, and contain appends
+// rebuilds the indexes in memory: the ones of snap grow while they are read, and contain appends
 // that are not durable yet. What is in an index file is durable, and counts even if it was not
 // when the head was loaded.
 func (s *Store) snapshotUpTo(snap *snapshot, head dcb.Position) (*snapshot, error) {

@@ -58,7 +58,7 @@ func (i *inode) write(p []byte, at int64) {
 	i.store(p, at)
 }
 
-// store copies p into data and into older mappings, whose memory may not be data any more. It
+// store copies p into data and into older mappings, whose memory can differ from data by now. It
 // does not change the length.
 func (i *inode) store(p []byte, at int64) {
 	copy(i.data[at:], p)
