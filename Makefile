@@ -47,7 +47,7 @@ tidy: ## bring go.mod and generated code up to date; fails if they were not
 	[ "$$before" == "$$(git status --porcelain; git diff)" ] || { git status --short; echo "the files above were not up to date" >&2; exit 1; }
 
 test: ## run all tests, with the race detector, and what is too large for that without it; one that is skipped counts as failed
-	go test -json -run KeepsTheContract ./dcbgrpc ./dcbhttp ./pgstore | go run ./internal/tidy/noskip
+	go test -json -run KeepsTheContract ./dcbnet ./umadb ./dcbhttp ./pgstore | go run ./internal/tidy/noskip
 	go test -race -timeout 60m -json ./... | go run ./internal/tidy/noskip
 
 crash: ## crash the store in a directory a hundred thousand times in memory, and kill it a thousand times

@@ -8,22 +8,57 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
+	"github.com/dcbstore/dcb/umadb"
 )
 
-// KeyVariable is the environment variable that holds the key for a server, so that it need not be in a URL.
+// KeyVariable is the environment variable with the key for a server, so that it need not be in a URL.
 const KeyVariable = "DCB_KEY"
 
-// defaultPort is the port of a server where its URL names none.
-const defaultPort = "50051"
+// Default ports of servers.
+const (
+	dcbPort   = "7322"
+	umadbPort = "50051"
+)
+
+// server is what the URL of a server contains.
+type server struct {
+	addresses []string // host:port
+	key       string
+	tls       *tls.Config // nil: no TLS
+}
 
 func openServer(ctx context.Context, address string) (Store, error) {
-	host, opts, err := serverURL(address)
+	s, err := parseServer(address, dcbPort)
 	if err != nil {
 		return nil, err
 	}
-	client, err := dcbgrpc.Dial(ctx, host, opts)
+	return s.dialDCB(ctx, address)
+}
+
+func openUNIX(ctx context.Context, address string) (Store, error) {
+	parsed, err := parseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	if parsed.Host != "" || !filepath.IsAbs(parsed.Path) || parsed.Fragment != "" || strings.Contains(parsed.Path, ",") {
+		return nil, wrong("%q names no UNIX socket; one is named as dcb+unix:///PATH", Redact(address))
+	}
+	if parsed.RawQuery != "" {
+		return nil, wrong("%q has parameters; a UNIX socket has none", Redact(address))
+	}
+	s := &server{addresses: []string{"unix:" + parsed.Path}}
+	if s.key, err = keyOf(parsed); err != nil {
+		return nil, err
+	}
+	return s.dialDCB(ctx, address)
+}
+
+func (s *server) dialDCB(ctx context.Context, address string) (Store, error) {
+	client, err := dcbnet.Dial(ctx, strings.Join(s.addresses, ","), &dcbnet.ClientOptions{Key: s.key, TLS: s.tls})
 	if err != nil {
 		return nil, fmt.Errorf("stores: open %s: %w", Redact(address), err)
 	}
@@ -31,74 +66,108 @@ func openServer(ctx context.Context, address string) (Store, error) {
 }
 
 func openUmaDB(ctx context.Context, address string) (Store, error) {
-	host, opts, err := serverURL(address)
+	s, err := parseServer(address, umadbPort)
 	if err != nil {
 		return nil, err
 	}
-	client, err := dcbgrpc.DialUmaDB(ctx, host, opts)
+	if len(s.addresses) > 1 {
+		return nil, wrong("%q names several hosts; dcb+umadb:// takes one", Redact(address))
+	}
+	client, err := umadb.Dial(ctx, s.addresses[0], &umadb.ClientOptions{Key: s.key, TLS: s.tls})
 	if err != nil {
 		return nil, fmt.Errorf("stores: open %s: %w", Redact(address), err)
 	}
 	return client, nil
 }
 
-// serverURL returns what the URL of a server says.
-func serverURL(address string) (host string, opts *dcbgrpc.ClientOptions, err error) {
-	parsed, err := url.Parse(address)
-	if err != nil {
-		// The cause is left out, for it quotes the very part of the URL that is wrong, and that may be the key.
-		return "", nil, wrong("%q is not a URL; %s", Redact(address), hint())
+// parseServer parses the URL of one or several servers, as scheme://:KEY@host:port,host:port?tls=on.
+func parseServer(address, defaultPort string) (*server, error) {
+	scheme, rest, _ := strings.Cut(address, ":")
+	authority, isThere := strings.CutPrefix(rest, "//")
+	if !isThere {
+		return nil, namesNoServer(address, scheme)
 	}
-	if parsed.Hostname() == "" || parsed.Opaque != "" || parsed.Path != "" && parsed.Path != "/" || parsed.Fragment != "" {
-		return "", nil, wrong("%q names no server; one is named as %s://host:port", Redact(address), parsed.Scheme)
+	tail := ""
+	if i := strings.IndexAny(authority, "/?#"); i >= 0 {
+		authority, tail = authority[:i], authority[i:]
 	}
-	port := parsed.Port()
-	if port == "" {
-		port = defaultPort
+	user, hosts := "", authority
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, hosts = authority[:i+1], authority[i+1:]
 	}
-	opts = &dcbgrpc.ClientOptions{Key: os.Getenv(KeyVariable)}
-	if parsed.User != nil {
-		key, ok := parsed.User.Password()
-		if !ok {
-			// What is before the @ is left out, for it may be the key.
-			return "", nil, wrong("a name before @%s and no key; a key is written %s://:KEY@host, or put into $%s", parsed.Host, parsed.Scheme, KeyVariable)
+	// Package url does not accept a list of hosts, so each is parsed as a URL of its own.
+	s := &server{}
+	for host := range strings.SplitSeq(hosts, ",") {
+		parsed, err := parseURL(scheme + "://" + user + host + tail)
+		if err != nil {
+			return nil, err
 		}
-		opts.Key = key
+		if parsed.Hostname() == "" || parsed.Path != "" && parsed.Path != "/" || parsed.Fragment != "" {
+			return nil, namesNoServer(address, scheme)
+		}
+		port := parsed.Port()
+		if port == "" {
+			port = defaultPort
+		}
+		s.addresses = append(s.addresses, net.JoinHostPort(parsed.Hostname(), port))
+		if s.key, err = keyOf(parsed); err != nil {
+			return nil, err
+		}
+		if s.tls, err = parseParameters(parsed, address); err != nil {
+			return nil, err
+		}
 	}
-	if err := setParameters(opts, parsed, address); err != nil {
-		return "", nil, err
-	}
-	return net.JoinHostPort(parsed.Hostname(), port), opts, nil
+	return s, nil
 }
 
-// setParameters sets what the parameters of a server's URL say: whether sessions go over gRPC, and how the connection is encrypted.
-func setParameters(opts *dcbgrpc.ClientOptions, parsed *url.URL, address string) error {
+func parseURL(address string) (*url.URL, error) {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		// The cause is left out: it quotes the part that is wrong, and that may be the key.
+		return nil, wrong("%q is not a URL; %s", Redact(address), hint())
+	}
+	return parsed, nil
+}
+
+func namesNoServer(address, scheme string) error {
+	return wrong("%q names no server; one is named as %s://host:port", Redact(address), scheme)
+}
+
+// keyOf returns the key in a server's URL, or the one in the environment.
+func keyOf(parsed *url.URL) (string, error) {
+	if parsed.User == nil {
+		return strings.TrimSpace(os.Getenv(KeyVariable)), nil
+	}
+	key, ok := parsed.User.Password()
+	if !ok {
+		// What is before the @ is left out: it may be the key.
+		return "", wrong("a name before @%s and no key; a key is written %s://:KEY@host, or put into $%s",
+			parsed.Host, parsed.Scheme, KeyVariable)
+	}
+	return strings.TrimSpace(key), nil
+}
+
+// parseParameters returns the TLS configuration that the parameters of a server's URL describe, or nil
+// for no TLS.
+func parseParameters(parsed *url.URL, address string) (*tls.Config, error) {
 	parameters, err := url.ParseQuery(parsed.RawQuery)
 	if err != nil {
-		return wrong("the parameters of %q cannot be read; they are written ?name=value&name=value", Redact(address))
+		return nil, wrong("the parameters of %q cannot be read; they are written ?name=value&name=value", Redact(address))
 	}
 	for name, values := range parameters {
 		if len(values) > 1 {
-			return wrong("%s is given more than once", name)
+			return nil, wrong("%s is given more than once", name)
 		}
 		switch name {
 		case "tls", "ca", "cert", "certkey":
-		case "over":
-			if values[0] != "grpc" || parsed.Scheme != "dcb" {
-				return wrong("over=%s is unknown; it is over=grpc, of a URL dcb://", values[0])
-			}
-			opts.OverGRPC = true
-			parameters.Del(name)
 		default:
-			return wrong("the parameter %s is unknown; there are tls, ca, cert, certkey and over", name)
+			return nil, wrong("the parameter %s is unknown; there are tls, ca, cert and certkey", name)
 		}
 	}
-	opts.TLS, err = serverTLS(parameters)
-	return err
+	return parseTLS(parameters)
 }
 
-// serverTLS returns how parameters want the connection encrypted; nil for not at all.
-func serverTLS(parameters url.Values) (*tls.Config, error) {
+func parseTLS(parameters url.Values) (*tls.Config, error) {
 	switch value := parameters.Get("tls"); {
 	case !parameters.Has("tls") && len(parameters) > 0:
 		return nil, wrong("ca, cert and certkey mean nothing without tls=on")
@@ -119,7 +188,7 @@ func serverTLS(parameters url.Values) (*tls.Config, error) {
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, wrong("ca: there is no certificate in %s; it is a file in PEM form", parameters.Get("ca"))
+			return nil, wrong("ca: there is no certificate in %s; it must be a PEM file", parameters.Get("ca"))
 		}
 	}
 	certificate, key := parameters.Get("cert"), parameters.Get("certkey")

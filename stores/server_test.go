@@ -2,7 +2,6 @@ package stores_test
 
 import (
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,22 +10,32 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/auth"
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/stores"
+	"github.com/dcbstore/dcb/umadb"
 )
 
 const serverKey = "geheim-und-lang-genug"
 
-// serveAt serves a new store at a port of host until the end of the test, to whoever has serverKey, and returns the port.
-func serveAt(t *testing.T, host string) (port string) {
+// serveOn serves a new store on an address by the protocol of scheme until the end of the test. Clients
+// need serverKey.
+func serveOn(t *testing.T, scheme, network, address string) net.Addr {
 	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys := auth.NewKeys(auth.NewKey("test", auth.Read|auth.Append, serverKey))
-	server, err := dcbgrpc.NewServer(memstore.New(nil), &dcbgrpc.ServerOptions{Keys: keys, Log: slog.New(slog.DiscardHandler)})
+	var server interface {
+		Serve(listener net.Listener) error
+		Close()
+	}
+	if scheme == "dcb" {
+		server, err = dcbnet.NewServer(memstore.New(nil), &dcbnet.ServerOptions{Keys: keys})
+	} else {
+		server, err = umadb.NewServer(memstore.New(nil), &umadb.ServerOptions{Keys: keys})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +47,13 @@ func serveAt(t *testing.T, host string) (port string) {
 			t.Error(err)
 		}
 	})
-	_, port, err = net.SplitHostPort(listener.Addr().String())
+	return listener.Addr()
+}
+
+// serveTCP serves a new store on a port of host, and returns the port.
+func serveTCP(t *testing.T, scheme, host string) (port string) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(serveOn(t, scheme, "tcp", net.JoinHostPort(host, "0")).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,62 +78,88 @@ func use(t *testing.T, url string) {
 	}
 }
 
-func TestAServerIsOpenedByItsURL(t *testing.T) {
+func TestOpenServer(t *testing.T) {
 	t.Parallel()
-	port := serveAt(t, "127.0.0.1")
 	for _, scheme := range []string{"dcb", "dcb+umadb"} {
+		port := serveTCP(t, scheme, "127.0.0.1")
 		for _, rest := range []string{"127.0.0.1:" + port, "localhost:" + port, "127.0.0.1:" + port + "/", "127.0.0.1:" + port + "?tls=off"} {
 			use(t, scheme+"://:"+serverKey+"@"+rest)
 		}
-		use(t, scheme+"://whoever:"+serverKey+"@127.0.0.1:"+port)
+		use(t, scheme+"://anyone:"+serverKey+"@127.0.0.1:"+port)
+		use(t, scheme+"://:%20"+serverKey+"%0A@127.0.0.1:"+port) // white space around the key
 	}
 	if !stores.Lasts("dcb://127.0.0.1") {
-		t.Error("a server's events are forgotten with the process")
+		t.Error("Lasts(dcb://127.0.0.1) = false, want true")
 	}
 }
 
-func TestAServerMayHaveAnAddressOfIPv6(t *testing.T) {
+func TestOpenServerOfSeveralHosts(t *testing.T) {
+	t.Parallel()
+	port := serveTCP(t, "dcb", "127.0.0.1")
+	use(t, "dcb://:"+serverKey+"@127.0.0.1:1,127.0.0.1:"+port)
+	use(t, "dcb://:"+serverKey+"@127.0.0.1:1,[::1]:1,localhost:"+port+"?tls=off")
+	if store, err := stores.Open(t.Context(), "dcb+umadb://a,b"); !errors.Is(err, stores.ErrURL) || !strings.Contains(err.Error(), "takes one") {
+		t.Errorf("Open(dcb+umadb://a,b) = %v, %v; want ErrURL", store, err)
+	}
+}
+
+func TestOpenUNIXSocket(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	serveOn(t, "dcb", "unix", filepath.Join(dir, "socket"))
+	use(t, "dcb+unix://:"+serverKey+"@"+filepath.Join(dir, "socket"))
+	if store, err := stores.Open(t.Context(), "dcb+unix://"+filepath.Join(dir, "none")); !errors.Is(err, dcb.ErrUnavailable) {
+		t.Errorf("Open without a socket = %v, %v; want ErrUnavailable", store, err)
+	}
+	for _, url := range []string{"dcb+unix:", "dcb+unix://", "dcb+unix://host/path", "dcb+unix:///a,b", "dcb+unix:///path?tls=on", "dcb+unix:relative"} {
+		if store, err := stores.Open(t.Context(), url); !errors.Is(err, stores.ErrURL) {
+			t.Errorf("Open(%q) = %v, %v; want ErrURL", url, store, err)
+		}
+	}
+}
+
+func TestOpenServerWithIPv6(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "[::1]:0")
 	if err == nil {
 		_ = listener.Close()
-		use(t, "dcb://:"+serverKey+"@[::1]:"+serveAt(t, "::1"))
+		use(t, "dcb://:"+serverKey+"@[::1]:"+serveTCP(t, "dcb", "::1"))
 		return
 	}
-	// This machine has none; so that the URL is understood is all that can be seen.
+	// Without IPv6 on this machine the test can only check that the URL is valid.
 	if _, err := stores.Open(t.Context(), "dcb://[::1]:1"); !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("%v; want ErrUnavailable", err)
+		t.Errorf("Open = %v, want ErrUnavailable", err)
 	}
 }
 
-func TestTheEnvironmentHasTheKeyOfAServer(t *testing.T) {
-	port := serveAt(t, "127.0.0.1")
-	t.Setenv(stores.KeyVariable, serverKey)
+func TestOpenServerWithTheKeyOfTheEnvironment(t *testing.T) {
+	port := serveTCP(t, "dcb", "127.0.0.1")
+	t.Setenv(stores.KeyVariable, serverKey+"\n")
 	use(t, "dcb://127.0.0.1:"+port)
 	t.Setenv(stores.KeyVariable, "nonsense")
-	use(t, "dcb://:"+serverKey+"@127.0.0.1:"+port) // what is nearer counts
+	use(t, "dcb://:"+serverKey+"@127.0.0.1:"+port) // the URL's key is preferred
 	for _, url := range []string{"dcb://127.0.0.1:" + port, "dcb://:@127.0.0.1:" + port} {
 		if store, err := stores.Open(t.Context(), url); !errors.Is(err, auth.ErrKey) {
-			t.Errorf("%s: %v, %v; want ErrKey", url, store, err)
+			t.Errorf("Open(%s) = %v, %v; want ErrKey", url, store, err)
 		}
 	}
 }
 
-func TestAServerThatIsNotThereIsUnavailableAndItsKeyStaysHidden(t *testing.T) {
+func TestOpenServerThatIsAwayHidesTheKey(t *testing.T) {
 	t.Parallel()
-	const address = "127.0.0.1:1" // not a port that was free a moment ago: another test's server may have it by now
+	const address = "127.0.0.1:1" // needs a privilege to listen, unlike a port that was free a moment ago
 	for _, scheme := range []string{"dcb", "dcb+umadb"} {
 		store, err := stores.Open(t.Context(), scheme+"://:geheim@"+address)
 		if !errors.Is(err, dcb.ErrUnavailable) {
-			t.Errorf("%s: %v, %v; want ErrUnavailable", scheme, store, err)
+			t.Errorf("%s: Open = %v, %v; want ErrUnavailable", scheme, store, err)
 		}
 		if errorTexts(err, "geheim") || !strings.Contains(err.Error(), ":xxxxx@"+address) {
-			t.Errorf("%s: %v; want the address, and no key", scheme, err)
+			t.Errorf("%s: Open = %v; want the address without the key", scheme, err)
 		}
 	}
 }
 
-func TestAWrongURLOfAServerIsNamedWithWhatWouldBeRight(t *testing.T) {
+func TestOpenServerWithAWrongURL(t *testing.T) {
 	t.Parallel()
 	noPEM := filepath.Join(t.TempDir(), "no.pem")
 	if err := os.WriteFile(noPEM, []byte("nothing"), 0o600); err != nil {
@@ -128,6 +169,8 @@ func TestAWrongURLOfAServerIsNamedWithWhatWouldBeRight(t *testing.T) {
 		"":                               "names no server",
 		"/":                              "names no server",
 		":50051":                         "names no server",
+		"host,":                          "names no server",
+		"host,,other":                    "names no server",
 		"host/path":                      "names no server",
 		"host#fragment":                  "names no server",
 		"host:port":                      "is not a URL",
@@ -136,11 +179,11 @@ func TestAWrongURLOfAServerIsNamedWithWhatWouldBeRight(t *testing.T) {
 		"geheim@host":                    "put into $DCB_KEY",
 		"host?tls=yes":                   "it is on or off",
 		"host?tls=on&tls=off":            "tls is given more than once",
-		"host?ssl=on":                    "the parameter ssl is unknown; there are tls, ca, cert, certkey and over",
+		"host?ssl=on":                    "the parameter ssl is unknown; there are tls, ca, cert and certkey",
 		"host?tls=%zz":                   "?name=value",
 		"host?tls=on&ca=" + noPEM:        "there is no certificate in",
 		"host?ca=" + noPEM:               "mean nothing without tls=on",
-		"host?over=tcp":                  "over=tcp is unknown",
+		"host?over=grpc":                 "the parameter over is unknown",
 		"host?tls=on&ca=" + noPEM + ".x": "no such file",
 		"host?tls=on&cert=" + noPEM:      "cert and certkey come together",
 		"host?tls=on&certkey=" + noPEM:   "cert and certkey come together",
@@ -153,10 +196,10 @@ func TestAWrongURLOfAServerIsNamedWithWhatWouldBeRight(t *testing.T) {
 				_ = store.Close()
 			}
 			if !errors.Is(err, stores.ErrURL) || !strings.Contains(err.Error(), says) {
-				t.Errorf("%s: %v; want ErrURL and %q", url, err, says)
+				t.Errorf("Open(%s) = %v; want ErrURL with %q", url, err, says)
 			}
 			if errorTexts(err, "geheim") || errorTexts(err, "zzeim") {
-				t.Errorf("%s: the key shows in %v", url, err)
+				t.Errorf("%s: the error contains the key: %v", url, err)
 			}
 		}
 	}
@@ -167,13 +210,14 @@ func TestAWrongURLOfAServerIsNamedWithWhatWouldBeRight(t *testing.T) {
 	}
 }
 
-func TestTheKeyOfAServerIsHidden(t *testing.T) {
+func TestRedactKeyOfAServer(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
 		"dcb://:geheim@host:50051":           "dcb://:xxxxx@host:50051",
 		"dcb+umadb://:geheim@host":           "dcb+umadb://:xxxxx@host",
 		"dcb://name:ge@heim/?@host?tls=on":   "dcb://name:xxxxx@host?tls=on",
 		"dcb://[::1]:50051?tls=on":           "dcb://[::1]:50051?tls=on",
+		"dcb://:geheim@a,b:1?tls=on":         "dcb://:xxxxx@a,b:1?tls=on",
 		"dcb://:geheim@[::1]:50051?tls=on":   "dcb://:xxxxx@[::1]:50051?tls=on",
 		"dcb://host:50051?passphrase=geheim": "dcb://host:50051?passphrase=xxxxx",
 	} {

@@ -4,16 +4,18 @@
 //	disk:PATH                           in a directory, which is made if it is missing
 //	mem:                                in memory, forgotten with the process
 //	postgres://user@host:5432/database  in PostgreSQL
-//	dcb://host:50051                    kept by a server (dcbstore serve)
-//	dcb+umadb://host:50051              kept by a server that speaks UmaDB's protocol: dcb's, or UmaDB's own
+//	dcb://host:7322                     on a server (dcbstore serve), by dcb's own protocol
+//	dcb+unix:///PATH                    the same, through a UNIX socket
+//	dcb+umadb://host:50051              on a server that speaks UmaDB's protocol: dcb's, or UmaDB's own
 //
 // A PostgreSQL URL is whatever pgx and libpq understand, and may name two things more: dcb_schema=NAME, the schema that
 // the events are in (default dcb), and dcb_index=tags or dcb_index=tsvector, how they are indexed (default: as the
 // schema is already, tags for a new one).
 //
-// A server's URL may have a key, as dcb://:KEY@host, which is otherwise taken from the environment variable DCB_KEY, and these
-// parameters: tls=on encrypts the connection, ca=FILE trusts those certificates instead of the system's, cert=FILE and certkey=FILE
-// are the client's own. Over=grpc has the sessions of dcb:// go over gRPC also where they need not: for what is in between and knows nothing else.
+// A server's URL may have a key, as dcb://:KEY@host; without one the environment variable DCB_KEY is used. White space around a key
+// is removed. The parameter tls=on encrypts the connection, ca=FILE trusts the certificates in FILE instead of the system's, and
+// cert=FILE and certkey=FILE are the client's own certificate. dcb:// takes several hosts, as dcb://a,b,c: when one cannot be
+// reached, the next one is used.
 //
 // No password ever shows in an error of this package; [Redact] is for those who print a URL themselves.
 package stores
@@ -55,7 +57,8 @@ func schemes() []scheme {
 	return []scheme{
 		{"disk", "disk:PATH", openDisk},
 		{"mem", "mem:", openMemory},
-		{"dcb", "dcb://host:50051", openServer},
+		{"dcb", "dcb://host:7322", openServer},
+		{"dcb+unix", "dcb+unix:///PATH", openUNIX},
 		{"dcb+umadb", "dcb+umadb://host:50051", openUmaDB},
 		{"postgres", "postgres://user@host:5432/database", openPostgres},
 		{"postgresql", "", openPostgres}, // the same, by its other name

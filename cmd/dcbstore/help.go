@@ -76,8 +76,9 @@ const storesHelp = `The store is named by a URL, in --store or in the environmen
   disk:PATH                             in a directory, which is made if it is missing
   mem:                                  in memory, forgotten when the command ends
   postgres://user@host:5432/database    in PostgreSQL; any URL that libpq and pgx understand
-  dcb://host:50051                      kept by a server, which is dcbstore serve
-  dcb+umadb://host:50051                kept by a server that speaks UmaDB's protocol: dcbstore serve, or UmaDB's own
+  dcb://host:7322                       on a server (dcbstore serve); dcb://a,b,c names several
+  dcb+unix:///PATH                      on a server, through a UNIX socket
+  dcb+umadb://host:50051                on a server that speaks UmaDB's protocol: dcbstore serve, or UmaDB's own
 
 Where none is named it is disk:dcb-data: the directory dcb-data where the command is called. One process at a time may have a store in
 a directory open; dcbstore verify and dcbstore backup work beside it.
@@ -96,7 +97,6 @@ URL may have these parameters:
   tls=on                encrypts the connection
   ca=FILE               trusts the certificates in FILE instead of the system's
   cert=FILE             the client's own certificate, for a server that asks for one, and certkey=FILE, its key
-  over=grpc             speaks over gRPC even where the server offers less, for what is in between and knows nothing else (dcb:// only)
 
 dcbstore stats, verify and backup are for stores in a directory.
 

@@ -19,7 +19,7 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-const serveHelp = `Serve the store to other programs until it is interrupted: over gRPC, for the clients of dcb and of UmaDB, and over HTTP.
+const serveHelp = `Serve the store to other programs until it is interrupted: by dcb's own protocol, by UmaDB's protocol (gRPC), and over HTTP.
 
 What is listened on is printed on standard output as soon as everything answers; with port 0 it is a port that is free. What happens is
 logged on standard error: a line for each call that failed, and never an event, a tag or a key.
@@ -43,15 +43,15 @@ unit for systemd.`
 
 const serveExample = `  dcbstore serve
   dcbstore serve --store disk:/var/lib/events --http off
-  dcbstore serve --grpc :50051 --http :8080 --tls-cert cert.pem --tls-key key.pem --keys keys
-  dcbstore serve --grpc 127.0.0.1:0 --log-format json`
+  dcbstore serve --dcb :7322 --umadb :50051 --http :8080 --tls-cert cert.pem --tls-key key.pem --keys keys
+  dcbstore serve --dcb unix:/run/dcb.sock --umadb off --http off`
 
 func (p *program) serveCommand() *cobra.Command {
 	var config serve.Config
 	var logs logFlags
 	cmd := &cobra.Command{
 		Use:     "serve",
-		Short:   "Serve the store over gRPC and HTTP",
+		Short:   "Serve the store to other programs",
 		Long:    serveHelp,
 		Example: serveExample,
 		Args:    noArguments,
@@ -59,7 +59,8 @@ func (p *program) serveCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&config.GRPC, "grpc", serve.DefaultGRPC, "listen for gRPC on `HOST:PORT`, or off")
+	flags.StringVar(&config.DCB, "dcb", serve.DefaultDCB, "listen for dcb's protocol on `HOST:PORT`, unix:PATH, or off")
+	flags.StringVar(&config.UmaDB, "umadb", serve.DefaultUmaDB, "listen for UmaDB's protocol (gRPC) on `HOST:PORT`, or off")
 	flags.StringVar(&config.HTTP, "http", serve.DefaultHTTP, "listen for HTTP on `HOST:PORT`, or off")
 	flags.StringVar(&config.TLSCert, "tls-cert", "", "the server's certificate and what it is signed by, a `FILE` in PEM")
 	flags.StringVar(&config.TLSKey, "tls-key", "", "the certificate's key, a `FILE` in PEM")
@@ -68,7 +69,7 @@ func (p *program) serveCommand() *cobra.Command {
 	flags.BoolVar(&config.Insecure, "insecure", false, "be reached from other machines without TLS and keys all the same")
 	flags.StringSliceVar(&config.Origins, "origins", nil, "let pages from these `ORIGINS` call from browsers, as in https://app.example.com")
 	limitFlags(flags, &config)
-	flags.DurationVar(&config.Keepalive, "keepalive", 0, "ask silent connections of gRPC and of sessions for a sign of life after `TIME` (default 20s)")
+	flags.DurationVar(&config.Keepalive, "keepalive", 0, "ping silent connections of UmaDB's protocol after `TIME` (default 20s)")
 	flags.DurationVar(&config.StopTimeout, "stop-timeout", serve.DefaultStopTimeout, "cut off what has not finished `TIME` after the stop was asked for")
 	flags.StringVar(&logs.format, "log-format", "text", "log as text or json")
 	flags.StringVar(&logs.level, "log-level", "info", "log what is debug, info, warn or error, and above")
@@ -80,7 +81,7 @@ func limitFlags(flags *pflag.FlagSet, config *serve.Config) {
 	limits := &config.Limits
 	flags.Var((*byteSize)(&limits.MessageBytes), "max-message", "refuse requests of more than `BYTES`, as in 8MiB (default 80MiB)")
 	flags.IntVar(&limits.Connections, "max-connections", 0, "close connections beyond `N` on each address (default 10000)")
-	flags.IntVar(&limits.Calls, "max-calls", 0, "let one session, or one connection of HTTP/2, have `N` calls under way, waiting and following included (default 4096)")
+	flags.IntVar(&limits.Calls, "max-calls", 0, "let one connection have `N` calls under way, waiting and following included (default 4096)")
 	flags.IntVar(&limits.QueryItems, "max-items", 0, "refuse queries of more than `N` items (default 65536)")
 	flags.DurationVar(&limits.CallTime, "call-timeout", 0, "end calls that take longer than `TIME`, other than waiting and following (default 1m)")
 }
@@ -145,7 +146,7 @@ func (p *program) printAddresses(a serve.Addresses, asJSON bool) {
 		_ = p.printJSON(a) // output remembers the error
 		return
 	}
-	for _, listening := range []struct{ on, address string }{{"grpc", a.GRPC}, {"http", a.HTTP}, {"pprof", a.Pprof}} {
+	for _, listening := range []struct{ on, address string }{{"dcb", a.DCB}, {"umadb", a.UmaDB}, {"http", a.HTTP}, {"pprof", a.Pprof}} {
 		if listening.address != "" {
 			fmt.Fprintf(p.out, "%s %s\n", listening.on, listening.address)
 		}

@@ -24,13 +24,13 @@ type serverProcess struct {
 	ended    chan struct{}
 }
 
-// serve ARG... starts dcbstore serve in the background on ports that are free, and returns when it answers. After that $GRPC and $HTTP are its addresses.
+// serve ARG... starts dcbstore serve in the background on ports that are free, and returns when it answers. After that $DCB, $UMADB and $HTTP are its addresses.
 func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: serve ARG...")
 	}
 	s := &serverProcess{ended: make(chan struct{})}
-	s.cmd = command(ts, append([]string{"dcbstore", "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...))
+	s.cmd = command(ts, append([]string{"dcbstore", "serve", "--dcb", "127.0.0.1:0", "--umadb", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...))
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.log
 	ts.Check(s.cmd.Start())
 	go func() {

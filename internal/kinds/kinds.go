@@ -6,9 +6,10 @@ import (
 	"testing"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
 	"github.com/dcbstore/dcb/internal/pgtest"
 	"github.com/dcbstore/dcb/stores"
+	"github.com/dcbstore/dcb/umadb"
 )
 
 // Kind is a kind of store.
@@ -47,7 +48,16 @@ func All() []Kind {
 // serve serves a store on an address of its own until the end of the test, and returns the URL to reach it by.
 func serve(t testing.TB, scheme, url string) string {
 	t.Helper()
-	server, err := dcbgrpc.NewServer(Open(t, url), nil)
+	var server interface {
+		Serve(listener net.Listener) error
+		Close()
+	}
+	var err error
+	if scheme == "dcb://" {
+		server, err = dcbnet.NewServer(Open(t, url), nil)
+	} else {
+		server, err = umadb.NewServer(Open(t, url), nil)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

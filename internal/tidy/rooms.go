@@ -34,7 +34,10 @@ var rooms = []room{
 	{dir: "diskstore", rooms: []string{internal}, modules: []string{uuid, "github.com/cespare/xxhash/v2"}},
 	{dir: "pgstore", rooms: []string{internal}, modules: []string{uuid, pgx}},
 	{dir: "auth"},
-	{dir: "dcbgrpc", rooms: []string{internal, "auth"}, tests: []string{"diskstore", "pgstore"}, modules: []string{
+	{dir: "dcbnet", rooms: []string{internal, "auth"}, tests: []string{"diskstore", "pgstore"}, modules: []string{
+		uuid, "google.golang.org/protobuf",
+	}},
+	{dir: "umadb", rooms: []string{internal, "auth"}, tests: []string{"diskstore", "pgstore"}, modules: []string{
 		uuid, "google.golang.org/grpc", "google.golang.org/protobuf",
 	}},
 	{dir: "dcbhttp", rooms: []string{internal, "auth"}, tests: []string{"diskstore", "pgstore"}, modules: []string{uuid}},
@@ -52,7 +55,7 @@ var rooms = []room{
 	}},
 	{dir: "internal", rooms: []string{internal}, modules: []string{uuid}},
 	{dir: "internal/eventjson", modules: []string{uuid, json}},
-	{dir: "internal/proto", modules: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
+	{dir: "internal/protofield", modules: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/wire", rooms: []string{"auth"}},
 	{dir: "internal/vfs", modules: []string{"golang.org/x/sys"}},
 	{dir: "internal/model", modules: []string{uuid}},

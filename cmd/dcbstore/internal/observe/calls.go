@@ -39,7 +39,7 @@ type series struct {
 }
 
 // Calls adds the metrics of calls. Those that fail are told to log. The spans of calls are made by the handlers of gRPC and HTTP, except for
-// those in a session, which only this knows: they are made with tracer, if there is one.
+// those of dcbnet, which only this knows: they are made with tracer, if there is one.
 func (m *Metrics) Calls(log *slog.Logger, tracer trace.Tracer) *Calls {
 	c := &Calls{
 		log: newFailures(log), tracer: tracer,
@@ -59,7 +59,7 @@ func (m *Metrics) Calls(log *slog.Logger, tracer trace.Tracer) *Calls {
 func (c *Calls) Done(ctx context.Context, call wire.Call) {
 	s := c.of(method{call.Protocol, call.Method})
 	s.duration.Observe(call.Duration.Seconds())
-	if c.tracer != nil && call.Protocol == session {
+	if c.tracer != nil && call.Protocol == dcbnet {
 		ctx = c.span(ctx, s.name, call)
 	}
 	if call.Err == nil {
@@ -71,13 +71,13 @@ func (c *Calls) Done(ctx context.Context, call wire.Call) {
 	c.log.tell(ctx, s.method, code, call)
 }
 
-// session is the wire whose calls have no handler around them.
-const session = "session"
+// dcbnet is the protocol whose calls have no handler around them.
+const dcbnet = "dcbnet"
 
 // span makes a span of a call that is done, beside those of the store: both are children of the caller's, or each the root of a trace.
 func (c *Calls) span(ctx context.Context, name string, call wire.Call) context.Context {
 	now := time.Now()
-	ctx, span := c.tracer.Start(ctx, session+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(now.Add(-call.Duration)))
+	ctx, span := c.tracer.Start(ctx, dcbnet+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(now.Add(-call.Duration)))
 	end(span, call.Err)
 	return ctx
 }

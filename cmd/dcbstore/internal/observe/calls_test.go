@@ -73,10 +73,10 @@ func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
 		{errors.New("nil map"), "ERROR", "nil map"},
 	} {
 		log, told := lines(slog.LevelDebug)
-		New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "session", Method: "append", Key: "billing", Err: c.err})
+		New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "dcbnet", Method: "append", Key: "billing", Err: c.err})
 		line := told.String()
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level="+c.level+" ") || !strings.Contains(line, c.want) ||
-			!strings.Contains(line, "key_name=billing") || !strings.Contains(line, "wire=session method=append") {
+			!strings.Contains(line, "key_name=billing") || !strings.Contains(line, "wire=dcbnet method=append") {
 			t.Errorf("%v: %s", c.err, line)
 		}
 		if strings.Contains(line, secret) {
@@ -88,7 +88,7 @@ func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
 func TestACallThatSucceededIsNoLine(t *testing.T) {
 	t.Parallel()
 	log, told := lines(slog.LevelDebug)
-	New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "session", Method: "append"})
+	New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "dcbnet", Method: "append"})
 	if told.Len() > 0 {
 		t.Error(told.String())
 	}

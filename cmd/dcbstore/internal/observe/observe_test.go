@@ -411,10 +411,10 @@ func BenchmarkWhatWatchingCosts(b *testing.B) {
 		b.ReportAllocs()
 		c := New(Build{}).Calls(slog.New(slog.DiscardHandler), nil)
 		for i := range 20 {
-			c.Done(ctx, wire.Call{Protocol: "session", Method: fmt.Sprint(i)})
+			c.Done(ctx, wire.Call{Protocol: "dcbnet", Method: fmt.Sprint(i)})
 		}
 		for b.Loop() {
-			c.Done(ctx, wire.Call{Protocol: "session", Method: "append", Duration: time.Millisecond})
+			c.Done(ctx, wire.Call{Protocol: "dcbnet", Method: "append", Duration: time.Millisecond})
 		}
 	})
 }

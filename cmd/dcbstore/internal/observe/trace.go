@@ -98,8 +98,7 @@ func (t *Traces) Tracer() trace.Tracer {
 	return t.provider.Tracer("github.com/dcbstore/dcb")
 }
 
-// GRPC returns what a gRPC server needs to make a span of each call. A session is no call, and would be a span that never ends; the
-// spans of its requests are those of the store.
+// GRPC returns the options of a gRPC server that make a span of each call. Health checks get none.
 func (t *Traces) GRPC() []grpc.ServerOption {
 	if t == nil {
 		return nil
@@ -107,7 +106,7 @@ func (t *Traces) GRPC() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.StatsHandler(otelgrpc.NewServerHandler(
 		otelgrpc.WithTracerProvider(t.provider), otelgrpc.WithPropagators(t.context),
 		otelgrpc.WithFilter(func(info *stats.RPCTagInfo) bool {
-			return !strings.HasSuffix(info.FullMethodName, "/Session") && !strings.HasPrefix(info.FullMethodName, "/grpc.")
+			return !strings.HasPrefix(info.FullMethodName, "/grpc.")
 		}),
 	))}
 }
@@ -125,7 +124,7 @@ func (t *Traces) HTTP(handler http.Handler) http.Handler {
 	)
 }
 
-// Traceparent puts a caller's trace into the context of a request that came in a session.
+// Traceparent puts a caller's trace into the context of a request of dcbnet.
 func (t *Traces) Traceparent(ctx context.Context, traceparent string) context.Context {
 	if t == nil || traceparent == "" {
 		return ctx

@@ -117,14 +117,14 @@ func TestACallInASessionIsASpanOfItsCallersTrace(t *testing.T) {
 	traces, exporter := inMemory(t)
 	c := New(Build{}).Calls(slog.New(slog.DiscardHandler), traces.Tracer())
 	ctx := traces.Traceparent(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	c.Done(ctx, wire.Call{Protocol: "session", Method: "Append", Duration: time.Hour})
+	c.Done(ctx, wire.Call{Protocol: "dcbnet", Method: "Append", Duration: time.Hour})
 	c.Done(ctx, wire.Call{Protocol: "http", Method: "/append"}) // which has one already
 	spans := exporter.GetSpans()
 	if len(spans) != 1 {
 		t.Fatalf("%d spans; want one", len(spans))
 	}
 	span := spans[0]
-	if span.Name != "session/Append" || span.Parent.SpanID().String() != "b7ad6b7169203331" || span.EndTime.Sub(span.StartTime) < time.Hour {
+	if span.Name != "dcbnet/Append" || span.Parent.SpanID().String() != "b7ad6b7169203331" || span.EndTime.Sub(span.StartTime) < time.Hour {
 		t.Errorf("%+v", span)
 	}
 }

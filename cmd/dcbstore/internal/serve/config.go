@@ -16,19 +16,21 @@ import (
 
 // The defaults of a server.
 const (
-	DefaultGRPC        = "127.0.0.1:50051"
+	DefaultDCB         = "127.0.0.1:7322"
+	DefaultUmaDB       = "127.0.0.1:50051"
 	DefaultHTTP        = "127.0.0.1:8080"
 	DefaultStopTimeout = 20 * time.Second
 )
 
-// Config is what a server is told. Its zero values are those of [wire.Limits] and dcbgrpc where they have one.
+// Config is the configuration of a server. Zero values mean the defaults of the protocols' packages.
 type Config struct {
 	// Store is the URL of the store, and Open opens it.
 	Store string
 	Open  func(context.Context) (stores.Store, error)
 
-	// GRPC, HTTP and Pprof are the addresses to listen on; empty or off for none.
-	GRPC, HTTP, Pprof string
+	// DCB, UmaDB, HTTP and Pprof are the addresses to listen on: host:port, or for DCB also unix:PATH.
+	// Empty or "off" switches a listener off.
+	DCB, UmaDB, HTTP, Pprof string
 
 	// TLSCert and TLSKey are files in PEM; without them there is no TLS. With TLSClientCA clients too need a certificate, of that authority.
 	TLSCert, TLSKey, TLSClientCA string
@@ -57,7 +59,8 @@ type Config struct {
 
 // Addresses are where a server really listens; empty where it does not.
 type Addresses struct {
-	GRPC  string `json:"grpc,omitempty"`
+	DCB   string `json:"dcb,omitempty"`
+	UmaDB string `json:"umadb,omitempty"`
 	HTTP  string `json:"http,omitempty"`
 	Pprof string `json:"pprof,omitempty"`
 }
@@ -78,8 +81,8 @@ func isOff(address string) bool { return address == "" || address == "off" }
 func (c *Config) check() (err error) {
 	c.withDefaults()
 	switch {
-	case isOff(c.GRPC) && isOff(c.HTTP):
-		return refuse("give --grpc or --http an address", "both --grpc and --http are off; there is nothing to serve")
+	case isOff(c.DCB) && isOff(c.UmaDB) && isOff(c.HTTP):
+		return refuse("give --dcb, --umadb or --http an address", "--dcb, --umadb and --http are all off; there is nothing to serve")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return refuse("give --tls-cert and --tls-key together", "a certificate and its key belong together")
 	case c.TLSClientCA != "" && c.TLSCert == "":

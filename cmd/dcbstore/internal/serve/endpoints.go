@@ -6,12 +6,14 @@ import (
 	"net"
 
 	"github.com/dcbstore/dcb/cmd/dcbstore/internal/observe"
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
+	"github.com/dcbstore/dcb/umadb"
 )
 
 // The names of what listens, in logs and metrics.
 const (
-	grpcEndpoint  = "grpc"
+	dcbEndpoint   = "dcbnet"
+	umadbEndpoint = "umadb"
 	httpEndpoint  = "http"
 	pprofEndpoint = "pprof"
 )
@@ -33,7 +35,7 @@ func (s *server) makeEndpoints(listeners listeners) error {
 	for _, kind := range []struct {
 		name string
 		make func(net.Listener) (*endpoint, error)
-	}{{grpcEndpoint, s.grpcEndpoint}, {httpEndpoint, s.httpEndpoint}, {pprofEndpoint, s.pprofEndpoint}} {
+	}{{dcbEndpoint, s.dcbEndpoint}, {umadbEndpoint, s.umadbEndpoint}, {httpEndpoint, s.httpEndpoint}, {pprofEndpoint, s.pprofEndpoint}} {
 		listener := listeners[kind.name]
 		if listener == nil {
 			continue
@@ -52,17 +54,29 @@ func (s *server) makeEndpoints(listeners listeners) error {
 	return nil
 }
 
-func (s *server) grpcEndpoint(net.Listener) (*endpoint, error) {
-	options := &dcbgrpc.ServerOptions{
-		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log), Keepalive: s.Keepalive, GRPC: s.traces.GRPC(),
-	}
-	if s.certs != nil {
-		options.TLS = s.certs.config(forGRPC)
+func (s *server) dcbEndpoint(listener net.Listener) (*endpoint, error) {
+	options := &dcbnet.ServerOptions{Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log)}
+	if s.certs != nil && listener.Addr().Network() != "unix" {
+		options.TLS = s.certs.config(forDCB)
 	}
 	if s.traces != nil {
 		options.Traceparent = s.traces.Traceparent
 	}
-	server, err := dcbgrpc.NewServer(s.watched, options)
+	server, err := dcbnet.NewServer(s.watched, options)
+	if err != nil {
+		return nil, err
+	}
+	return &endpoint{serve: server.Serve, shutdown: server.Shutdown, close: server.Close}, nil
+}
+
+func (s *server) umadbEndpoint(net.Listener) (*endpoint, error) {
+	options := &umadb.ServerOptions{
+		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log), Keepalive: s.Keepalive, GRPC: s.traces.GRPC(),
+	}
+	if s.certs != nil {
+		options.TLS = s.certs.config(forUmaDB)
+	}
+	server, err := umadb.NewServer(s.watched, options)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 )
 
 // listeners are those of a server, by the name of the wire.
@@ -21,33 +23,26 @@ func (l listeners) close() {
 func (s *server) listen() (listeners, error) {
 	type place struct {
 		endpoint, flag, address string
-		at                      *net.TCPAddr
+		at                      net.Addr
 	}
 	var places []place
 	for _, p := range []place{
-		{grpcEndpoint, "--grpc", s.GRPC, nil}, {httpEndpoint, "--http", s.HTTP, nil}, {pprofEndpoint, "--pprof", s.Pprof, nil},
+		{dcbEndpoint, "--dcb", s.DCB, nil}, {umadbEndpoint, "--umadb", s.UmaDB, nil},
+		{httpEndpoint, "--http", s.HTTP, nil}, {pprofEndpoint, "--pprof", s.Pprof, nil},
 	} {
 		if isOff(p.address) {
 			continue
 		}
 		var err error
-		// What is checked is what is listened on: a name is looked up once.
-		if p.at, err = resolve(p.flag, p.address); err != nil {
-			return nil, err
-		}
-		if p.endpoint == pprofEndpoint {
-			err = onlyLoopback(p.at)
-		} else {
-			err = s.mayListen(p.flag, p.at)
-		}
-		if err != nil {
+		// The resolved address is checked and listened on, so a name is looked up once.
+		if p.at, err = s.resolveFor(p.endpoint, p.flag, p.address); err != nil {
 			return nil, err
 		}
 		places = append(places, p)
 	}
 	open := make(listeners)
 	for _, p := range places {
-		listener, err := net.Listen("tcp", p.at.String())
+		listener, err := listenOn(p.at)
 		if err != nil {
 			open.close()
 			return nil, fmt.Errorf("serve: %s: %w", p.flag, err)
@@ -55,6 +50,37 @@ func (s *server) listen() (listeners, error) {
 		open[p.endpoint] = listener
 	}
 	return open, nil
+}
+
+// resolveFor returns the address of an endpoint. It refuses one that is not safe to listen on.
+func (s *server) resolveFor(endpoint, flag, address string) (net.Addr, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok && endpoint == dcbEndpoint {
+		return &net.UnixAddr{Name: path, Net: "unix"}, nil // protected by the permissions of its directory
+	}
+	at, err := resolve(flag, address)
+	if err != nil {
+		return nil, err
+	}
+	if endpoint == pprofEndpoint {
+		return at, onlyLoopback(at)
+	}
+	return at, s.mayListen(flag, at)
+}
+
+// listenOn listens on an address. It removes a UNIX socket that a process left behind.
+func listenOn(at net.Addr) (net.Listener, error) {
+	listener, err := net.Listen(at.Network(), at.String())
+	if at.Network() != "unix" || !errors.Is(err, syscall.EADDRINUSE) {
+		return listener, err
+	}
+	if conn, dialErr := net.Dial("unix", at.String()); dialErr == nil {
+		_ = conn.Close() // another process listens there
+		return nil, err
+	}
+	if err := os.Remove(at.String()); err != nil {
+		return nil, err
+	}
+	return net.Listen("unix", at.String())
 }
 
 func resolve(flag, address string) (*net.TCPAddr, error) {

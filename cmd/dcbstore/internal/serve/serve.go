@@ -137,9 +137,14 @@ func (s *server) announce() {
 	var a Addresses
 	for _, w := range s.endpoints {
 		address := w.listener.Addr().String()
+		if w.listener.Addr().Network() == "unix" {
+			address = "unix:" + address
+		}
 		switch w.name {
-		case grpcEndpoint:
-			a.GRPC = address
+		case dcbEndpoint:
+			a.DCB = address
+		case umadbEndpoint:
+			a.UmaDB = address
 		case httpEndpoint:
 			a.HTTP = address
 		case pprofEndpoint:

@@ -18,10 +18,11 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/stores"
+	"github.com/dcbstore/dcb/umadb"
 )
 
 // long is what nothing in these tests takes unless it hangs, however loaded the machine is.
@@ -59,7 +60,7 @@ type running struct {
 // config is that of a server on ports that are free.
 func config(store stores.Store) Config {
 	return Config{
-		Store: "mem:", GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0",
+		Store: "mem:", DCB: "127.0.0.1:0", UmaDB: "127.0.0.1:0", HTTP: "127.0.0.1:0",
 		Open: func(context.Context) (stores.Store, error) { return store, nil },
 	}
 }
@@ -167,20 +168,20 @@ func newClient(t *testing.T) *http.Client {
 
 const anEvent = `{"events":[{"type":"T","tags":["a"],"data":"x"}]}`
 
-func TestBothWiresServeOneStoreAndItIsSeenFromOutside(t *testing.T) {
+func TestRunServesOneStoreByEveryProtocol(t *testing.T) {
 	t.Parallel()
 	r := start(t, config(memstore.New(nil)))
 	client := newClient(t)
 	if status, body := do(t, client, "POST", "http://"+r.HTTP+"/append", "", anEvent); status != http.StatusOK {
 		t.Fatal(status, body)
 	}
-	over, err := dcbgrpc.Dial(t.Context(), r.GRPC, nil)
+	over, err := dcbnet.Dial(t.Context(), r.DCB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer over.Close()
 	if head, err := over.Head(t.Context()); head != 1 || err != nil {
-		t.Errorf("the head over gRPC is %d, %v", head, err)
+		t.Errorf("the head over dcbnet is %d, %v", head, err)
 	}
 	if _, err := over.Append(t.Context(), []dcb.Event{{Type: "T"}}, &dcb.AppendCondition{FailIfEventsMatch: dcb.All()}); !errors.Is(err, dcb.ErrConflict) {
 		t.Errorf("%v; want a conflict", err)
@@ -192,7 +193,7 @@ func TestBothWiresServeOneStoreAndItIsSeenFromOutside(t *testing.T) {
 	}
 	for _, want := range []string{
 		"dcb_appends_total 1\n", "dcb_append_conflicts_total 1\n", `dcb_calls_total{code="ok",method="/append",wire="http"} 1`,
-		`method="Append",wire="session"`, `dcb_connections{wire="grpc"} 1`,
+		`method="Append",wire="dcbnet"`, `dcb_connections{wire="dcbnet"} 1`,
 	} {
 		metrics := ""
 		if !eventually(func() bool { // a call is counted when it is answered already
@@ -202,7 +203,7 @@ func TestBothWiresServeOneStoreAndItIsSeenFromOutside(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, metrics)
 		}
 	}
-	r.says("level=DEBUG msg=\"a call failed\" wire=session method=Append code=conflict")
+	r.says("level=DEBUG msg=\"a call failed\" wire=dcbnet method=Append code=conflict")
 	r.stop()
 	if err := r.await(); err != nil {
 		t.Error(err)
@@ -227,8 +228,8 @@ func TestWhatIsUnsafeOrWrongIsRefusedBeforeTheStoreIsOpened(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"everything off":             {func(c *Config) { c.GRPC, c.HTTP = "off", "" }, "nothing to serve"},
-		"gRPC to all":                {func(c *Config) { c.GRPC = "0.0.0.0:0" }, "without TLS and keys whoever reaches it can read and append everything"},
+		"everything off":             {func(c *Config) { c.DCB, c.UmaDB, c.HTTP = "off", "off", "" }, "nothing to serve"},
+		"dcbnet to all":              {func(c *Config) { c.DCB = "0.0.0.0:0" }, "without TLS and keys whoever reaches it can read and append everything"},
 		"HTTP to all":                {func(c *Config) { c.HTTP = ":0" }, "--http :0 can be reached from other machines"},
 		"IPv6 to all":                {func(c *Config) { c.HTTP = "[::]:0" }, "can be reached from other machines"},
 		"TLS without keys":           {func(c *Config) { c.HTTP, c.TLSCert, c.TLSKey = ":0", cert, key }, "without keys"},
@@ -243,7 +244,7 @@ func TestWhatIsUnsafeOrWrongIsRefusedBeforeTheStoreIsOpened(t *testing.T) {
 		"keys that are short":        {func(c *Config) { c.KeysFile = file("short", "# x\nann read secret\n") }, "line 2: the key has 6 bytes"},
 		"no keys":                    {func(c *Config) { c.KeysFile = file("none", "# none\n") }, "contains no keys"},
 		"pprof to all":               {func(c *Config) { c.Pprof, c.Insecure = ":0", true }, "profiles are for this one only"},
-		"no address":                 {func(c *Config) { c.GRPC = "50051" }, "--grpc 50051 is no address: missing port"},
+		"no address":                 {func(c *Config) { c.UmaDB = "50051" }, "--umadb 50051 is no address: missing port"},
 		"a URL":                      {func(c *Config) { c.HTTP = "http://localhost:80" }, "is a URL"},
 		"a negative limit":           {func(c *Config) { c.Limits.Calls = -1 }, "Limits.Calls is -1"},
 		"a negative time":            {func(c *Config) { c.StopTimeout = -1 }, "--stop-timeout is -1ns"},
@@ -453,17 +454,17 @@ func TestCallsOfEachWireReachACollector(t *testing.T) {
 	if status, _ := do(t, newClient(t), http.MethodPost, "http://"+r.HTTP+"/append", "", anEvent); status != http.StatusOK {
 		t.Error(status)
 	}
-	session, err := dcbgrpc.Dial(t.Context(), r.GRPC, nil)
+	session, err := dcbnet.Dial(t.Context(), r.DCB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	umadb, err := dcbgrpc.DialUmaDB(t.Context(), r.GRPC, nil)
+	foreign, err := umadb.Dial(t.Context(), r.UmaDB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer umadb.Close()
-	for _, s := range []dcb.Store{session, umadb} {
+	defer foreign.Close()
+	for _, s := range []dcb.Store{session, foreign} {
 		if _, err := s.Head(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -474,7 +475,7 @@ func TestCallsOfEachWireReachACollector(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for _, want := range []string{"store.append", "store.head", "session/Head", "umadb.v1.DCB/Head", "/append"} {
+	for _, want := range []string{"store.append", "store.head", "dcbnet/Head", "umadb.v1.DCB/Head", "/append"} {
 		if !strings.Contains(received.String(), want) {
 			t.Errorf("there is no span %s in %q", want, received.String())
 		}

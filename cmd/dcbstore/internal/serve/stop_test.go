@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -49,7 +49,7 @@ func TestAStopLetsCallsFinishAndClosesTheStoreLast(t *testing.T) {
 	c.StopTimeout = long
 	r := start(t, c)
 	client := newClient(t)
-	over, err := dcbgrpc.Dial(t.Context(), r.GRPC, nil)
+	over, err := dcbnet.Dial(t.Context(), r.DCB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestAStopLetsCallsFinishAndClosesTheStoreLast(t *testing.T) {
 	<-store.began
 	<-store.began
 	r.stop()
-	for !refuses(r.HTTP) || !refuses(r.GRPC) {
+	for !refuses(r.HTTP) || !refuses(r.DCB) || !refuses(r.UmaDB) {
 		time.Sleep(time.Millisecond)
 	}
 	select {
@@ -143,7 +143,7 @@ func TestFollowersAreToldToComeBackAndHoldUpNoStop(t *testing.T) {
 	if _, err := lines.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	over, err := dcbgrpc.Dial(t.Context(), r.GRPC, &dcbgrpc.ClientOptions{RetryFor: time.Millisecond})
+	over, err := dcbnet.Dial(t.Context(), r.DCB, &dcbnet.ClientOptions{RetryFor: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		if status, _ := get(t, client, "http://"+r.HTTP+"/head", ""); status != http.StatusOK {
 			t.Error(status)
 		}
-		over, err := dcbgrpc.Dial(t.Context(), r.GRPC, nil)
+		over, err := dcbnet.Dial(t.Context(), r.DCB, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,11 +248,11 @@ func TestIfOneListenerFailsBothStopAndTheErrorIsTold(t *testing.T) {
 		}
 	}
 	s := &server{Config: Config{StopTimeout: long, Log: slog.New(slog.DiscardHandler)}, endpoints: []*endpoint{
-		fake(grpcEndpoint, func(net.Listener) error { return broken }),
+		fake(dcbEndpoint, func(net.Listener) error { return broken }),
 		fake(httpEndpoint, func(net.Listener) error { <-stopped; stopped <- struct{}{}; return nil }),
 	}}
 	err := s.serve(t.Context(), nil)
-	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "grpc on 127.0.0.1:") {
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "dcbnet on 127.0.0.1:") {
 		t.Errorf("%v; want the listener's error", err)
 	}
 	if len(stopped) != 2 {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/dcbstore/dcb/dcbnet"
 )
 
 // minTLS is the oldest version that is spoken. Every client that can speaks 1.3, for the newest that both know is taken. 1.2 stays, because
@@ -26,8 +28,8 @@ type certificates struct {
 // loaded is what was read. Each wire has a configuration of its own, since it speaks protocols of its own, and for as long as nothing is read
 // again it is one and the same, since it has the keys that sessions are resumed with.
 type loaded struct {
-	grpc, http *tls.Config
-	expires    time.Time
+	dcb, umadb, http *tls.Config
+	expires          time.Time
 }
 
 // read reads the files, and uses what is in them from now on. Where one is wrong nothing changes.
@@ -43,10 +45,11 @@ func (c *certificates) read() error {
 		}
 		base.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	grpc, http := base.Clone(), base.Clone()
-	grpc.NextProtos = []string{"h2"}
+	dcb, umadb, http := base.Clone(), base.Clone(), base.Clone()
+	dcb.NextProtos = []string{dcbnet.ALPN}
+	umadb.NextProtos = []string{"h2"}
 	http.NextProtos = []string{"h2", "http/1.1"}
-	c.now.Store(&loaded{grpc: grpc, http: http, expires: pair.Leaf.NotAfter})
+	c.now.Store(&loaded{dcb: dcb, umadb: umadb, http: http, expires: pair.Leaf.NotAfter})
 	return nil
 }
 
@@ -73,5 +76,6 @@ func (c *certificates) config(of func(*loaded) *tls.Config) *tls.Config {
 	return current
 }
 
-func forGRPC(l *loaded) *tls.Config { return l.grpc }
-func forHTTP(l *loaded) *tls.Config { return l.http }
+func forDCB(l *loaded) *tls.Config   { return l.dcb }
+func forUmaDB(l *loaded) *tls.Config { return l.umadb }
+func forHTTP(l *loaded) *tls.Config  { return l.http }

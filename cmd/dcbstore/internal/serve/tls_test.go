@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dcbstore/dcb/dcbgrpc"
+	"github.com/dcbstore/dcb/dcbnet"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -113,7 +113,7 @@ func secureClient(t *testing.T, config *tls.Config) *http.Client {
 func overTLS(t *testing.T, address string, config *tls.Config) (name string, err error) {
 	t.Helper()
 	config = config.Clone()
-	config.NextProtos = []string{"h2"}
+	config.NextProtos = []string{dcbnet.ALPN, "h2"} // each server takes its own
 	conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		return "", err
@@ -162,7 +162,7 @@ func TestTLSOfOldAndOfThoseWhoCannotShowACertificateIsRefused(t *testing.T) {
 		"mutual, a certificate":                  {mutual, &tls.Config{Certificates: []tls.Certificate{own(ca)}}, true},
 	} {
 		c.client.RootCAs = ca.pool
-		for wire, address := range map[string]string{"grpc": c.server.GRPC, "http": c.server.HTTP} {
+		for wire, address := range map[string]string{"dcb": c.server.DCB, "umadb": c.server.UmaDB, "http": c.server.HTTP} {
 			if got, err := overTLS(t, address, c.client); (err == nil) != c.works {
 				t.Errorf("%s, %s: %q, %v", name, wire, got, err)
 			}
@@ -178,7 +178,7 @@ func TestBothWiresWorkOverMutualTLSWithKeys(t *testing.T) {
 	c.TLSCert, c.TLSKey = ca.files(t, dir, "server")
 	c.TLSClientCA, c.KeysFile = ca.file(t, dir), filepath.Join(dir, "keys")
 	write(t, c.KeysFile, []byte("ann read "+key))
-	c.GRPC, c.HTTP = "0.0.0.0:0", "0.0.0.0:0" // which is allowed now
+	c.DCB, c.UmaDB, c.HTTP = "0.0.0.0:0", "0.0.0.0:0", "0.0.0.0:0" // which is allowed now
 	r := start(t, c)
 	certPEM, keyPEM := ca.pems(t, "client")
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
@@ -193,7 +193,7 @@ func TestBothWiresWorkOverMutualTLSWithKeys(t *testing.T) {
 		}
 		return "127.0.0.1:" + port
 	}
-	over, err := dcbgrpc.Dial(t.Context(), here(r.GRPC), &dcbgrpc.ClientOptions{Key: key, TLS: client})
+	over, err := dcbnet.Dial(t.Context(), here(r.DCB), &dcbnet.ClientOptions{Key: key, TLS: client})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestCertificatesAreReadAgainAndAWrongFileChangesNothing(t *testing.T) {
 	r := start(t, c)
 	shown := func(when, want string) {
 		t.Helper()
-		for _, address := range []string{r.GRPC, r.HTTP} {
+		for _, address := range []string{r.DCB, r.UmaDB, r.HTTP} {
 			if got, err := overTLS(t, address, &tls.Config{RootCAs: ca.pool}); got != want || err != nil {
 				t.Errorf("%s: %q, %v; want %q", when, got, err, want)
 			}
@@ -245,7 +245,7 @@ func TestATLSConnectionThatSaysNothingIsClosedAtAStop(t *testing.T) {
 	c.TLSCert, c.TLSKey = ca.files(t, t.TempDir(), "server")
 	c.StopTimeout = 100 * time.Millisecond
 	r := start(t, c)
-	for _, address := range []string{r.GRPC, r.HTTP} {
+	for _, address := range []string{r.DCB, r.UmaDB, r.HTTP} {
 		conn, err := (&net.Dialer{}).DialContext(context.WithoutCancel(t.Context()), "tcp", address)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,61 @@
+package umadb
+
+import (
+	"testing"
+
+	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/dcbtest"
+	"github.com/dcbstore/dcb/internal/modeltest"
+	"github.com/dcbstore/dcb/internal/racing"
+	"github.com/dcbstore/dcb/memstore"
+)
+
+// handle is a client that knows its server.
+type handle struct {
+	*Client
+	serving *served
+}
+
+func suite(serve func(t testing.TB) *served) dcbtest.Suite {
+	return dcbtest.Suite{
+		WithoutLarge: racing.Watched,
+		Open: func(t testing.TB) dcb.Store {
+			s := serve(t)
+			return &handle{s.client(t), s}
+		},
+		Second: func(t testing.TB, s dcb.Store) dcb.Store {
+			h := s.(*handle)
+			return &handle{h.serving.client(t), h.serving}
+		},
+		Reopen: func(t testing.TB, s dcb.Store) dcb.Store {
+			h := s.(*handle)
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return &handle{h.serving.client(t), h.serving}
+		},
+		Timeout: 5 * testPatience,
+	}
+}
+
+// The disk is reached over loopback and the others by a listener in memory.
+func TestUmaDBClientKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	for kind, open := range storeKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			serve := serve
+			if kind == "disk" {
+				serve = serveTCP
+			}
+			suite(func(t testing.TB) *served { return serve(t, open(t), ServerOptions{}) }).Run(t)
+		})
+	}
+}
+
+func TestUmaDBClientAnswersAsTheModel(t *testing.T) {
+	t.Parallel()
+	modeltest.Check(t, func(t testing.TB) dcb.Store {
+		return serve(t, memstore.New(nil), ServerOptions{}).client(t)
+	})
+}
