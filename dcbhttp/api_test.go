@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -291,29 +290,21 @@ func TestServeHTTPRefusesUnknownPathsAndMethods(t *testing.T) {
 	}
 }
 
-// breaking is a store whose streams fail after 999 events.
+// breaking is a store whose reads fail after position 1000.
 type breaking struct{ *memstore.Store }
 
-func (b breaking) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
-	return func(yield func(dcb.SequencedEvent, error) bool) {
-		n := 0
-		for e, err := range dcb.Stream(ctx, b.Store, q, opts) {
-			if n++; n == 1000 {
-				yield(dcb.SequencedEvent{}, dcb.ErrCorrupt)
-				return
-			}
-			if !yield(e, err) {
-				return
-			}
-		}
+func (b breaking) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
+	if opts.After >= 1000 {
+		return dcb.ReadResult{}, dcb.ErrCorrupt
 	}
+	return b.Store.ReadPage(ctx, q, opts, bytes)
 }
 
 func TestReadResponseThatBreaksOffIsInvalidJSON(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var observed error
-	server := serve(t, breaking{filled(t, 2000)}, &Options{Observe: func(_ context.Context, c wire.Call) {
+	server := serve(t, breaking{filled(t, 20_000)}, &Options{Observe: func(_ context.Context, c wire.Call) {
 		mu.Lock()
 		defer mu.Unlock()
 		observed = c.Err

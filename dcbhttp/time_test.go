@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
 	"net"
 	"net/http"
 	"strings"
@@ -27,6 +26,11 @@ import (
 type hanging struct{ *memstore.Store }
 
 func (hanging) Read(ctx context.Context, _ dcb.Query, _ dcb.ReadOptions) (dcb.ReadResult, error) {
+	<-ctx.Done()
+	return dcb.ReadResult{}, ctx.Err()
+}
+
+func (hanging) ReadPage(ctx context.Context, _ dcb.Query, _ dcb.ReadOptions, _ int) (dcb.ReadResult, error) {
 	<-ctx.Done()
 	return dcb.ReadResult{}, ctx.Err()
 }
@@ -83,25 +87,18 @@ func TestWaitReturnsTheHeadAtTheTimeout(t *testing.T) {
 	})
 }
 
-// slow is a store whose streams pause before each event.
+// slow is a store that pauses before each page.
 type slow struct {
 	*memstore.Store
 	pause time.Duration
 }
 
-func (s slow) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
-	return func(yield func(dcb.SequencedEvent, error) bool) {
-		for e, err := range dcb.Stream(ctx, s.Store, q, opts) {
-			select {
-			case <-time.After(s.pause):
-			case <-ctx.Done():
-				yield(dcb.SequencedEvent{}, ctx.Err())
-				return
-			}
-			if !yield(e, err) {
-				return
-			}
-		}
+func (s slow) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
+	select {
+	case <-time.After(s.pause):
+		return s.Store.ReadPage(ctx, q, opts, bytes)
+	case <-ctx.Done():
+		return dcb.ReadResult{}, ctx.Err()
 	}
 }
 
@@ -169,8 +166,8 @@ type counting struct {
 	read atomic.Int64
 }
 
-func (c *counting) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	result, err := c.Store.Read(ctx, q, opts)
+func (c *counting) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
+	result, err := c.Store.ReadPage(ctx, q, opts, bytes)
 	c.read.Add(int64(len(result.Events)))
 	return result, err
 }
@@ -223,6 +220,28 @@ func TestServeHTTPCutsOffAClientThatAcceptsNothing(t *testing.T) {
 			last := observed[len(observed)-1]
 			if last.Method != target || wire.CodeOf(last.Err) != wire.Deadline || last.Duration != 30*time.Second {
 				t.Errorf("observed %+v, want a deadline after 30 s", last)
+			}
+		})
+	}
+}
+
+// A client that accepts nothing costs a page, even if the first page has many large events.
+func TestServeHTTPReadsLargeEventsOneByOne(t *testing.T) {
+	t.Parallel()
+	for _, target := range []string{"/subscribe", "/read", "/read?options=%7B%22backwards%22:true%7D", "/read?options=%7B%22limit%22:30%7D"} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &counting{Store: memstore.New(nil)}
+			large := dcb.Event{Type: "A", Data: make([]byte, 1<<20)}
+			for range 40 {
+				if _, err := store.Append(t.Context(), []dcb.Event{large}, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			server := serve(t, store, nil, false)
+			_ = server.raw(t, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			synctest.Wait()
+			if n := store.read.Load(); n > 2 {
+				t.Errorf("%s: %d events of 1 MiB were read for a client that accepts none", target, n)
 			}
 		})
 	}
