@@ -116,7 +116,9 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 // checkDurable checks the IDs and the condition against the durable events after checked. It
 // returns the position of the last of events if they are recorded already, or the error that the
 // append fails with; otherwise the head up to which it checked.
-func (s *Store) checkDurable(ctx context.Context, r *appendRequest, events []dcb.Event, condition *dcb.AppendCondition, checked dcb.Position) (recorded, head dcb.Position, err error) {
+func (s *Store) checkDurable(
+	ctx context.Context, r *appendRequest, events []dcb.Event, condition *dcb.AppendCondition, checked dcb.Position,
+) (recorded, head dcb.Position, err error) {
 	head, err = s.head.Load()
 	if err != nil || head <= checked || condition == nil && !r.hasIDs {
 		return 0, head, err
@@ -183,7 +185,9 @@ func (r *appendRequest) idKey(i int) term.Key {
 // admit gives r its positions and its place in the queue, unless an append admitted after
 // checked may conflict or the log has no space. In these cases it returns a function that waits;
 // the caller then checks again.
-func (s *Store) admit(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (wait func(context.Context) error, err error) {
+func (s *Store) admit(
+	ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position,
+) (wait func(context.Context) error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.checkUsable(); err != nil {
@@ -227,7 +231,9 @@ func (s *Store) checkUsable() error {
 // an event that the condition matches, or one of the IDs. It compares keys in memory only,
 // because the events are perhaps not written yet. The caller then waits until they are durable
 // and checks the events themselves. The caller holds mu.
-func (s *Store) mayConflict(ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position) (bool, error) {
+func (s *Store) mayConflict(
+	ctx context.Context, r *appendRequest, condition *dcb.AppendCondition, checked dcb.Position,
+) (bool, error) {
 	snap := s.snapshot.Load()
 	if r.hasIDs {
 		for i := range r.ends {
@@ -241,7 +247,8 @@ func (s *Store) mayConflict(ctx context.Context, r *appendRequest, condition *dc
 	if condition == nil || condition.After >= s.admitted {
 		return false, nil
 	}
-	return r.finder.hasCandidate(ctx, snap, &r.query, bounds{after: max(condition.After, checked), last: s.admitted, backwards: true})
+	b := bounds{after: max(condition.After, checked), last: s.admitted, backwards: true}
+	return r.finder.hasCandidate(ctx, snap, &r.query, b)
 }
 
 // waitForHead returns a function that waits until the head is above checked, or until an append

@@ -169,8 +169,8 @@ func (b *backupRun) reusable(source segmentChain, there listing) (int, error) {
 // otherEventsError returns the error for a destination whose events differ from position from
 // on.
 func (b *backupRun) otherEventsError(from dcb.Position) error {
-	return fmt.Errorf("diskstore: back up to %s: its events differ from those of %s, from position %d on; name another directory",
-		b.to, b.from, from)
+	return fmt.Errorf("diskstore: back up to %s: its events differ from those of %s, from position %d on; "+
+		"name another directory", b.to, b.from, from)
 }
 
 // firstDifference returns the position of the first event in which the earlier backup differs
@@ -234,7 +234,8 @@ func (b *backupRun) copySegment(g *segment, header logfile.SegmentHeader, end ui
 	if !state.clean && (end == 0 || state.end < end) {
 		copied = append(copied, logfile.ShutdownMarker(state.salt, state.next, state.recordedAt)...)
 	}
-	err = writeAtomically(b.fs, filepath.Join(b.to, filepath.Base(g.path)), func(file vfs.File) error { return writeAndSync(file, copied) })
+	to := filepath.Join(b.to, filepath.Base(g.path))
+	err = writeAtomically(b.fs, to, func(file vfs.File) error { return writeAndSync(file, copied) })
 	if err != nil {
 		return fmt.Errorf("diskstore: back up to %s: %w", b.to, err)
 	}
@@ -281,7 +282,7 @@ func (b *backupRun) readSealed(g *segment, header logfile.SegmentHeader, end uin
 		err = errOtherRecords
 	}
 	if err != nil {
-		return nil, state, &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
+		return nil, state, newCorruptError(g.path, int64(state.end), state.next, err)
 	}
 	return content, state, nil
 }
@@ -303,10 +304,8 @@ func (b *backupRun) readActive(g *segment, header logfile.SegmentHeader) ([]byte
 		}
 		broken := checkLogEnd(g, content, state, err)
 		if broken == nil && state.next-1 < b.acknowledged {
-			broken = &CorruptError{
-				File: g.path, Offset: int64(state.end), Position: state.next,
-				Problem: fmt.Errorf("%w, but the appends up to position %d were acknowledged", err, b.acknowledged), Advice: adviceRestore,
-			}
+			broken = newCorruptError(g.path, int64(state.end), state.next,
+				fmt.Errorf("%w, but the appends up to position %d were acknowledged", err, b.acknowledged))
 		}
 		if broken == nil || state.end == stopped {
 			return content, state, broken

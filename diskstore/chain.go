@@ -50,7 +50,7 @@ func readChain(files vfs.FS, dir string, found listing) (segmentChain, error) {
 
 // brokenHeaderError returns the error for a segment with a broken header.
 func brokenHeaderError(g *segment, err error) error {
-	return &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: adviceRestore}
+	return newCorruptError(g.path, 0, g.first, err)
 }
 
 // checkNeverUsed checks segments at the end of a log whose first header is broken. It returns
@@ -102,7 +102,7 @@ func (g *segment) hasProof(salt logfile.Salt) (bool, error) {
 // add appends the next segment and sets what its header certifies of the previous one.
 func (c *segmentChain) add(g *segment, header logfile.SegmentHeader, dir string) error {
 	corrupt := func(format string, args ...any) error {
-		return &CorruptError{File: g.path, Position: g.first, Problem: fmt.Errorf(format, args...), Advice: adviceRestore}
+		return newCorruptError(g.path, 0, g.first, fmt.Errorf(format, args...))
 	}
 	if header.First != g.first {
 		return corrupt("its header says that it begins at position %d", header.First)
@@ -110,7 +110,7 @@ func (c *segmentChain) add(g *segment, header logfile.SegmentHeader, dir string)
 	if len(c.segments) == 0 {
 		if header.First != 1 || header.PrevFirst != 0 {
 			missing := filepath.Join(dir, segmentName(1))
-			return &CorruptError{File: missing, Position: 1, Problem: fmt.Errorf("the first segment is missing: %w", fs.ErrNotExist), Advice: adviceRestore}
+			return newCorruptError(missing, 0, 1, fmt.Errorf("the first segment is missing: %w", fs.ErrNotExist))
 		}
 	} else {
 		before, previous := c.segments[len(c.segments)-1], c.headers[len(c.headers)-1]
@@ -119,15 +119,11 @@ func (c *segmentChain) add(g *segment, header logfile.SegmentHeader, dir string)
 			return corrupt("it belongs to another store")
 		case header.PrevFirst != before.first:
 			missing := filepath.Join(dir, segmentName(header.PrevFirst))
-			return &CorruptError{
-				File: missing, Position: before.first,
-				Problem: fmt.Errorf("the segment before %s is missing: %w", filepath.Base(g.path), fs.ErrNotExist), Advice: adviceRestore,
-			}
+			return newCorruptError(missing, 0, before.first,
+				fmt.Errorf("the segment before %s is missing: %w", filepath.Base(g.path), fs.ErrNotExist))
 		case int64(header.PrevEnd) > before.size.Load():
-			return &CorruptError{
-				File: before.path, Offset: before.size.Load(), Position: before.first,
-				Problem: fmt.Errorf("it has %d bytes; its log records had %d", before.size.Load(), header.PrevEnd), Advice: adviceRestore,
-			}
+			return newCorruptError(before.path, before.size.Load(), before.first,
+				fmt.Errorf("it has %d bytes; its log records had %d", before.size.Load(), header.PrevEnd))
 		}
 		before.end, before.sum = header.PrevEnd, header.PrevSum
 		before.size.Store(int64(header.PrevEnd))
@@ -151,10 +147,8 @@ func (c segmentChain) checkComplete(indexes []string) error {
 // missingSegmentError returns the error for a log that ends with the segment at path, although
 // an index reaches up to position indexed of that segment.
 func missingSegmentError(path string, indexed dcb.Position) error {
-	return &CorruptError{
-		File: path, Position: indexed + 1, Advice: adviceRestore,
-		Problem: fmt.Errorf("the next segment is missing: an index file up to position %d proves that it existed", indexed),
-	}
+	return newCorruptError(path, 0, indexed+1,
+		fmt.Errorf("the next segment is missing: an index file up to position %d proves that it existed", indexed))
 }
 
 func firstPosition(segment vfs.Info) dcb.Position {

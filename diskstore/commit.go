@@ -23,6 +23,11 @@ type activeSegment struct {
 	end     uint32 // the offset of the next log record
 }
 
+// indexRange returns the range of the active segment, which has no end yet.
+func (a *activeSegment) indexRange() indexRange {
+	return indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail}
+}
+
 // logState is what was written to the log. It belongs to the leader.
 type logState struct {
 	active       *activeSegment   // the segment of the last log record
@@ -184,7 +189,8 @@ func (s *Store) writeGroup(group []*appendRequest) error {
 		}
 	}
 	last := group[len(group)-1]
-	next.next, next.end, next.recordedAt, next.clean = last.last()+1, last.offset+uint32(len(last.Bytes)), last.recordedAt, false
+	next.next, next.end = last.last()+1, last.offset+uint32(len(last.Bytes))
+	next.recordedAt, next.clean = last.recordedAt, false
 	all := b
 	if len(b) == 0 {
 		all = last.Bytes // a single log record is written without a copy
@@ -232,7 +238,8 @@ func (s *Store) nextSegment() (*activeSegment, segmentState, error) {
 	s.mu.Lock()
 	a := s.openSegments[1]
 	s.mu.Unlock()
-	a.header.PrevFirst, a.header.PrevEnd, a.header.PrevSum, a.header.NotBefore = l.active.segment.first, l.end, l.sum, l.recordedAt
+	a.header.PrevFirst, a.header.PrevEnd, a.header.PrevSum = l.active.segment.first, l.end, l.sum
+	a.header.NotBefore = l.recordedAt
 	return a, newSegmentState(a.header), nil
 }
 
@@ -313,7 +320,7 @@ func (s *Store) undoGroup(group []*appendRequest) error {
 	for segments[len(segments)-1] != a.segment {
 		segments, ranges = segments[:len(segments)-1], ranges[:len(ranges)-1]
 	}
-	ranges = append(slices.Clone(ranges[:len(ranges)-1]), indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	ranges = append(slices.Clone(ranges[:len(ranges)-1]), a.indexRange())
 	s.publish(segments, ranges)
 	return nil
 }

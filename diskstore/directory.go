@@ -48,7 +48,7 @@ func list(files vfs.FS, dir string) (listing, error) {
 	case len(found.segments) > 0:
 		return found, nil
 	case len(found.indexes) > 0:
-		return listing{}, &CorruptError{File: filepath.Join(dir, segmentName(1)), Position: 1, Problem: fs.ErrNotExist, Advice: adviceRestore}
+		return listing{}, newCorruptError(filepath.Join(dir, segmentName(1)), 0, 1, fs.ErrNotExist)
 	case other != "":
 		return listing{}, fmt.Errorf("%w: %s contains other files (%s) and no log; name an empty or a new directory", ErrNoStore, dir, other)
 	}

@@ -56,6 +56,12 @@ func (e *CorruptError) Unwrap() error { return e.Problem }
 
 const adviceRestore = "restore the directory from a backup; dcbstore verify lists all damage"
 
+// newCorruptError returns the error for damage that only a backup can repair. position is the first
+// event that it affects.
+func newCorruptError(path string, offset int64, position dcb.Position, problem error) *CorruptError {
+	return &CorruptError{File: path, Offset: offset, Position: position, Problem: problem, Advice: adviceRestore}
+}
+
 // unavailable returns the error of a call that the store cannot serve now. If unknown is true,
 // the append may be recorded all the same.
 func unavailable(unknown bool, format string, args ...any) error {

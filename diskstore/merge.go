@@ -50,12 +50,7 @@ func (s *Store) mergeOnce() (merged bool, err error) {
 	for _, r := range run {
 		sources = append(sources, r.file)
 	}
-	var segments []*segment
-	for _, g := range snap.segments {
-		if g.first >= run[0].first && g.first <= run[len(run)-1].last {
-			segments = append(segments, g)
-		}
-	}
+	segments := snap.segmentsWithin(run[0].first, run[len(run)-1].last)
 	ctx, done := s.sealer.startMerge()
 	if done == nil {
 		return false, nil

@@ -228,7 +228,7 @@ func (s *Store) activate(a *activeSegment) {
 	snap := s.snapshot.Load()
 	ranges := append([]indexRange(nil), snap.ranges...)
 	ranges[len(ranges)-1].last = a.segment.first - 1
-	ranges = append(ranges, indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	ranges = append(ranges, a.indexRange())
 	s.publish(append(append([]*segment(nil), snap.segments...), a.segment), ranges)
 	s.openSegments = append(s.openSegments, a)
 	s.active = a

@@ -39,7 +39,9 @@ func (f *finder) isSmall() bool { return f.search.Size() < 256 && cap(f.event.Ta
 // forEach calls found with each event within b that q selects, once and in order. It stops at
 // the first error of found and returns it. The event shares memory with the store; it is valid
 // until found returns.
-func (f *finder) forEach(ctx context.Context, s *Store, snap *snapshot, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error) error {
+func (f *finder) forEach(
+	ctx context.Context, s *Store, snap *snapshot, q *search.Query, b bounds, found func(e *dcb.SequencedEvent) error,
+) error {
 	if b.after >= b.last {
 		return nil
 	}
@@ -64,7 +66,9 @@ func (f *finder) forEach(ctx context.Context, s *Store, snap *snapshot, q *searc
 }
 
 // searchRange calls found with each event that the search of r finds.
-func (f *finder) searchRange(ctx context.Context, snap *snapshot, r *indexRange, q *search.Query, found func(e *dcb.SequencedEvent) error) error {
+func (f *finder) searchRange(
+	ctx context.Context, snap *snapshot, r *indexRange, q *search.Query, found func(e *dcb.SequencedEvent) error,
+) error {
 	var cursor segmentCursor
 	seen := dcb.Position(0)
 	for {
@@ -113,7 +117,7 @@ func (f *finder) decode(snap *snapshot, cursor *segmentCursor, offset uint32, po
 		}
 	}
 	if err := logfile.ReadEntry(cursor.segment.salt, cursor.content, offset, position, &f.event); err != nil {
-		return &CorruptError{File: cursor.segment.path, Offset: int64(offset), Position: position, Problem: err, Advice: adviceRestore}
+		return newCorruptError(cursor.segment.path, int64(offset), position, err)
 	}
 	return nil
 }
@@ -264,7 +268,9 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 }
 
 // ReadPage implements [dcb.Pager].
-func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (result dcb.ReadResult, err error) {
+func (s *Store) ReadPage(
+	ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int,
+) (result dcb.ReadResult, err error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
 	}
@@ -296,7 +302,9 @@ func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions,
 
 // collect adds the events that it finds to result. It returns errPageFull if there are more than
 // the limit or the byte bound admits.
-func (r *pageReader) collect(ctx context.Context, s *Store, snap *snapshot, b bounds, opts dcb.ReadOptions, bytes int, result *dcb.ReadResult) error {
+func (r *pageReader) collect(
+	ctx context.Context, s *Store, snap *snapshot, b bounds, opts dcb.ReadOptions, bytes int, result *dcb.ReadResult,
+) error {
 	return r.finder.forEach(ctx, s, snap, &r.query, b, func(e *dcb.SequencedEvent) error {
 		read := len(result.Events)
 		if bytes <= 0 && read > 0 || opts.Limit > 0 && read == opts.Limit {

@@ -6,11 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
-	"github.com/dcbstore/dcb/diskstore/internal/term"
 	"github.com/dcbstore/dcb/internal/vfs"
 )
 
@@ -46,12 +43,7 @@ func (s *Store) rebuildIndexLocked(ctx context.Context, d *damagedIndexError) er
 	s.opts.Log.Warn("rebuilding a damaged index file", "file", d.file.path, "cause", d.error)
 	s.counters.rebuilds.Add(1)
 	var files []*indexFile
-	var covered []*segment
-	for _, g := range snap.segments {
-		if g.first >= damaged.first && g.first <= damaged.last {
-			covered = append(covered, g)
-		}
-	}
+	covered := snap.segmentsWithin(damaged.first, damaged.last)
 	progress := newProgress(s.opts.Log, "rebuilding an index from the log", len(covered))
 	for i, g := range covered {
 		err := ctx.Err()
@@ -97,7 +89,7 @@ func (s *Store) rebuildSegmentIndex(g *segment) (file *indexFile, err error) {
 	err = catchFaults(func() error {
 		header, err := readSegmentHeader(s.fs, g.path)
 		if err != nil {
-			return &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: adviceRestore}
+			return newCorruptError(g.path, 0, g.first, err)
 		}
 		index, err := s.indexSegment(g, header, g.end)
 		if err != nil {
@@ -136,9 +128,9 @@ type progress struct {
 
 const progressInterval = 2 * time.Second
 
-func newProgress(log *slog.Logger, what string, of int) *progress {
+func newProgress(log *slog.Logger, message string, total int) *progress {
 	now := time.Now()
-	return &progress{log: log, message: what, total: of, start: now, lastReport: now}
+	return &progress{log: log, message: message, total: total, start: now, lastReport: now}
 }
 
 // report logs that done segments are finished, at most once in progressInterval.
@@ -154,11 +146,4 @@ func (p *progress) finish(done int) {
 	if done > 0 {
 		p.log.Info("built indexes from the log", "segments", done, "seconds", time.Since(p.start).Seconds())
 	}
-}
-
-func keyOfID(id uuid.UUID) term.Key {
-	if id == uuid.Nil {
-		return 0
-	}
-	return term.OfID(id)
 }

@@ -122,7 +122,7 @@ func (s *Store) recover() error {
 	if err := s.buildMissingIndexes(found, chain, ranges); err != nil {
 		return err
 	}
-	ranges = append(ranges, indexRange{first: a.segment.first, last: endless, index: a.tail, tail: a.tail})
+	ranges = append(ranges, a.indexRange())
 	s.publish(chain.segments, ranges)
 	s.head.Raise(s.admitted)
 	opened = true
@@ -207,9 +207,11 @@ func (s *Store) readActive(a *activeSegment) (recoveredSegment, error) {
 func (s *Store) makeDurable(a *activeSegment, r recoveredSegment) (segmentState, error) {
 	content, state := r.content, r.state
 	rest := bytes.TrimRight(content[state.end:], "\x00")
+	if !state.clean || len(rest) > 0 {
+		s.opts.Log.Info("recovering the log after an unclean shutdown",
+			"file", a.segment.path, "head", state.next-1, "unacknowledgedBytes", len(rest))
+	}
 	if len(rest) > 0 {
-		s.opts.Log.Info("discarded an unfinished append, which was never acknowledged, after a crash",
-			"file", a.segment.path, "offset", state.end, "bytes", len(rest), "position", state.next)
 		if err := writeZeros(a.file, int64(state.end), int64(len(rest))); err != nil {
 			return state, fmt.Errorf("diskstore: discard an unfinished append in %s: %w", filepath.Base(a.segment.path), err)
 		}
@@ -254,7 +256,7 @@ func rewrite(file vfs.File, content []byte, at int64) error {
 // checkLogEnd returns nil if the log may end where state does, after readRecord returned err
 // there. It returns a [CorruptError] if a log record after that place was once durable.
 func checkLogEnd(g *segment, content []byte, state segmentState, err error) error {
-	corrupt := &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
+	corrupt := newCorruptError(g.path, int64(state.end), state.next, err)
 	if !errors.Is(err, logfile.ErrEnd) && !errors.Is(err, logfile.ErrBroken) {
 		return err
 	}
@@ -263,7 +265,8 @@ func checkLogEnd(g *segment, content []byte, state segmentState, err error) erro
 		return corrupt // the log record is complete, so this is no torn write
 	}
 	if at, found := logfile.FindProof(state.salt, rest, state.next); found {
-		corrupt.Problem = fmt.Errorf("%w, but the log record at offset %d proves that it was durable", err, int64(state.end)+int64(at))
+		at += int(state.end)
+		corrupt.Problem = fmt.Errorf("%w, but the log record at offset %d proves that it was durable", err, at)
 		return corrupt
 	}
 	return nil

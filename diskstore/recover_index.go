@@ -48,7 +48,7 @@ func checkSealed(g *segment, header logfile.SegmentHeader, next dcb.Position) er
 		err = errOtherRecords
 	}
 	if err != nil {
-		return &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
+		return newCorruptError(g.path, int64(state.end), state.next, err)
 	}
 	return nil
 }
@@ -120,7 +120,9 @@ func (s *Store) openWidestIndex(names []string, segments []*segment, next dcb.Po
 	slices.Reverse(fitting) // widest first: the names are sorted
 	for _, name := range fitting {
 		_, last, _ := parseIndexName(name)
-		covered, _ = slices.BinarySearchFunc(segments, last+1, func(g *segment, p dcb.Position) int { return cmp.Compare(g.first, p) })
+		covered, _ = slices.BinarySearchFunc(segments, last+1, func(g *segment, p dcb.Position) int {
+			return cmp.Compare(g.first, p)
+		})
 		ends := next
 		if covered < len(segments) {
 			ends = segments[covered].first

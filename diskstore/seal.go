@@ -14,6 +14,7 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 	"github.com/dcbstore/dcb/internal/vfs"
+	"github.com/google/uuid"
 )
 
 // sealer builds index files in the background. One goroutine builds the index file of each
@@ -195,12 +196,15 @@ func (s *Store) sealSegment(a *activeSegment) error {
 
 // writeIndex writes the index file of adjacent segments from their indexes, and opens it.
 func (s *Store) writeIndex(ctx context.Context, segments []*segment, sources ...indexfile.Source) (*indexFile, error) {
-	meta := indexfile.Meta{StoreID: s.storeID, First: segments[0].first, Segments: uint32(len(segments)), Sum: contentSum(segments)}
+	meta := indexfile.Meta{
+		StoreID: s.storeID, First: segments[0].first, Segments: uint32(len(segments)), Sum: contentSum(segments),
+	}
 	for _, source := range sources {
 		meta.Count += source.Count()
 	}
 	path := s.filePath(indexName(meta.First, meta.First+dcb.Position(meta.Count)-1))
-	if err := writeAtomically(s.fs, path, func(file vfs.File) error { return indexfile.Write(ctx, file, meta, sources...) }); err != nil {
+	write := func(file vfs.File) error { return indexfile.Write(ctx, file, meta, sources...) }
+	if err := writeAtomically(s.fs, path, write); err != nil {
 		return nil, fmt.Errorf("write index file %s: %w", filepath.Base(path), err)
 	}
 	return openIndexFile(s.fs, path)
@@ -247,11 +251,11 @@ func (s *Store) indexSegment(g *segment, header logfile.SegmentHeader, end uint3
 	if err != nil {
 		return nil, err
 	}
-	index := tail.New()
-	state := newSegmentState(header)
+	index, state := tail.New(), newSegmentState(header)
+	add := indexer(index)
 	for state.end < end {
-		if err := state.readRecord(content[:end], indexer(index)); err != nil {
-			return nil, &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
+		if err := state.readRecord(content[:end], add); err != nil {
+			return nil, newCorruptError(g.path, int64(state.end), state.next, err)
 		}
 	}
 	return index, nil
@@ -268,4 +272,12 @@ func indexer(index *tail.Index) func(offset uint32, e *dcb.SequencedEvent) error
 		index.Add(offset, term.OfType(e.Type), keyOfID(e.ID), tags)
 		return nil
 	}
+}
+
+// keyOfID returns the key of an ID, or 0 for the zero UUID.
+func keyOfID(id uuid.UUID) term.Key {
+	if id == uuid.Nil {
+		return 0
+	}
+	return term.OfID(id)
 }

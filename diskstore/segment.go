@@ -100,10 +100,7 @@ func (g *segment) content() ([]byte, error) {
 	b := m.Bytes()
 	if size := min(size, g.size.Load()); int64(len(b)) < size { // sealing may have truncated it
 		_ = m.Close() // only read
-		return nil, &CorruptError{
-			File: g.path, Offset: int64(len(b)),
-			Problem: fmt.Errorf("the file had %d bytes and was truncated", size), Advice: adviceRestore,
-		}
+		return nil, newCorruptError(g.path, int64(len(b)), 0, fmt.Errorf("the file had %d bytes and was truncated", size))
 	}
 	g.mappings = append(g.mappings, m)
 	g.mapped.Store(&b)
@@ -134,7 +131,9 @@ type segmentState struct {
 
 // newSegmentState returns the state before the first log record.
 func newSegmentState(header logfile.SegmentHeader) segmentState {
-	return segmentState{salt: header.Salt(), next: header.First, end: logfile.SegmentHeaderBytes, recordedAt: header.NotBefore, clean: true}
+	return segmentState{
+		salt: header.Salt(), next: header.First, end: logfile.SegmentHeaderBytes, recordedAt: header.NotBefore, clean: true,
+	}
 }
 
 // readRecord reads and checks the next log record of b, the content of the segment. It calls

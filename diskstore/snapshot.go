@@ -104,6 +104,16 @@ func (s *snapshot) segmentOf(position dcb.Position) (g *segment, next dcb.Positi
 	return s.segments[i-1], s.segments[i].first
 }
 
+// segmentsWithin returns the segments that begin between the positions first and last, inclusive.
+func (s *snapshot) segmentsWithin(first, last dcb.Position) (within []*segment) {
+	for _, g := range s.segments {
+		if g.first >= first && g.first <= last {
+			within = append(within, g)
+		}
+	}
+	return within
+}
+
 // rangeOf returns the index range with position.
 func (s *snapshot) rangeOf(position dcb.Position) *indexRange {
 	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].last >= position })

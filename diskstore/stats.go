@@ -52,7 +52,9 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	if stats.IndexBytes, err = s.totalSize(found.indexes); err != nil {
 		return stats, err
 	}
-	err = s.withSnapshot(ctx, func(snap *snapshot) error { return snap.findDamaged(ctx, s.countTerms(ctx, snap, head, &stats)) })
+	err = s.withSnapshot(ctx, func(snap *snapshot) error {
+		return snap.findDamaged(ctx, s.countTerms(ctx, snap, head, &stats))
+	})
 	return stats, err
 }
 
@@ -169,7 +171,7 @@ func (s *Store) snapshotUpTo(snap *snapshot, head dcb.Position) (*snapshot, erro
 func (s *Store) indexUpTo(g *segment, last dcb.Position) (*tail.Index, error) {
 	header, err := readSegmentHeader(s.fs, g.path)
 	if err != nil {
-		return nil, &CorruptError{File: g.path, Position: g.first, Problem: err, Advice: adviceRestore}
+		return nil, newCorruptError(g.path, 0, g.first, err)
 	}
 	content, err := g.content()
 	if err != nil {
@@ -179,7 +181,7 @@ func (s *Store) indexUpTo(g *segment, last dcb.Position) (*tail.Index, error) {
 	add := indexer(index)
 	for state.next <= last {
 		if err := state.readRecord(content, add); err != nil {
-			return nil, &CorruptError{File: g.path, Offset: int64(state.end), Position: state.next, Problem: err, Advice: adviceRestore}
+			return nil, newCorruptError(g.path, int64(state.end), state.next, err)
 		}
 	}
 	return index, nil

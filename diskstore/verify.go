@@ -280,7 +280,7 @@ func (v *verifier) verifySegment(w *verifyState, left []vfs.Info, path string) e
 	first, _ := parseSegmentName(left[0].Name)
 	isLast := len(left) == 1
 	corrupt := func(position dcb.Position, format string, args ...any) {
-		v.addProblem(&CorruptError{File: path, Position: position, Problem: fmt.Errorf(format, args...), Advice: adviceRestore})
+		v.addProblem(newCorruptError(path, 0, position, fmt.Errorf(format, args...)))
 	}
 	b, err := v.readFile(path)
 	if err != nil {
@@ -336,12 +336,9 @@ func (v *verifier) verifySealed(nextPath, path string, b []byte, state segmentSt
 	}
 	switch {
 	case state.end < next.PrevEnd:
-		v.addProblem(&CorruptError{File: path, Offset: int64(state.end), Position: state.next, Problem: ended, Advice: adviceRestore})
+		v.addProblem(newCorruptError(path, int64(state.end), state.next, ended))
 	case state.end != next.PrevEnd || state.sum != next.PrevSum || state.next != next.First:
-		v.addProblem(&CorruptError{
-			File: path, Offset: int64(next.PrevEnd), Position: state.next,
-			Problem: errOtherRecords, Advice: adviceRestore,
-		})
+		v.addProblem(newCorruptError(path, int64(next.PrevEnd), state.next, errOtherRecords))
 	case len(bytes.TrimRight(b[state.end:], "\x00")) > 0 && !v.report.InUse:
 		v.addProblem(&CorruptError{
 			File: path, Offset: int64(state.end), Position: state.next,
