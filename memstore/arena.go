@@ -1,19 +1,20 @@
 package memstore
 
-// arena copies slices into blocks that many of them share. Millions of small pieces of memory would each be a thing to find and
-// to mark whenever the garbage collector looks at the store.
+// arena copies slices into blocks of memory that many copies share. One allocation per slice would
+// make millions of small objects, which the garbage collector finds and marks one by one.
 type arena[T any] struct {
-	size  int // of a block
-	block []T // what is beyond its length is free
+	blockLength int // elements
+	block       []T // the memory beyond its length is free
 }
 
-// copy returns a copy of from that nobody else writes to: appending to it moves it elsewhere. It is nil if from is empty.
+// copy returns a copy of from, or nil if from is empty. The copy's capacity is its length, so
+// appending to it does not overwrite another copy.
 func (a *arena[T]) copy(from []T) []T {
 	if len(from) == 0 {
 		return nil
 	}
 	if len(from) > cap(a.block)-len(a.block) {
-		a.block = make([]T, 0, max(a.size, len(from)))
+		a.block = make([]T, 0, max(a.blockLength, len(from)))
 	}
 	start := len(a.block)
 	a.block = append(a.block, from...)

@@ -9,12 +9,13 @@ import (
 
 const chunkEvents = 1024
 
-// sequence holds the events. One goroutine at a time adds; any number read what lies at or below a head that they have loaded
-// after it was added, while more is being added.
+// sequence holds the events, in chunks, so that an event never moves. One goroutine at a time adds
+// events. Meanwhile any number of goroutines read events at or below a head that they loaded.
 type sequence struct {
 	chunks atomic.Pointer[[]*[chunkEvents]dcb.SequencedEvent]
 }
 
+// add adds the event at its position, which is the next one.
 func (s *sequence) add(event dcb.SequencedEvent) {
 	chunk, offset := locate(event.Position)
 	if offset == 0 {
@@ -28,7 +29,7 @@ func (s *sequence) add(event dcb.SequencedEvent) {
 	(*s.chunks.Load())[chunk][offset] = event
 }
 
-// at returns the event itself, which must not be changed.
+// at returns the event itself, which the caller must not change.
 func (s *sequence) at(position dcb.Position) *dcb.SequencedEvent {
 	chunk, offset := locate(position)
 	return &(*s.chunks.Load())[chunk][offset]
@@ -38,33 +39,36 @@ func locate(position dcb.Position) (chunk, offset uint64) {
 	return uint64(position-1) / chunkEvents, uint64(position-1) % chunkEvents
 }
 
-// index says for each term (a tag, or a type) which positions have it, ascending. One goroutine at a time adds; any number read.
+// index maps each term (a tag or a type) to the positions of its events. One goroutine at a time
+// adds positions, while any number of goroutines read.
 type index struct {
-	terms sync.Map // string → *positions
-}
-
-// positions are those of one term. A reader loads the length first and then the array, which is never shorter: the writer
-// publishes an array before a length that needs it, and writes no element below a published length.
-type positions struct {
-	length atomic.Int64
-	array  atomic.Pointer[[]dcb.Position]
+	terms sync.Map // string to *positions
 }
 
 func (x *index) add(term string, position dcb.Position) {
-	entry, ok := x.terms.Load(term)
+	p, ok := x.terms.Load(term)
 	if !ok {
-		entry, _ = x.terms.LoadOrStore(term, new(positions))
+		p, _ = x.terms.LoadOrStore(term, new(positions))
 	}
-	entry.(*positions).add(position)
+	p.(*positions).add(position)
 }
 
-// of returns the positions of term. The slice must not be changed, and may go beyond the head.
-func (x *index) of(term string) []dcb.Position {
-	entry, ok := x.terms.Load(term)
+// positionsOf returns the positions of term in ascending order. Some may be above the head. The
+// caller must not change the slice.
+func (x *index) positionsOf(term string) []dcb.Position {
+	p, ok := x.terms.Load(term)
 	if !ok {
 		return nil
 	}
-	return entry.(*positions).all()
+	return p.(*positions).all()
+}
+
+// positions are the ascending positions of one term. The writer publishes an array before a length
+// that needs it, and never writes an element below a published length. So a reader that loads the
+// length first and then the array finds the array long enough.
+type positions struct {
+	length atomic.Int64
+	array  atomic.Pointer[[]dcb.Position]
 }
 
 func (p *positions) add(position dcb.Position) {

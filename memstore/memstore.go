@@ -1,10 +1,12 @@
-// Package memstore keeps events in memory, for tests, for what may be forgotten when the process ends, and as the model
-// that the other stores are judged by. So it is the simplest code that keeps the contract, yet indexed: a decision
-// costs the same at five million events as at none.
+// Package memstore is a [dcb.Store] in memory, for tests and for events that may be lost when the
+// process ends. It is indexed by type and tag: a decision costs the same with five million events
+// as with none.
 //
-// One mutex lets one append in at a time. It checks the condition, puts the events and their index entries where no
-// reader looks yet, and publishes them by raising the head. A reader takes no lock: it loads the head once and looks at
-// nothing beyond it. Start at [Store.Append], then query.go.
+// A mutex admits one append at a time. It checks the condition, adds the events and their index
+// entries above the head, where no reader looks, and then publishes them by raising the head. A
+// reader takes no lock: it loads the head once and reads nothing above it.
+//
+// Start reading at [Store.Append], then read query.go.
 package memstore
 
 import (
@@ -22,25 +24,37 @@ import (
 	"github.com/dcbstore/dcb/internal/head"
 )
 
-// Options for New. The zero value has the defaults.
+// Options configure [New]. The zero value has the defaults.
 type Options struct {
-	// Now is the clock that RecordedAt is read from. Default time.Now.
+	// Now is the clock for RecordedAt. Default time.Now.
 	Now func() time.Time
 }
 
-// Store is a dcb.Store in memory. Any number of goroutines may use it.
+// withDefaults returns a complete copy of o, which may be nil. No value is invalid.
+func (o *Options) withDefaults() Options {
+	var complete Options
+	if o != nil {
+		complete = *o
+	}
+	if complete.Now == nil {
+		complete.Now = time.Now
+	}
+	return complete
+}
+
+// Store is a [dcb.Store] in memory. Several goroutines may call its methods at once.
 //
-// Invariant: everything at and below head is never written again, neither in events nor in the index.
+// Invariant: nothing at or below head changes, neither in events nor in the indexes.
 type Store struct {
 	now  func() time.Time
 	head head.Watch
 
-	appending    sync.Mutex // one append at a time; guards ids, lastRecorded, tags, data, and writing to events and index
+	appendMu     sync.Mutex // held by the append under way; guards the fields below against other appends
 	ids          map[uuid.UUID]dcb.Position
 	lastRecorded time.Time
 	events       sequence
-	tags         arena[string] // of events
-	data         arena[byte]   // of events
+	tags         arena[string] // the tags of events
+	data         arena[byte]   // the data of events
 	byTag        index
 	byType       index
 }
@@ -50,30 +64,26 @@ var (
 	_ dcb.Pager = (*Store)(nil)
 )
 
-// New returns an empty store. Options may be nil.
+// New returns an empty store. If opts is nil, it has the defaults.
 func New(opts *Options) *Store {
-	s := &Store{
-		now:  time.Now,
+	return &Store{
+		now:  opts.withDefaults().Now,
 		ids:  make(map[uuid.UUID]dcb.Position),
-		tags: arena[string]{size: 4 << 10},
-		data: arena[byte]{size: 64 << 10},
+		tags: arena[string]{blockLength: 4 << 10},
+		data: arena[byte]{blockLength: 64 << 10},
 	}
-	if opts != nil && opts.Now != nil {
-		s.now = opts.Now
-	}
-	return s
 }
 
 // Close waits for the append under way and ends every Wait with [dcb.ErrClosed]. Every later call
 // fails with that error, except Close, which returns nil. The events are lost.
 func (s *Store) Close() error {
-	s.appending.Lock()
-	defer s.appending.Unlock()
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
 	s.head.Close()
 	return nil
 }
 
-// Head implements dcb.Store.
+// Head implements [dcb.Store].
 func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -81,12 +91,12 @@ func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 	return s.head.Load()
 }
 
-// Wait implements dcb.Store.
+// Wait implements [dcb.Store].
 func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	return s.head.Wait(ctx, after)
 }
 
-// Append implements dcb.Store.
+// Append implements [dcb.Store].
 func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	if err := dcb.ValidateAppend(events, condition); err != nil {
 		return 0, err
@@ -94,14 +104,14 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	s.appending.Lock()
-	defer s.appending.Unlock()
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
 
 	last, err := s.head.Load()
 	if err != nil {
 		return 0, err
 	}
-	if recorded, err := s.repeated(events); recorded != 0 || err != nil {
+	if recorded, err := s.checkIDs(events); recorded != 0 || err != nil {
 		return recorded, err
 	}
 	if condition != nil {
@@ -109,28 +119,26 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 			return 0, &dcb.ConflictError{Position: position}
 		}
 	}
-	recordedAt := s.clock()
+	recordedAt := s.nextRecordedAt()
 	for i := range events {
 		last++
-		s.record(dcb.SequencedEvent{Event: s.keep(events[i]), Position: last, RecordedAt: recordedAt})
+		s.add(dcb.SequencedEvent{Event: s.copyEvent(events[i]), Position: last, RecordedAt: recordedAt})
 	}
 	s.head.Raise(last)
 	return last, nil
 }
 
-// repeated returns the position of the last of events if they are a repetition of what is recorded, 0 if none of their IDs
-// is, and dcb.ErrDuplicateID otherwise.
-func (s *Store) repeated(events []dcb.Event) (dcb.Position, error) {
-	known, first := -1, dcb.Position(0)
-	for i := range events {
-		if position, ok := s.ids[events[i].ID]; ok && events[i].ID != uuid.Nil {
-			known, first = i, position-dcb.Position(i)
-			break
-		}
-	}
+// checkIDs returns 0 if none of the IDs of events is recorded. If the append is a retry, it returns
+// the recorded position of the last event. Otherwise the error is [dcb.ErrDuplicateID].
+func (s *Store) checkIDs(events []dcb.Event) (dcb.Position, error) {
+	known := slices.IndexFunc(events, func(e dcb.Event) bool {
+		_, ok := s.ids[e.ID]
+		return ok
+	})
 	if known < 0 {
 		return 0, nil
 	}
+	first := s.ids[events[known].ID] - dcb.Position(known) // if it is a retry
 	for i := range events {
 		position := first + dcb.Position(i)
 		if recorded, ok := s.ids[events[i].ID]; !ok || recorded != position || !events[i].Same(s.events.at(position).Event) {
@@ -141,24 +149,24 @@ func (s *Store) repeated(events []dcb.Event) (dcb.Position, error) {
 	return first + dcb.Position(len(events)-1), nil
 }
 
-// clock returns the time in microseconds, and never less than it returned before.
-func (s *Store) clock() time.Time {
+// nextRecordedAt returns the time in whole microseconds, and never less than it returned before.
+func (s *Store) nextRecordedAt() time.Time {
 	if now := s.now().UTC().Truncate(time.Microsecond); now.After(s.lastRecorded) {
 		s.lastRecorded = now
 	}
 	return s.lastRecorded
 }
 
-// keep returns a copy of event in memory of the store's own.
-func (s *Store) keep(event dcb.Event) dcb.Event {
+// copyEvent returns a copy of event in memory that belongs to the store.
+func (s *Store) copyEvent(event dcb.Event) dcb.Event {
 	event.Tags = s.tags.copy(dcb.UniqueTags(event.Tags))
 	event.Data = s.data.copy(event.Data)
 	event.Metadata = maps.Clone(event.Metadata)
 	return event
 }
 
-// record puts an event beyond the head, where no reader looks yet.
-func (s *Store) record(event dcb.SequencedEvent) {
+// add adds an event above the head, where no reader looks.
+func (s *Store) add(event dcb.SequencedEvent) {
 	s.events.add(event)
 	s.byType.add(event.Type, event.Position)
 	for _, tag := range event.Tags {
@@ -191,16 +199,16 @@ func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions,
 		return dcb.ReadResult{}, err
 	}
 	result := dcb.ReadResult{Head: opts.Top(head)}
-	merged := s.merge(q, bounds{opts.After, result.Head, opts.Backwards})
-	expected := min(merged.atMost(), maxFirstEvents)
+	candidates := s.candidates(q, bounds{opts.After, result.Head, opts.Backwards})
+	expected := min(candidates.atMost(), maxFirstEvents)
 	if opts.Limit > 0 {
 		expected = min(expected, opts.Limit)
 	}
 	if expected > 0 {
 		result.Events = make([]dcb.SequencedEvent, 0, expected)
 	}
-	tags := arena[string]{size: 2 * expected} // few events have more than two
-	for position := range s.walk(merged) {
+	tags := arena[string]{blockLength: 2 * expected} // few events have more than two tags
+	for position := range s.matching(candidates) {
 		read := len(result.Events)
 		if read > 0 && (bytes <= 0 || read == opts.Limit) {
 			result.More = true

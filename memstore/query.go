@@ -9,23 +9,23 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// bounds limit a walk to the positions after after and up to last, in one direction.
+// bounds limit a search to the positions above after and up to last, in one direction.
 type bounds struct {
 	after, last dcb.Position
 	backwards   bool
 }
 
-// matches yields the positions of the events within b that q selects, in b's order, each once.
+// matches yields the position of each event within b that matches q, once, in b's direction.
 func (s *Store) matches(q dcb.Query, b bounds) iter.Seq[dcb.Position] {
-	return s.walk(s.merge(q, b))
+	return s.matching(s.candidates(q, b))
 }
 
-// walk yields what matches. Every item is served by its shortest lists of positions; the lists of all items are merged, and
-// each event they lead to is judged by its item.
-func (s *Store) walk(merged *merge) iter.Seq[dcb.Position] {
+// matching yields the candidates that match the query item which they are candidates for, each
+// position once.
+func (s *Store) matching(c *candidates) iter.Seq[dcb.Position] {
 	return func(yield func(dcb.Position) bool) {
-		for yielded := dcb.Position(0); len(merged.cursors) > 0; merged.advance() {
-			next := &merged.cursors[0]
+		for yielded := dcb.Position(0); len(c.cursors) > 0; c.advance() {
+			next := &c.cursors[0]
 			position := next.position()
 			if position == yielded || !next.item.Matches(s.events.at(position).Event) {
 				continue
@@ -38,45 +38,49 @@ func (s *Store) walk(merged *merge) iter.Seq[dcb.Position] {
 	}
 }
 
-func (s *Store) merge(q dcb.Query, b bounds) *merge {
-	merged := &merge{bounds: b, cursors: make([]cursor, 0, len(q))}
+// candidates returns positions within b, among them the position of every event that matches q.
+func (s *Store) candidates(q dcb.Query, b bounds) *candidates {
+	c := &candidates{bounds: b, cursors: make([]cursor, 0, len(q))}
 	for i := range q {
-		s.addLists(merged, &q[i])
+		s.addCandidates(c, &q[i])
 	}
-	heap.Init(merged)
-	return merged
+	heap.Init(c)
+	return c
 }
 
-// addLists adds lists that together hold every event that item selects, and as few others as the index can tell.
-func (s *Store) addLists(merged *merge, item *dcb.QueryItem) {
+// addCandidates adds the shortest lists of the index that hold every event that matches item: the
+// rarest of its tags, or its types if they are rarer together.
+func (s *Store) addCandidates(c *candidates, item *dcb.QueryItem) {
 	if len(item.Types) == 0 && len(item.Tags) == 0 {
-		merged.add(item, list{first: 1, length: int(merged.bounds.last)})
+		c.add(item, list{first: 1, length: int(c.bounds.last)})
 		return
 	}
 	var rarestTag list
 	for i, tag := range item.Tags {
-		if found := listOf(s.byTag.of(tag)); i == 0 || found.length < rarestTag.length {
+		if found := listOf(s.byTag.positionsOf(tag)); i == 0 || found.length < rarestTag.length {
 			rarestTag = found
 		}
 	}
 	if len(item.Tags) > 0 && (len(item.Types) == 0 || rarestTag.length <= s.countTypes(item.Types)) {
-		merged.add(item, rarestTag)
+		c.add(item, rarestTag)
 		return
 	}
 	for _, eventType := range item.Types {
-		merged.add(item, listOf(s.byType.of(eventType)))
+		c.add(item, listOf(s.byType.positionsOf(eventType)))
 	}
 }
 
+// countTypes returns the number of events of the given types.
 func (s *Store) countTypes(types []string) int {
 	total := 0
 	for _, eventType := range types {
-		total += len(s.byType.of(eventType))
+		total += len(s.byType.positionsOf(eventType))
 	}
 	return total
 }
 
-// list is an ascending list of positions: those given, or if there are none, length of them from first on.
+// list is an ascending list of positions. If positions is nil, the list is the range of length
+// positions that begins with first.
 type list struct {
 	positions []dcb.Position
 	first     dcb.Position
@@ -94,7 +98,7 @@ func (l list) at(i int) dcb.Position {
 	return l.first + dcb.Position(i)
 }
 
-// within returns the part of l that lies within b.
+// within returns the positions of l within b.
 func (l list) within(b bounds) list {
 	from, to := l.countUpTo(b.after), l.countUpTo(b.last)
 	if to <= from {
@@ -106,7 +110,7 @@ func (l list) within(b bounds) list {
 	return list{first: l.first + dcb.Position(from), length: to - from}
 }
 
-// countUpTo returns how many of l's positions are at or below position.
+// countUpTo returns the number of positions in l at or below position.
 func (l list) countUpTo(position dcb.Position) int {
 	if l.positions == nil {
 		return int(min(position-min(position, l.first-1), dcb.Position(l.length)))
@@ -118,65 +122,71 @@ func (l list) countUpTo(position dcb.Position) int {
 	return n
 }
 
-// cursor is a place in a list that is walked in one direction.
+// cursor iterates over the candidates for one query item.
 type cursor struct {
 	list
-	walked    int
+	next      int // the number of positions before the current one, in the cursor's direction
 	backwards bool
 	item      *dcb.QueryItem
 }
 
+// position returns the current position.
 func (c *cursor) position() dcb.Position {
 	if c.backwards {
-		return c.at(c.length - 1 - c.walked)
+		return c.at(c.length - 1 - c.next)
 	}
-	return c.at(c.walked)
+	return c.at(c.next)
 }
 
-// merge is a heap of cursors, none of which is at its end; the one whose turn it is comes first.
-type merge struct {
+// candidates merges cursors. They form a heap whose first cursor has the next position. No cursor is
+// at its end.
+type candidates struct {
 	bounds  bounds
 	cursors []cursor
 }
 
-func (m *merge) add(item *dcb.QueryItem, l list) {
-	if l = l.within(m.bounds); l.length > 0 {
-		m.cursors = append(m.cursors, cursor{list: l, item: item, backwards: m.bounds.backwards})
+// add adds the positions of l within the bounds as candidates for item.
+func (c *candidates) add(item *dcb.QueryItem, l list) {
+	if l = l.within(c.bounds); l.length > 0 {
+		c.cursors = append(c.cursors, cursor{list: l, item: item, backwards: c.bounds.backwards})
 	}
 }
 
-// atMost returns a bound on how many positions are left.
-func (m *merge) atMost() int {
+// atMost returns the number of candidates, where a position counts once for each item. It must be
+// called before advance.
+func (c *candidates) atMost() int {
 	total := 0
-	for i := range m.cursors {
-		total += m.cursors[i].length
+	for i := range c.cursors {
+		total += c.cursors[i].length
 	}
 	return total
 }
 
-// advance moves on the cursor whose turn it is.
-func (m *merge) advance() {
-	m.cursors[0].walked++
-	if m.cursors[0].walked == m.cursors[0].length {
-		heap.Pop(m)
-	} else if len(m.cursors) > 1 {
-		heap.Fix(m, 0)
+// advance moves the first cursor to its next position, and removes it if there is none.
+func (c *candidates) advance() {
+	c.cursors[0].next++
+	if c.cursors[0].next == c.cursors[0].length {
+		heap.Pop(c)
+	} else if len(c.cursors) > 1 {
+		heap.Fix(c, 0)
 	}
 }
 
-func (m *merge) Len() int      { return len(m.cursors) }
-func (m *merge) Swap(i, j int) { m.cursors[i], m.cursors[j] = m.cursors[j], m.cursors[i] }
-func (m *merge) Push(any)      { panic("a merge has all its cursors from the start") }
+// Len, Less, Swap, Push and Pop implement [heap.Interface].
 
-func (m *merge) Less(i, j int) bool {
-	order := cmp.Compare(m.cursors[i].position(), m.cursors[j].position())
-	if m.cursors[i].backwards {
+func (c *candidates) Len() int      { return len(c.cursors) }
+func (c *candidates) Swap(i, j int) { c.cursors[i], c.cursors[j] = c.cursors[j], c.cursors[i] }
+func (c *candidates) Push(any)      { panic("memstore: candidates are added before heap.Init") }
+
+func (c *candidates) Less(i, j int) bool {
+	order := cmp.Compare(c.cursors[i].position(), c.cursors[j].position())
+	if c.cursors[i].backwards {
 		order = -order
 	}
 	return order < 0
 }
 
-func (m *merge) Pop() any {
-	m.cursors = m.cursors[:len(m.cursors)-1]
+func (c *candidates) Pop() any {
+	c.cursors = c.cursors[:len(c.cursors)-1]
 	return nil
 }
