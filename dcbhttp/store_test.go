@@ -11,7 +11,7 @@ import (
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/modeltest"
 	"github.com/dcbstore/dcb/internal/pgtest"
-	"github.com/dcbstore/dcb/internal/racing"
+	"github.com/dcbstore/dcb/internal/race"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/pgstore"
 )
@@ -103,7 +103,7 @@ func suite(open func(t testing.TB) (dcb.Store, func() dcb.Store), loopback, even
 	}
 	return dcbtest.Suite{
 		Timeout:      5 * testTimeout, // some cases make thousands of calls
-		WithoutLarge: racing.Watched,
+		WithoutLarge: race.Enabled,
 		Open: func(t testing.TB) dcb.Store {
 			store, again := open(t)
 			server := serveSuite(t, store, loopback)

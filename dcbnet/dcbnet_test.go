@@ -20,7 +20,7 @@ import (
 	"github.com/dcbstore/dcb/dcbtest/history"
 	"github.com/dcbstore/dcb/diskstore"
 	"github.com/dcbstore/dcb/internal/pgtest"
-	"github.com/dcbstore/dcb/internal/racing"
+	"github.com/dcbstore/dcb/internal/race"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/pgstore"
 )
@@ -333,7 +333,7 @@ type handle struct {
 func suite(open func(tb testing.TB) *served) dcbtest.Suite {
 	return dcbtest.Suite{
 		Timeout:      5 * testPatience, // some cases make thousands of calls
-		WithoutLarge: racing.Watched,
+		WithoutLarge: race.Enabled,
 		Open: func(tb testing.TB) dcb.Store {
 			server := open(tb)
 			return &handle{server.dial(tb), server}

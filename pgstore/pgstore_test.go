@@ -8,7 +8,7 @@ import (
 	"github.com/dcbstore/dcb/dcbtest"
 	"github.com/dcbstore/dcb/internal/modeltest"
 	"github.com/dcbstore/dcb/internal/pgtest"
-	"github.com/dcbstore/dcb/internal/racing"
+	"github.com/dcbstore/dcb/internal/race"
 	"github.com/dcbstore/dcb/pgstore"
 )
 
@@ -69,7 +69,7 @@ func suite(index pgstore.Index) dcbtest.Suite {
 			}
 			return s.(*handle).again(t)
 		},
-		WithoutLarge: racing.Watched,
+		WithoutLarge: race.Enabled,
 		Timeout:      slow,
 	}
 }

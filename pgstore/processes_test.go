@@ -25,7 +25,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if server := os.Getenv(racerServer); server != "" {
-		os.Exit(race(context.Background(), server, os.Getenv(racerSchema)))
+		os.Exit(raceAppends(context.Background(), server, os.Getenv(racerSchema)))
 	}
 	os.Exit(pgtest.Main(m))
 }
@@ -37,7 +37,7 @@ const (
 )
 
 // race prints how often this process was the one.
-func race(ctx context.Context, server, schema string) (exitCode int) {
+func raceAppends(ctx context.Context, server, schema string) (exitCode int) {
 	store, err := pgstore.Open(ctx, server, &pgstore.Options{Schema: schema, CommitTimeout: slow})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -6,7 +6,7 @@ import (
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest"
 	"github.com/dcbstore/dcb/internal/modeltest"
-	"github.com/dcbstore/dcb/internal/racing"
+	"github.com/dcbstore/dcb/internal/race"
 	"github.com/dcbstore/dcb/memstore"
 )
 
@@ -18,7 +18,7 @@ type handle struct {
 
 func suite(serve func(t testing.TB) *served) dcbtest.Suite {
 	return dcbtest.Suite{
-		WithoutLarge: racing.Watched,
+		WithoutLarge: race.Enabled,
 		Open: func(t testing.TB) dcb.Store {
 			s := serve(t)
 			return &handle{s.client(t), s}

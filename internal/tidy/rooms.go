@@ -64,13 +64,13 @@ var rooms = []room{
 	}},
 	{dir: "internal/kinds", rooms: []string{every}, forTest: true},
 	{dir: "internal/pgtest", modules: []string{pgx}, forTest: true},
-	{dir: "internal/racing", forTest: true},
+	{dir: "internal/race", forTest: true},
 	{dir: "internal/tidy", forTest: true},
 }
 
 // forTests is what the tests of every room may import as well.
 var forTests = room{
-	rooms: []string{internal, "memstore", "dcbtest", "internal/pgtest", "internal/modeltest", "internal/racing", "decide/decidetest"},
+	rooms: []string{internal, "memstore", "dcbtest", "internal/pgtest", "internal/modeltest", "internal/race", "decide/decidetest"},
 	modules: []string{
 		uuid, pgx, json,
 		"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/anishathalye/porcupine",

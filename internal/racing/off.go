@@ -1,6 +1,0 @@
-//go:build !race
-
-package racing
-
-// Watched says that the race detector watches.
-const Watched = false
