@@ -254,7 +254,7 @@ func (s *Store) mayConflict(
 // waitForHead returns a function that waits until the head is above checked, or until an append
 // in progress has failed.
 func (s *Store) waitForHead(checked dcb.Position) func(context.Context) error {
-	risen := s.head.Risen()
+	risen := s.head.Changed()
 	if head, err := s.head.Load(); err != nil || head > checked {
 		return func(context.Context) error { return err }
 	}

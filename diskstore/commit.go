@@ -266,7 +266,7 @@ func (s *Store) failGroup(group []*appendRequest, err error) {
 	clear(s.pending)
 	s.pending = s.pending[:0]
 	s.admitted = s.log.next - 1
-	s.head.Nudge()
+	s.head.Wake()
 }
 
 // poison makes every later append fail. The caller holds mu.

@@ -1,8 +1,8 @@
-// Package group makes one commit out of the calls that wait for one: the idea that all durable stores share. What a commit
-// costs (a sync, a round trip) is paid once for all of them, and no timer makes anyone wait for company.
+// Package group is group commit: callers that wait for a commit share the next one, and with it the
+// cost of a round trip or a sync. No timer delays a caller.
 //
-// A caller that finds no commit under way makes one by itself, in its own goroutine, so that a single caller pays for no
-// hand-over. Those who come meanwhile are the next batch.
+// A caller that finds no commit under way commits alone, in its own goroutine, so a single caller
+// pays for no hand-over. The callers that arrive meanwhile form the next batch.
 package group
 
 import (
@@ -14,35 +14,44 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Committer gathers values of type T into batches. Make one with New.
+// Committer commits values of type T in batches. [New] returns one. Several goroutines may call its
+// methods at once.
 type Committer[T any] struct {
 	commit func(ctx context.Context, batch []T)
 	fits   func(batch []T, next T) bool
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	committing bool
 	closed     bool
-	waiting    []*call[T]
-	idle       sync.Cond // signalled when committing becomes false
+	waiting    []*request[T] // in the order of their arrival
+	idle       sync.Cond     // signalled when committing becomes false
 }
 
-type call[T any] struct {
+// request is a value that waits for its commit.
+type request[T any] struct {
 	value T
-	done  chan struct{}
+	done  chan struct{} // closed after the commit
 }
 
-// New returns a committer. Commit carries out a batch and leaves each value's result with the value; it is never called twice at a time. Its
-// context is that of the caller in whose goroutine it is, whose value is then all of the batch, and otherwise never ends. Fits says whether next may join batch, which
-// has at least one value; who does not fit, and who came later, is for the next batch.
+// New returns a Committer.
+//
+// It calls commit for each batch, never twice at a time. Commit stores the result of each value in
+// the value. The context of a batch of one value may be its caller's; otherwise the context never
+// ends.
+//
+// Fits reports whether next may join batch, which is not empty. A value that does not fit, and the
+// values after it, wait for a later batch.
 func New[T any](commit func(ctx context.Context, batch []T), fits func(batch []T, next T) bool) *Committer[T] {
 	c := &Committer[T]{commit: commit, fits: fits}
 	c.idle.L = &c.mu
 	return c
 }
 
-// Do has value committed. An error says that it was not: dcb.ErrClosed, or the context's if that ended before a commit took
-// the value. If the context ends later Do returns its error and started, and the commit goes on; value must then be
-// left alone.
+// Do commits value, in a batch with others. It returns nil after the commit.
+//
+// If started is false, value was not and will not be committed: the error is [dcb.ErrClosed], or
+// the error of ctx, which ended before a commit began. If ctx ends during the commit, Do returns
+// true and the error of ctx while the commit continues, so the caller must no longer use value.
 func (c *Committer[T]) Do(ctx context.Context, value T) (started bool, err error) {
 	c.mu.Lock()
 	if c.closed {
@@ -52,23 +61,23 @@ func (c *Committer[T]) Do(ctx context.Context, value T) (started bool, err error
 	if !c.committing {
 		c.committing = true
 		c.mu.Unlock()
-		defer c.handOver() // also if commit panics: whoever recovers from that must not leave the others waiting for ever
+		defer c.handOver() // also if commit panics, so that a recovered panic does not block the others
 		c.commit(ctx, []T{value})
 		return true, nil
 	}
-	mine := &call[T]{value, make(chan struct{})}
-	c.waiting = append(c.waiting, mine)
+	r := &request[T]{value, make(chan struct{})}
+	c.waiting = append(c.waiting, r)
 	c.mu.Unlock()
 
 	select {
-	case <-mine.done:
+	case <-r.done:
 		return true, nil
 	case <-ctx.Done():
-		return !c.withdraw(mine), ctx.Err()
+		return !c.withdraw(r), ctx.Err()
 	}
 }
 
-// Close waits for the commits of those who came before, and refuses whoever comes after.
+// Close waits for the commits of earlier callers. Later callers get [dcb.ErrClosed].
 func (c *Committer[T]) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,30 +87,34 @@ func (c *Committer[T]) Close() {
 	}
 }
 
-// handOver ends a commit made by a caller. If others came meanwhile a goroutine carries on, so that the caller need not.
+// handOver lets a new goroutine commit the values that arrived meanwhile, so that the caller can
+// return.
 func (c *Committer[T]) handOver() {
-	if batch := c.next(); batch != nil {
-		go c.drain(batch)
+	if batch := c.takeBatch(); batch != nil {
+		go c.commitAll(batch)
 	}
 }
 
-func (c *Committer[T]) drain(batch []*call[T]) {
-	for ; batch != nil; batch = c.next() {
+// commitAll commits batch and further batches until no value waits.
+func (c *Committer[T]) commitAll(batch []*request[T]) {
+	for ; batch != nil; batch = c.takeBatch() {
 		values := make([]T, len(batch))
-		for i, call := range batch {
-			values[i] = call.value
+		for i, r := range batch {
+			values[i] = r.value
 		}
 		c.commit(context.Background(), values)
-		for _, call := range batch {
-			close(call.done)
+		for _, r := range batch {
+			close(r.done)
 		}
-		// Those just answered may want to append again: let them, so that they join the next batch and do not just miss it.
+		// The callers of this batch may call again at once. Let them run, so that they join the next
+		// batch instead of just missing it.
 		runtime.Gosched()
 	}
 }
 
-// next takes the next batch from those waiting, or nil if nobody is, which ends committing.
-func (c *Committer[T]) next() []*call[T] {
+// takeBatch removes the next batch from waiting. If no value waits, it ends committing and returns
+// nil.
+func (c *Committer[T]) takeBatch() []*request[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.waiting) == 0 {
@@ -110,22 +123,22 @@ func (c *Committer[T]) next() []*call[T] {
 		return nil
 	}
 	values := []T{c.waiting[0].value}
-	for _, call := range c.waiting[1:] {
-		if !c.fits(values, call.value) {
+	for _, r := range c.waiting[1:] {
+		if !c.fits(values, r.value) {
 			break
 		}
-		values = append(values, call.value)
+		values = append(values, r.value)
 	}
 	batch := slices.Clone(c.waiting[:len(values)])
 	c.waiting = slices.Delete(c.waiting, 0, len(values))
 	return batch
 }
 
-// withdraw takes mine back if no commit has taken it yet.
-func (c *Committer[T]) withdraw(mine *call[T]) bool {
+// withdraw removes r from waiting. It returns false if a commit has taken r.
+func (c *Committer[T]) withdraw(r *request[T]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := slices.Index(c.waiting, mine)
+	i := slices.Index(c.waiting, r)
 	if i < 0 {
 		return false
 	}

@@ -12,52 +12,53 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-func all([]int, int) bool { return true }
+// fitsAlways lets every value join a batch.
+func fitsAlways([]int, int) bool { return true }
 
-// slow commits batches that take a second each, and remembers them.
-type slow struct {
+// recorder commits batches that take a second each, and records them.
+type recorder struct {
 	mu      sync.Mutex
 	batches [][]int
 }
 
-func (s *slow) commit(ctx context.Context, batch []int) {
-	s.mu.Lock()
-	s.batches = append(s.batches, slices.Clone(batch))
-	s.mu.Unlock()
+func (r *recorder) commit(ctx context.Context, batch []int) {
+	r.mu.Lock()
+	r.batches = append(r.batches, slices.Clone(batch))
+	r.mu.Unlock()
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 	}
 }
 
-func TestWhoComesDuringACommitIsTheNextBatch(t *testing.T) {
+func TestCommitterDoCommitsCallersThatArriveDuringACommitTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{}
-		c := New(s.commit, all)
+		r := &recorder{}
+		c := New(r.commit, fitsAlways)
 		began := time.Now()
 		var callers sync.WaitGroup
 		for i := range 10 {
 			callers.Go(func() {
 				if started, err := c.Do(t.Context(), i); err != nil || !started {
-					t.Errorf("Do: %v, %v", started, err)
+					t.Errorf("Do = %v, %v, want true, nil", started, err)
 				}
 			})
 			synctest.Wait()
 		}
 		callers.Wait()
 		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("ten calls took %v; want two commits of a second", took)
+			t.Errorf("ten calls took %v, want two commits of a second", took)
 		}
-		if len(s.batches) != 2 || !slices.Equal(s.batches[0], []int{0}) || !slices.Equal(s.batches[1], []int{1, 2, 3, 4, 5, 6, 7, 8, 9}) {
-			t.Errorf("the batches were %v", s.batches)
+		if len(r.batches) != 2 || !slices.Equal(r.batches[0], []int{0}) || !slices.Equal(r.batches[1], []int{1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+			t.Errorf("batches = %v, want one value and then nine", r.batches)
 		}
 	})
 }
 
-func TestWhoDoesNotFitIsForALaterBatchInItsTurn(t *testing.T) {
+func TestCommitterDoKeepsTheOrderOfValuesThatDoNotFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{}
-		c := New(s.commit, func(batch []int, next int) bool { return len(batch) < 3 })
+		r := &recorder{}
+		c := New(r.commit, func(batch []int, next int) bool { return len(batch) < 3 })
 		var callers sync.WaitGroup
 		for i := range 8 {
 			callers.Go(func() { _, _ = c.Do(t.Context(), i) })
@@ -65,74 +66,74 @@ func TestWhoDoesNotFitIsForALaterBatchInItsTurn(t *testing.T) {
 		}
 		callers.Wait()
 		want := [][]int{{0}, {1, 2, 3}, {4, 5, 6}, {7}}
-		if !slices.EqualFunc(s.batches, want, slices.Equal) {
-			t.Errorf("the batches were %v; want %v", s.batches, want)
+		if !slices.EqualFunc(r.batches, want, slices.Equal) {
+			t.Errorf("batches = %v, want %v", r.batches, want)
 		}
 	})
 }
 
-func TestACallerWhoseContextEndsBeforeItsCommitIsNotCommitted(t *testing.T) {
+func TestCommitterDoWithdrawsAValueWhoseContextEndsBeforeItsCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{}
-		c := New(s.commit, all)
+		r := &recorder{}
+		c := New(r.commit, fitsAlways)
 		go func() { _, _ = c.Do(context.Background(), 1) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if started, err := c.Do(ctx, 2); started || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Do: %v, %v; want not started, and the context's error", started, err)
+			t.Errorf("Do = %v, %v, want false and the context's error", started, err)
 		}
 		c.Close()
-		if len(s.batches) != 1 {
-			t.Errorf("the batches were %v; want the first alone", s.batches)
+		if len(r.batches) != 1 {
+			t.Errorf("batches = %v, want only the first value", r.batches)
 		}
 	})
 }
 
-func TestACallerWhoseContextEndsDuringItsCommitLeavesAndTheCommitGoesOn(t *testing.T) {
+func TestCommitterDoReturnsWhileTheCommitContinuesIfTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{}
-		c := New(s.commit, all)
+		r := &recorder{}
+		c := New(r.commit, fitsAlways)
 		began := time.Now()
 		go func() { _, _ = c.Do(context.Background(), 1) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		if started, err := c.Do(ctx, 2); !started || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Do: %v, %v; want started, and the context's error", started, err)
+			t.Errorf("Do = %v, %v, want true and the context's error", started, err)
 		}
 		c.Close()
 		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("the commits took %v; want both whole", took)
+			t.Errorf("the commits took %v, want 2 s for both", took)
 		}
 	})
 }
 
-func TestCloseWaitsForThoseWhoCameBeforeAndRefusesTheRest(t *testing.T) {
+func TestCommitterCloseWaitsForEarlierCallersAndRefusesLaterOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{}
-		c := New(s.commit, all)
+		r := &recorder{}
+		c := New(r.commit, fitsAlways)
 		var callers sync.WaitGroup
 		for i := range 3 {
 			callers.Go(func() {
 				if _, err := c.Do(t.Context(), i); err != nil {
-					t.Errorf("a caller who came before Close: %v", err)
+					t.Errorf("Do before Close = %v, want nil", err)
 				}
 			})
 		}
 		synctest.Wait()
 		c.Close()
 		if _, err := c.Do(t.Context(), 4); !errors.Is(err, dcb.ErrClosed) {
-			t.Errorf("Do after Close: %v; want dcb.ErrClosed", err)
+			t.Errorf("Do after Close = %v, want ErrClosed", err)
 		}
 		callers.Wait()
-		if n := len(slices.Concat(s.batches...)); n != 3 {
-			t.Errorf("%d values were committed; want 3", n)
+		if n := len(slices.Concat(r.batches...)); n != 3 {
+			t.Errorf("%d values were committed, want 3", n)
 		}
 	})
 }
 
-func TestEveryValueIsCommittedOnceAndNeverTwoBatchesAtATime(t *testing.T) {
+func TestCommitterDoCommitsEveryValueOnceAndOneBatchAtATime(t *testing.T) {
 	var (
 		mu   sync.Mutex
 		seen = make(map[int]int)
@@ -165,15 +166,15 @@ func TestEveryValueIsCommittedOnceAndNeverTwoBatchesAtATime(t *testing.T) {
 	}
 }
 
-func TestACommitThatPanicsDoesNotStopTheOthers(t *testing.T) {
+func TestCommitterDoContinuesAfterACommitThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(func(_ context.Context, batch []int) {
 			if time.Sleep(time.Second); batch[0] == 0 {
-				panic("a sentence that was violated")
+				panic("commit failed")
 			}
-		}, all)
+		}, fitsAlways)
 		go func() {
-			defer func() { _ = recover() }() // as an HTTP server does
+			defer func() { _ = recover() }() // like an HTTP server
 			_, _ = c.Do(t.Context(), 0)
 		}()
 		synctest.Wait()
@@ -181,7 +182,7 @@ func TestACommitThatPanicsDoesNotStopTheOthers(t *testing.T) {
 		defer cancel()
 		for i := range 2 {
 			if started, err := c.Do(ctx, 1); err != nil || !started {
-				t.Fatalf("call %d after it: %v, %v", i, started, err)
+				t.Fatalf("Do %d after the panic = %v, %v, want true, nil", i, started, err)
 			}
 		}
 		c.Close()

@@ -1,5 +1,5 @@
-// Package head publishes the head of a store within its process: readers load it without a lock, and callers of Wait
-// sleep until it rises. Every store whose appends pass through its own process uses it.
+// Package head publishes the head of a store within its process. Readers load it without a lock,
+// and callers of Wait sleep until it rises.
 package head
 
 import (
@@ -10,16 +10,17 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Watch is a head that only rises, until it is closed. The zero value is a head at 0.
+// Watch is a head that never falls. Several goroutines may call its methods at once. The zero value
+// is a head at 0.
 type Watch struct {
 	position atomic.Uint64
 	closed   atomic.Bool
 
-	mu    sync.Mutex    // guards risen; taken by a reader only to wait
-	risen chan struct{} // closed when the head rises or the watch is closed; nil while nobody waits
+	mu      sync.Mutex    // guards changed; a reader locks it only to wait
+	changed chan struct{} // nil if no goroutine waits
 }
 
-// Load returns the head and whether the watch is still open (nil) or not (dcb.ErrClosed).
+// Load returns the head, or [dcb.ErrClosed].
 func (w *Watch) Load() (dcb.Position, error) {
 	if w.closed.Load() {
 		return 0, dcb.ErrClosed
@@ -27,7 +28,8 @@ func (w *Watch) Load() (dcb.Position, error) {
 	return dcb.Position(w.position.Load()), nil
 }
 
-// Raise publishes position, unless the head is there already, and wakes who waits for it.
+// Raise publishes position and wakes the goroutines that wait for it. It does nothing if the head is
+// not lower.
 func (w *Watch) Raise(position dcb.Position) {
 	for {
 		old := w.position.Load()
@@ -38,56 +40,58 @@ func (w *Watch) Raise(position dcb.Position) {
 			break
 		}
 	}
-	w.wake()
+	w.Wake()
 }
 
-// Nudge closes the channel that Risen returned although the head has not risen, for those who must know that something else has happened.
-func (w *Watch) Nudge() { w.wake() }
-
-// Close ends every Wait, and every later call, with dcb.ErrClosed. It reports whether the watch was open.
+// Close ends every Wait, and every later call of Wait and Load, with [dcb.ErrClosed]. It reports
+// whether the watch was open.
 func (w *Watch) Close() bool {
 	open := !w.closed.Swap(true)
-	w.wake()
+	w.Wake()
 	return open
 }
 
-// Wait returns the head once it is greater than after, or the error of ctx, or dcb.ErrClosed.
+// Wait returns the head as soon as it is greater than after. It ends earlier with the error of ctx,
+// or with [dcb.ErrClosed].
 func (w *Watch) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		risen := w.Risen() // asked for before looking, so that no rise falls between the two
+		changed := w.Changed() // before Load, so that a rise after Load closes it
 		head, err := w.Load()
 		if err != nil || head > after {
 			return head, err
 		}
 		select {
-		case <-risen:
+		case <-changed:
 		case <-ctx.Done():
 		}
 	}
 }
 
-// Risen returns a channel that is closed when the head next rises, or the watch is nudged or closed.
-func (w *Watch) Risen() <-chan struct{} {
+// Changed returns a channel that is closed when the head next rises, or when Wake or Close is
+// called. It is closed already if the watch is closed.
+func (w *Watch) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed.Load() {
 		return closedChannel()
 	}
-	if w.risen == nil {
-		w.risen = make(chan struct{})
+	if w.changed == nil {
+		w.changed = make(chan struct{})
 	}
-	return w.risen
+	return w.changed
 }
 
-func (w *Watch) wake() {
+// Wake closes the channel that Changed returned although the head has not risen. A store calls it
+// when something else happened that a waiting goroutine must check.
+func (w *Watch) Wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.risen != nil {
-		close(w.risen)
-		w.risen = nil
+	if w.changed != nil {
+		close(w.changed)
+		w.changed = nil
 	}
 }
 

@@ -12,179 +12,182 @@ import (
 	"github.com/dcbstore/dcb/internal/head"
 )
 
-func TestAHeadOnlyRises(t *testing.T) {
+func TestWatchRaiseNeverLowersTheHead(t *testing.T) {
 	var w head.Watch
-	for _, x := range []struct{ raise, want dcb.Position }{{0, 0}, {3, 3}, {2, 3}, {3, 3}, {4, 4}, {0, 4}} {
-		w.Raise(x.raise)
-		if got, err := w.Load(); got != x.want || err != nil {
-			t.Errorf("after Raise(%d) Load returned %d, %v, want %d", x.raise, got, err, x.want)
+	for _, c := range []struct{ raise, want dcb.Position }{{0, 0}, {3, 3}, {2, 3}, {3, 3}, {4, 4}, {0, 4}} {
+		w.Raise(c.raise)
+		if got, err := w.Load(); got != c.want || err != nil {
+			t.Errorf("after Raise(%d): Load() = %d, %v, want %d", c.raise, got, err, c.want)
 		}
 	}
 }
 
-func TestWaitReturnsAtOnceWhenTheHeadIsGreater(t *testing.T) {
+func TestWatchWaitReturnsAtOnceIfTheHeadIsGreater(t *testing.T) {
 	var w head.Watch
 	w.Raise(5)
 	for after := range dcb.Position(5) {
 		if got, err := w.Wait(t.Context(), after); got != 5 || err != nil {
-			t.Errorf("Wait(%d) returned %d, %v, want 5", after, got, err)
+			t.Errorf("Wait(%d) = %d, %v, want 5", after, got, err)
 		}
 	}
 }
 
-// answer is what a Wait returned.
-type answer struct {
+// waitResult is what a Wait returned.
+type waitResult struct {
 	head dcb.Position
 	err  error
 }
 
-// wait calls Wait in a goroutine of the bubble, and returns when that is done or asleep.
-func wait(ctx context.Context, w *head.Watch, after dcb.Position) <-chan answer {
-	answers := make(chan answer, 1)
+// startWait calls Wait in a goroutine, and returns when the call has returned or sleeps.
+func startWait(ctx context.Context, w *head.Watch, after dcb.Position) <-chan waitResult {
+	results := make(chan waitResult, 1)
 	go func() {
 		head, err := w.Wait(ctx, after)
-		answers <- answer{head, err}
+		results <- waitResult{head, err}
 	}()
 	synctest.Wait()
-	return answers
+	return results
 }
 
-func expect(t *testing.T, answers <-chan answer, want dcb.Position, wantErr error) {
+func wantResult(t *testing.T, results <-chan waitResult, want dcb.Position, wantErr error) {
 	t.Helper()
 	synctest.Wait()
 	select {
-	case got := <-answers:
+	case got := <-results:
 		if got.head != want || !errors.Is(got.err, wantErr) {
-			t.Errorf("Wait returned %d, %v, want %d, %v", got.head, got.err, want, wantErr)
+			t.Errorf("Wait = %d, %v, want %d, %v", got.head, got.err, want, wantErr)
 		}
 	default:
-		t.Errorf("Wait sleeps, and should have returned %d, %v", want, wantErr)
+		t.Errorf("Wait sleeps, want %d, %v", want, wantErr)
 	}
 }
 
-func expectAsleep(t *testing.T, answers <-chan answer) {
+func wantAsleep(t *testing.T, results <-chan waitResult) {
 	t.Helper()
 	synctest.Wait()
 	select {
-	case got := <-answers:
-		t.Errorf("Wait returned %d, %v, and should sleep", got.head, got.err)
+	case got := <-results:
+		t.Errorf("Wait = %d, %v, want it to sleep", got.head, got.err)
 	default:
 	}
 }
 
-func TestWaitSleepsUntilTheHeadIsGreater(t *testing.T) {
+func TestWatchWaitSleepsUntilTheHeadIsGreater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w head.Watch
-		r := wait(t.Context(), &w, 2)
-		w.Raise(1)
-		expectAsleep(t, r)
-		w.Raise(2)
-		expectAsleep(t, r)
-		w.Raise(2)
-		expectAsleep(t, r)
+		results := startWait(t.Context(), &w, 2)
+		for _, position := range []dcb.Position{1, 2, 2} {
+			w.Raise(position)
+			wantAsleep(t, results)
+		}
+		w.Wake()
+		wantAsleep(t, results)
 		w.Raise(7)
-		expect(t, r, 7, nil)
+		wantResult(t, results, 7, nil)
 	})
 }
 
-func TestOneRiseWakesAllWhoWaitForItAndNobodyElse(t *testing.T) {
+func TestWatchRaiseWakesEveryWaitBelowAndNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w head.Watch
-		var low, high []<-chan answer
+		var low, high []<-chan waitResult
 		for range 10 {
-			low, high = append(low, wait(t.Context(), &w, 0)), append(high, wait(t.Context(), &w, 1))
+			low, high = append(low, startWait(t.Context(), &w, 0)), append(high, startWait(t.Context(), &w, 1))
 		}
 		w.Raise(1)
 		for i := range low {
-			expect(t, low[i], 1, nil)
-			expectAsleep(t, high[i])
+			wantResult(t, low[i], 1, nil)
+			wantAsleep(t, high[i])
 		}
 		w.Raise(2)
 		for i := range high {
-			expect(t, high[i], 2, nil)
+			wantResult(t, high[i], 2, nil)
 		}
 	})
 }
 
-func TestTheContextEndsAWait(t *testing.T) {
+func TestWatchWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w head.Watch
 		ctx, cancel := context.WithCancel(t.Context())
-		r, other := wait(ctx, &w, 0), wait(t.Context(), &w, 0)
+		results, other := startWait(ctx, &w, 0), startWait(t.Context(), &w, 0)
 		cancel()
-		expect(t, r, 0, context.Canceled)
-		expectAsleep(t, other)
+		wantResult(t, results, 0, context.Canceled)
+		wantAsleep(t, other)
 		w.Raise(1)
-		expect(t, other, 1, nil)
-		expect(t, wait(ctx, &w, 0), 0, context.Canceled) // even though the head is greater
+		wantResult(t, other, 1, nil)
+		wantResult(t, startWait(ctx, &w, 0), 0, context.Canceled) // although the head is greater
 	})
 }
 
-func TestADeadlineEndsAWait(t *testing.T) {
+func TestWatchWaitEndsAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w head.Watch
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		r := wait(ctx, &w, 0)
-		time.Sleep(time.Minute - time.Nanosecond) // of the bubble's clock
-		expectAsleep(t, r)
+		results := startWait(ctx, &w, 0)
+		time.Sleep(time.Minute - time.Nanosecond) // the fake clock of the bubble
+		wantAsleep(t, results)
 		time.Sleep(time.Nanosecond)
-		expect(t, r, 0, context.DeadlineExceeded)
+		wantResult(t, results, 0, context.DeadlineExceeded)
 	})
 }
 
-func TestCloseEndsEveryWaitAndEveryLaterCall(t *testing.T) {
+func TestWatchCloseEndsEveryWaitAndEveryLaterCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w head.Watch
 		w.Raise(3)
-		r := wait(t.Context(), &w, 3)
+		results := startWait(t.Context(), &w, 3)
 		if !w.Close() {
-			t.Error("Close says that the watch was closed before")
+			t.Error("Close() = false for an open watch, want true")
 		}
-		expect(t, r, 0, dcb.ErrClosed)
-		expect(t, wait(t.Context(), &w, 0), 0, dcb.ErrClosed)
+		wantResult(t, results, 0, dcb.ErrClosed)
+		wantResult(t, startWait(t.Context(), &w, 0), 0, dcb.ErrClosed)
 		if _, err := w.Load(); !errors.Is(err, dcb.ErrClosed) {
-			t.Errorf("Load returned error %v, want ErrClosed", err)
+			t.Errorf("Load() = %v, want ErrClosed", err)
 		}
 	})
 }
 
-func TestAClosedWatchMayBeClosedAndRaisedAgain(t *testing.T) {
+func TestWatchCloseAndRaiseAreAllowedAfterClose(t *testing.T) {
 	var w head.Watch
 	w.Close()
-	select {
-	case <-w.Risen():
-	default:
-		t.Error("the channel of a closed watch is open")
-	}
+	wantClosed(t, w.Changed())
 	w.Raise(1)
 	if w.Close() {
-		t.Error("Close says that the watch was open")
+		t.Error("Close() = true for a closed watch, want false")
 	}
+	wantClosed(t, w.Changed())
+}
+
+func wantClosed(t *testing.T, changed <-chan struct{}) {
+	t.Helper()
 	select {
-	case <-w.Risen():
+	case <-changed:
 	default:
-		t.Error("the channel of a closed watch is open")
+		t.Error("the channel is open, want it closed")
 	}
 }
 
-func TestRisenTellsOfTheNextRise(t *testing.T) {
+func TestWatchChangedIsClosedByTheNextRiseOrWake(t *testing.T) {
 	var w head.Watch
-	first := w.Risen()
-	if second := w.Risen(); first != second {
-		t.Error("two channels tell of the same rise")
-	}
-	w.Raise(1)
-	<-first
-	select {
-	case <-w.Risen():
-		t.Error("the channel that was asked for after a rise tells of it")
-	default:
+	for name, change := range map[string]func(){"Raise": func() { w.Raise(1) }, "Wake": w.Wake} {
+		first := w.Changed()
+		if second := w.Changed(); first != second {
+			t.Errorf("%s: two channels for one rise, want one", name)
+		}
+		change()
+		wantClosed(t, first)
+		select {
+		case <-w.Changed():
+			t.Errorf("%s: a channel returned afterwards is closed, want it open", name)
+		default:
+		}
 	}
 }
 
-// TestNoRiseIsLost is worth most under the race detector.
-func TestNoRiseIsLost(t *testing.T) {
+// TestWatchWaitMissesNoRise finds most under the race detector.
+func TestWatchWaitMissesNoRise(t *testing.T) {
 	const last = 20_000
 	var w head.Watch
 	var running sync.WaitGroup
@@ -200,7 +203,7 @@ func TestNoRiseIsLost(t *testing.T) {
 			for p := dcb.Position(0); p < last; {
 				next, err := w.Wait(t.Context(), p)
 				if err != nil || next <= p {
-					t.Errorf("Wait(%d) returned %d, %v", p, next, err)
+					t.Errorf("Wait(%d) = %d, %v, want a greater position", p, next, err)
 					return
 				}
 				p = next
