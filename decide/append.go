@@ -17,8 +17,9 @@ import (
 // for longer than that.
 const resendFor = 3 * time.Second
 
-// append records events under condition, all of them with the idempotency key if key is not empty.
-// While it is unknown whether they are recorded, it repeats the append with the same event IDs.
+// append records events under condition, all of them with the idempotency key if key is not
+// empty. While it is unknown whether they are recorded, it repeats the append with the same event
+// IDs.
 func (r *Runner) append(
 	ctx context.Context, events []any, key string, condition *dcb.AppendCondition,
 ) (dcb.Position, error) {
@@ -35,8 +36,8 @@ func (r *Runner) append(
 		return position, err
 	}
 	// From here on an error of a later append does not reveal the outcome of the first, unless it is
-	// a conflict. A store checks IDs before the condition, so a conflict proves that the first append
-	// is not recorded. If it still arrives, the same event conflicts with it.
+	// a conflict. A store checks IDs before the condition, so a conflict proves that the first
+	// append is not recorded. If it still arrives, the same event conflicts with it.
 	unknown, since := err, time.Now()
 	for resend := 1; ; resend++ {
 		if ended := outageBackoff.wait(ctx, resend); ended != nil {
@@ -59,8 +60,8 @@ func outcomeUnknown(err error) bool {
 	return ok && unavailable.OutcomeUnknown
 }
 
-// encode encodes events for the store, each with a new ID and the metadata from ctx. Tags that occur
-// in query are reused, see [Codec.encode].
+// encode encodes events for the store, each with a new ID and the metadata from ctx. Tags that
+// occur in query are reused, see [Codec.encode].
 func (r *Runner) encode(ctx context.Context, events []any, key string, query dcb.Query) ([]dcb.Event, error) {
 	var metadata map[string]string
 	if r.opts.Metadata != nil {
@@ -92,15 +93,15 @@ func (r *Runner) encode(ctx context.Context, events []any, key string, query dcb
 	return encoded, nil
 }
 
-// waitAfterConflict waits before the attempt that follows a conflict. It returns the context's error
-// if ctx ends.
+// waitAfterConflict waits before the attempt that follows a conflict. It returns the context's
+// error if ctx ends.
 //
-// After attempts with an odd number it waits until the conflicting event is visible, and no longer. A
-// store that syncs to a disk checks conditions against an event before readers can see it, so a
-// decision made in between would conflict again. The caller that recorded the event continues as
-// soon as it is visible. Callers that only wait at random rarely hit that moment, so that one caller
-// in a loop could keep all others from deciding. The wait is bounded, because the conflicting append
-// may still fail.
+// After attempts with an odd number it waits until the conflicting event is visible, and no
+// longer. A store that syncs to a disk checks conditions against an event before readers can see
+// it, so a decision made in between would conflict again. The caller that recorded the event
+// continues as soon as it is visible. Callers that only wait at random rarely hit that moment, so
+// that one caller in a loop could keep all others from deciding. The wait is bounded, because the
+// conflicting append may still fail.
 func (r *Runner) waitAfterConflict(ctx context.Context, attempt int, err error) error {
 	conflict, ok := errors.AsType[*dcb.ConflictError](err)
 	if attempt%2 == 0 || !ok || conflict.Position == 0 {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// backoff spaces the attempts of one call. Each wait is drawn evenly between zero and a bound that
-// doubles from first to longest, so that callers that collided once do not collide again.
+// backoff spaces the attempts of one call. Each wait is drawn evenly between zero and a bound
+// that doubles from first to longest, so that callers that collided once do not collide again.
 type backoff struct{ first, longest time.Duration }
 
 var (

@@ -13,9 +13,11 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// In these tests time passes only while a decision waits, so the times of the runs show the waits.
+// In these tests time passes only while a decision waits, so the times of the runs show the
+// waits.
 
-// runsUntil makes one decision. It returns the times at which its function ran, from the start on.
+// runsUntil makes one decision. It returns the times at which its function ran, from the start
+// on.
 func runsUntil(ctx context.Context, runner *decide.Runner, projections ...decide.AnyProjection) (runs []time.Duration, err error) {
 	began := time.Now()
 	_, err = runner.Do(ctx, func() ([]any, error) {
@@ -74,8 +76,8 @@ func TestDoBacksOffWithFullJitter(t *testing.T) {
 	}
 }
 
-// A store that syncs to a disk checks conditions against an event before readers can see it, here for
-// the time visible.
+// A store that syncs to a disk checks conditions against an event before readers can see it, here
+// for the time visible.
 func TestDoWaitsUntilTheConflictIsVisible(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -9,8 +9,8 @@ import (
 )
 
 // bind sets the types of the item from the handlers. It runs once, when a runner first uses the
-// projection, and finds what is wrong with the projection: a projection that selects nothing guards
-// nothing.
+// projection, and finds what is wrong with the projection: a projection that selects nothing
+// guards nothing.
 func (p *Projection[S]) bind(c *Codec) error {
 	types, handlesAny, err := p.handledTypes(c)
 	if err != nil {
@@ -30,8 +30,8 @@ func (p *Projection[S]) bind(c *Codec) error {
 	return nil
 }
 
-// handledTypes returns the names of the types that have handlers, in the order of the handlers, and
-// whether there is a handler for all types.
+// handledTypes returns the names of the types that have handlers, in the order of the handlers,
+// and whether there is a handler for all types.
 func (p *Projection[S]) handledTypes(c *Codec) (types []string, handlesAny bool, err error) {
 	if len(p.handlers) == 0 {
 		return nil, false, errors.New("it has no handlers; pass them to NewProjection")
@@ -91,7 +91,8 @@ func (b *projectionBase) impossibleTag(typ *eventType) string {
 }
 
 // checkSomeTypeHasTags returns an error if no event of any of the types can carry all tags of the
-// projection. Types that the codec does not know may carry them, so with SkipUnknown there is none.
+// projection. Types that the codec does not know may carry them, so with SkipUnknown there is
+// none.
 func (p *Projection[S]) checkSomeTypeHasTags(types []*eventType) error {
 	if p.skipUnknown {
 		return nil
@@ -129,8 +130,8 @@ func (p *Projection[S]) fold(in *incoming) error {
 	return nil
 }
 
-// handler returns the handler for events of a type, or nil if there is none. The handler for all types
-// does not apply to types that the codec does not know.
+// handler returns the handler for events of a type, or nil if there is none. The handler for all
+// types does not apply to types that the codec does not know.
 func (p *Projection[S]) handler(typ *eventType) *Handler[S] {
 	if typ == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 // boundary holds the projections of one decision and the head that they were read up to. The
 // projections are in use by this decision alone from acquire to release.
 //
-// Invariant between calls of readToHead: every projection has folded exactly the events up to head
-// that its item selects.
+// Invariant between calls of readToHead: every projection has folded exactly the events up to
+// head that its item selects.
 type boundary struct {
 	runner      *Runner
 	projections []AnyProjection // without duplicates
@@ -26,8 +26,8 @@ type boundary struct {
 
 var errNoProjections = errors.New("no projections; pass at least one, or use Record for events that depend on nothing")
 
-// acquire marks projections as in use and prepares them for the runner. After an error some of them
-// may be marked, so release must be called in any case.
+// acquire marks projections as in use and prepares them for the runner. After an error some of
+// them may be marked, so release must be called in any case.
 func (b *boundary) acquire(projections []AnyProjection) error {
 	if len(projections) == 0 {
 		return errNoProjections
@@ -87,8 +87,8 @@ func (r *Runner) prepare(projection AnyProjection, base *projectionBase) error {
 	return nil
 }
 
-// release ends the use of the projections and leaves the queue. Do defers it, so that it also runs
-// when the decision function panics.
+// release ends the use of the projections and leaves the queue. Do defers it, so that it also
+// runs when the decision function panics.
 func (b *boundary) release() {
 	if b.leaveQueue != nil {
 		b.leaveQueue()
@@ -119,8 +119,8 @@ func (b *boundary) checkUnchanged() error {
 	return nil
 }
 
-// prepareRetry waits before another attempt after a conflict. It returns an error if there must be no
-// further attempt.
+// prepareRetry waits before another attempt after a conflict. It returns an error if there must
+// be no further attempt.
 func (b *boundary) prepareRetry(ctx context.Context, attempt int, conflict error) error {
 	if attempt == b.runner.opts.Attempts {
 		return fmt.Errorf("in conflict at each of %d attempts, the last time: %w", attempt, conflict)
@@ -158,7 +158,8 @@ func (b *boundary) recordedPosition() dcb.Position {
 	return b.key.recorded
 }
 
-// useHeadOfLastRead sets head to the position that all projections were read up to, without reading.
+// useHeadOfLastRead sets head to the position that all projections were read up to, without
+// reading.
 func (b *boundary) useHeadOfLastRead() error {
 	for i, projection := range b.projections {
 		base := projection.base()

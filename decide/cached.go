@@ -10,23 +10,24 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Cached returns a function that makes the same projections as projection and keeps their states, for
-// at most most keys. If there are more, it drops the key that was not used for the longest time. A
-// projection that the returned function makes starts with the state that the last decision with that
-// key left, so it reads only the events since then.
+// Cached returns a function that makes the same projections as projection and keeps their states,
+// for at most most keys. If there are more, it drops the key that was not used for the longest
+// time. A projection that the returned function makes starts with the state that the last
+// decision with that key left, so it reads only the events since then.
 //
 //	seatsTaken := decide.Cached(10_000, seatsTaken)
 //
-// Any number of goroutines may call the returned function. Each call makes a projection of its own,
-// without further tags or options. The function projection must always make the same projection for
-// the same key.
+// Any number of goroutines may call the returned function. Each call makes a projection of its
+// own, without further tags or options. The function projection must always make the same
+// projection for the same key.
 //
-// A cached state is never wrong, only older: the projection is read up to the head before a decision
-// uses it. A cached state belongs to the runner that read it. Another runner starts with the initial
-// state, because its store may be an older copy.
+// A cached state is never wrong, only older: the projection is read up to the head before a
+// decision uses it. A cached state belongs to the runner that read it. Another runner starts with
+// the initial state, because its store may be an older copy.
 //
-// States are copied by assignment. A type S that holds maps, slices, pointers or interfaces needs a
-// method Clone() S that copies all of them. Cached panics if S lacks it, or if most is less than 1.
+// States are copied by assignment. A type S that holds maps, slices, pointers or interfaces needs
+// a method Clone() S that copies all of them. Cached panics if S lacks it, or if most is less
+// than 1.
 func Cached[K comparable, S any](most int, projection func(key K) *Projection[S]) func(key K) *Projection[S] {
 	state := reflect.TypeFor[S]()
 	if !state.Implements(reflect.TypeFor[cloner[S]]()) && !copiesByAssignment(state) {
@@ -69,8 +70,8 @@ type cacheEntry[K comparable, S any] struct {
 	state *cachedState[S]
 }
 
-// get returns the place for the state of a key. A projection may still use a place after its key was
-// dropped; a state that it stores there is lost.
+// get returns the place for the state of a key. A projection may still use a place after its key
+// was dropped; a state that it stores there is lost.
 func (c *stateCache[K, S]) get(key K) *cachedState[S] {
 	added := &cachedState[S]{}
 	if key != key { // NaN, which a map never finds again
@@ -112,8 +113,8 @@ func (p *Projection[S]) loadCached(r *Runner) {
 	}
 }
 
-// storeAfter is the number of positions after which an unchanged state is stored again, so that the
-// projections of one decision stay within one batchWindow.
+// storeAfter is the number of positions after which an unchanged state is stored again, so that
+// the projections of one decision stay within one batchWindow.
 const storeAfter = batchWindow / 4
 
 // storeCached stores the state unless the cached one is as new.
@@ -134,8 +135,8 @@ func (p *Projection[S]) storeCached() {
 	}
 }
 
-// reset sets a projection that started from a cached state back to its initial state, which no handler
-// has changed, and drops the cached state.
+// reset sets a projection that started from a cached state back to its initial state, which no
+// handler has changed, and drops the cached state.
 func (p *Projection[S]) reset() bool {
 	if !p.fromCache {
 		return false

@@ -160,7 +160,7 @@ func TestCachedIsSafeForConcurrentUse(t *testing.T) {
 	store := memstore.New(nil)
 	runner := decide.New(store, bank, &decide.Options{Attempts: callers * decisions}) // no caller can lose that often
 	cachedSums, cachedAll := decide.Cached(2, balance), decide.Cached(1, allBalances)
-	var calls []decidetest.Call
+	var calls []decidetest.Command
 	for i := range callers {
 		calls = append(calls, func(ctx context.Context) error {
 			for range decisions {
@@ -243,8 +243,8 @@ func TestCachedAcceptsAnInterfaceWithClone(t *testing.T) {
 	}
 }
 
-// This projection changes its initial state and then, while it waits in a queue, loads a cached state.
-// So it cannot be set back to the initial state.
+// This projection changes its initial state and then, while it waits in a queue, loads a cached
+// state. So it cannot be set back to the initial state.
 func TestCachedDoesNotResetAChangedInitialState(t *testing.T) {
 	t.Parallel()
 	full, short := memstore.New(nil), memstore.New(nil)

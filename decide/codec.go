@@ -8,8 +8,9 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// ErrUnknownType means that the codec does not know the type of an event. The error text names the
-// type. A follower that skips such events tests for it; a projection has [Projection.SkipUnknown].
+// ErrUnknownType means that the codec does not know the type of an event. The error text names
+// the type. A follower that skips such events tests for it; a projection has
+// [Projection.SkipUnknown].
 var ErrUnknownType = errors.New("decide: unknown event type")
 
 func unknownType(name string) error { return fmt.Errorf("%w %q", ErrUnknownType, name) }
@@ -24,8 +25,8 @@ type Encoding interface {
 	Unmarshal(data []byte, event any) error
 }
 
-// Codec maps the event types of an application between their names in the store and their Go types.
-// It is immutable, and any number of goroutines may use it.
+// Codec maps the event types of an application between their names in the store and their Go
+// types. It is immutable, and any number of goroutines may use it.
 type Codec struct {
 	encoding Encoding
 	types    []*eventType
@@ -34,8 +35,8 @@ type Codec struct {
 }
 
 // NewCodec returns a codec for the given event types, with JSON as the encoding. It panics if a
-// registration is invalid, or if two have the same name or Go type, so that such a mistake shows when
-// the program starts.
+// registration is invalid, or if two have the same name or Go type, so that such a mistake shows
+// when the program starts.
 func NewCodec(types ...Registration) *Codec {
 	c := &Codec{encoding: jsonEncoding{}, byName: make(map[string]*eventType), byGo: make(map[reflect.Type]*eventType)}
 	for i, r := range types {
@@ -60,8 +61,8 @@ func NewCodec(types ...Registration) *Codec {
 	return c
 }
 
-// WithEncoding returns a codec for the same types that uses encoding in place of JSON. It panics if
-// encoding is nil.
+// WithEncoding returns a codec for the same types that uses encoding in place of JSON. It panics
+// if encoding is nil.
 func (c *Codec) WithEncoding(encoding Encoding) *Codec {
 	if encoding == nil {
 		panic("decide: with encoding: the encoding is nil; a codec without WithEncoding uses JSON")
@@ -71,9 +72,9 @@ func (c *Codec) WithEncoding(encoding Encoding) *Codec {
 	return &other
 }
 
-// Names returns the names that the types of the given events have in the store, in their order. Use
-// it for the types of a query, such as the query of a follower. Names panics if a type is not in the
-// codec.
+// Names returns the names that the types of the given events have in the store, in their order.
+// Use it for the types of a query, such as the query of a follower. Names panics if a type is not
+// in the codec.
 func (c *Codec) Names(events ...any) []string {
 	names := make([]string, len(events))
 	for i, event := range events {
@@ -86,8 +87,8 @@ func (c *Codec) Names(events ...any) []string {
 	return names
 }
 
-// Encode returns the event as a store records it: with its type, tags and data, and with the version
-// in its metadata if the type has upcasts. It sets no ID.
+// Encode returns the event as a store records it: with its type, tags and data, and with the
+// version in its metadata if the type has upcasts. It sets no ID.
 func (c *Codec) Encode(event any) (dcb.Event, error) {
 	encoded, err := c.encode(event, "", nil)
 	if err != nil {
@@ -97,8 +98,8 @@ func (c *Codec) Encode(event any) (dcb.Event, error) {
 }
 
 // Decode returns the event as a value of its Go type, for a type switch in a follower. It returns
-// [ErrUnknownType] if the codec does not know the type, or an error that says why the data cannot be
-// decoded.
+// [ErrUnknownType] if the codec does not know the type, or an error that says why the data cannot
+// be decoded.
 func (c *Codec) Decode(event dcb.Event) (any, error) {
 	t := c.byTypeName(event.Type)
 	if t == nil {
@@ -111,8 +112,8 @@ func (c *Codec) Decode(event dcb.Event) (any, error) {
 	return t.value(decoded), nil
 }
 
-// encode encodes an event, with the tag of an idempotency key if key is not empty. It takes tags from
-// query if they occur there, which saves building them again.
+// encode encodes an event, with the tag of an idempotency key if key is not empty. It takes tags
+// from query if they occur there, which saves building them again.
 func (c *Codec) encode(event any, key string, query dcb.Query) (dcb.Event, error) {
 	goType := reflect.TypeOf(event)
 	t := c.byGoType(goType)

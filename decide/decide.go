@@ -1,7 +1,8 @@
-// Package decide lets an application write its rules on any [dcb.Store] in Go types instead of bytes
-// and tags. A [Projection] folds the events that matter to one rule into a state. A decision reads
-// the states of some projections and returns the events that happen. The boundary that guards the
-// decision is derived from the projections that it uses, so the two cannot drift apart.
+// Package decide lets an application write its rules on any [dcb.Store] in Go types instead of
+// bytes and tags. A [Projection] folds the events that matter to one rule into a state. A
+// decision reads the states of some projections and returns the events that happen. The boundary
+// that guards the decision is derived from the projections that it uses, so the two cannot drift
+// apart.
 //
 //	var events = decide.NewCodec(
 //		decide.Type[CourseDefined]("CourseDefined"),
@@ -24,19 +25,20 @@
 //
 // # How a decision stays correct
 //
-// The query of a decision is the union of the queries of its projections. All projections are read
-// up to one head. Each then holds every event that it selects up to that head, and none after it.
-// The events of the decision are appended on the condition that no event of the union was recorded
-// after that head. If one was, the runner reads and folds only the new events and decides again.
+// The query of a decision is the union of the queries of its projections. All projections are
+// read up to one head. Each then holds every event that it selects up to that head, and none
+// after it. The events of the decision are appended on the condition that no event of the union
+// was recorded after that head. If one was, the runner reads and folds only the new events and
+// decides again.
 //
 // So the state of a projection is never wrong, only older than the store. It can be kept for the
 // next decision ([Cached]), and no invalidation is necessary.
 //
 // # Where to start reading
 //
-// Start with [Runner.Do], then read boundary.go, read.go, projection.go and codec.go. The examples
-// directory holds whole programs, docs/guide.md is the introduction, and docs/decisions.md explains
-// the design.
+// Start with [Runner.Do], then read boundary.go, read.go, projection.go and codec.go. The
+// examples directory holds whole programs, docs/guide.md is the introduction, and
+// docs/decisions.md explains the design.
 package decide
 
 import (
@@ -79,8 +81,8 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 // Runner makes decisions on one store. Any number of goroutines may use it. A program creates one
-// runner per store and keeps it, because states that [Cached] keeps belong to the runner that read
-// them.
+// runner per store and keeps it, because states that [Cached] keeps belong to the runner that
+// read them.
 type Runner struct {
 	store  dcb.Store
 	codec  *Codec
@@ -89,8 +91,8 @@ type Runner struct {
 }
 
 // New returns a runner that decides on store, with the event types that codec knows. opts may be
-// nil. New panics if store or codec is nil or if an option is invalid: like [NewCodec], it reports
-// mistakes in the program when the program starts.
+// nil. New panics if store or codec is nil or if an option is invalid: like [NewCodec], it
+// reports mistakes in the program when the program starts.
 func New(store dcb.Store, codec *Codec, opts *Options) *Runner {
 	if store == nil {
 		panic("decide: new: the store is nil")
@@ -120,12 +122,14 @@ func Events(events ...any) []any { return events }
 //   - If decide returns neither, Do records nothing and returns the head that it read up to.
 //
 // After a conflict Do reads only the new events and calls decide again. Attempts are spaced, and
-// limited by Options.Attempts and ctx. Callers of one runner that conflict repeatedly about the same
-// tags take turns. The error is then the last conflict ([dcb.ErrConflict], [*dcb.ConflictError]).
+// limited by Options.Attempts and ctx. Callers of one runner that conflict repeatedly about the
+// same tags take turns. The error is then the last conflict ([dcb.ErrConflict],
+// [*dcb.ConflictError]).
 //
-// If the answer of an append is lost, Do repeats the append with the same event IDs, so nothing is
-// recorded twice. If the outcome remains unknown, the error is the [*dcb.UnavailableError] or the
-// context's error. A caller may then safely send the command again if it has an [IdempotencyKey].
+// If the answer of an append is lost, Do repeats the append with the same event IDs, so nothing
+// is recorded twice. If the outcome remains unknown, the error is the [*dcb.UnavailableError] or
+// the context's error. A caller may then safely send the command again if it has an
+// [IdempotencyKey].
 //
 // Do needs at least one projection. [Runner.Record] records events without reading anything.
 func (r *Runner) Do(
@@ -192,9 +196,9 @@ func (r *Runner) Read(ctx context.Context, projections ...AnyProjection) (dcb.Po
 }
 
 // Append records events on the condition that no event that the projections select was recorded
-// since [Runner.Read] read them. It returns the position of the last event. Use Read and Append in
-// place of [Runner.Do] for decisions that take longer than a function call, such as those that a
-// person makes on a screen.
+// since [Runner.Read] read them. It returns the position of the last event. Use Read and Append
+// in place of [Runner.Do] for decisions that take longer than a function call, such as those that
+// a person makes on a screen.
 //
 // A conflict is returned at once. Without events Append records nothing and returns the head that
 // the projections were read up to.

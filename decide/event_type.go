@@ -16,22 +16,23 @@ type Registration struct {
 	err error
 }
 
-// Type registers the Go type E for events whose type in the store is name. E is a struct or another
-// type, but not a pointer or interface. An invalid registration makes [NewCodec] panic.
+// Type registers the Go type E for events whose type in the store is name. E is a struct or
+// another type, but not a pointer or interface. An invalid registration makes [NewCodec] panic.
 //
 // # Tags
 //
-// A field with the struct tag dcb:"KEY" gives the event the tag KEY:VALUE. The field is a string, an
-// integer, a UUID, a type based on a string or an integer, a [TagValuer], or a slice of these, which
-// gives one tag per element. An empty string, UUID or slice is an error when the event is recorded.
-// With dcb:"KEY,omitempty" an empty value gives no tag, and neither does the integer 0.
+// A field with the struct tag dcb:"KEY" gives the event the tag KEY:VALUE. The field is a string,
+// an integer, a UUID, a type based on a string or an integer, or a [TagValuer]. A slice of these
+// gives one tag per element. An empty string, UUID or slice is an error when the event is
+// recorded. With dcb:"KEY,omitempty" an empty value gives no tag, and neither does the integer 0.
 //
-// The field is in E itself or in a struct that is embedded by value. A dcb tag elsewhere, such as in
-// an element of a slice, would have no effect and is refused. The tag dcb:"-" says that neither the
-// field nor anything in it gives a tag.
+// The field is in E itself or in a struct that is embedded by value. A dcb tag elsewhere, such as
+// in an element of a slice, would have no effect and is refused. The tag dcb:"-" says that
+// neither the field nor anything in it gives a tag.
 //
-// If fields cannot express the tags, E has a method Tags() []string instead. A method Tags that is
-// promoted from an embedded type counts, if nothing else gives tags. An event may have no tags.
+// If fields cannot express the tags, E has a method Tags() []string instead. A method Tags that
+// is promoted from an embedded type counts, if nothing else gives tags. An event may have no
+// tags.
 //
 // A type that is defined as uuid.UUID inherits none of its methods. It must implement TagValuer,
 // and encoding.TextMarshaler and encoding.TextUnmarshaler for its JSON.
@@ -93,9 +94,9 @@ type eventType struct {
 	unmarshal      func(encoding Encoding, data []byte) (any, error)
 }
 
-// tagKeysOf returns the keys of the tags that fields give to events of a type, in any version. It also
-// reports whether the events can carry tags with other keys: if a method gives the tags, or if the
-// tags of an earlier version are unknown.
+// tagKeysOf returns the keys of the tags that fields give to events of a type, in any version. It
+// also reports whether the events can carry tags with other keys: if a method gives the tags, or
+// if the tags of an earlier version are unknown.
 func tagKeysOf(plan tagPlan, upcasts []Upcaster) (keys []string, anyKey bool) {
 	add := func(p tagPlan) {
 		anyKey = anyKey || p.byMethod

@@ -28,7 +28,7 @@ func TestEventTypeCanHaveTagKey(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		r    Registration
-		want string // those of the keys a, b, c and z that events can have
+		want string // the keys among a, b, c and z that events can have
 	}{
 		"no tags":             {Type[none]("E"), ""},
 		"fields":              {Type[fields]("E"), "ab"},
@@ -55,7 +55,8 @@ func TestEventTypeCanHaveTagKey(t *testing.T) {
 	}
 }
 
-// The types are built with reflection, because go vet refuses malformed struct tags in source text.
+// The types are built with reflection, because go vet refuses malformed struct tags in source
+// text.
 func TestPlanTagsRefusesMalformedStructTags(t *testing.T) {
 	for _, tag := range []reflect.StructTag{`json:"a",dcb:"a"`, `dcb: "a"`, `dcb:a`, `json:"a dcb:"a"`} {
 		event := reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[string](), Tag: tag}})

@@ -12,8 +12,9 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// Events are Go types, a projection answers the question of a rule, and Do records the events of the
-// decision, unless an event that the projection selects was recorded in between.
+// Events are Go types, and a projection answers the question of a rule. Do records the events of
+// the decision. If an event that the projection selects was recorded in between, it decides
+// again.
 func Example() {
 	type CourseDefined struct {
 		Course   string `json:"course" dcb:"course"`

@@ -13,10 +13,10 @@ import (
 // handlers.
 type Handler[S any] struct{ folder[S] }
 
-// On returns a handler that calls fn with the state before an event of type E, and takes the result
-// as the state after it. fn must depend on its arguments alone. It may keep and change both: the
-// state belongs to the projection, and an event that holds a map, slice or pointer is decoded for
-// each projection.
+// On returns a handler that calls fn with the state before an event of type E, and takes the
+// result as the state after it. fn must depend on its arguments alone. It may keep and change
+// both: the state belongs to the projection, and an event that holds a map, slice or pointer is
+// decoded for each projection.
 func On[S, E any](fn func(state S, event E) S) Handler[S] {
 	if fn == nil {
 		return Handler[S]{}
@@ -25,8 +25,8 @@ func On[S, E any](fn func(state S, event E) S) Handler[S] {
 }
 
 // OnRecorded is like [On] for functions that also need the time, position, ID or metadata of the
-// event. Keep the time itself in the state and compute an age in the decision: a cached state does
-// not age.
+// event. Keep the time itself in the state and compute an age in the decision: a cached state
+// does not age.
 func OnRecorded[S, E any](fn func(state S, event E, recorded Recorded) S) Handler[S] {
 	if fn == nil {
 		return Handler[S]{}
@@ -34,8 +34,9 @@ func OnRecorded[S, E any](fn func(state S, event E, recorded Recorded) S) Handle
 	return Handler[S]{recordedFolder[S, E]{fn}}
 }
 
-// OnAny is like [On] for all event types that the projection has no other handler for. The projection
-// then selects events of every type with its tags. The event is a value of a type in the codec.
+// OnAny is like [On] for all event types that the projection has no other handler for. The
+// projection then selects events of every type with its tags. The event is a value of a type in
+// the codec.
 func OnAny[S any](fn func(state S, event any) S) Handler[S] {
 	if fn == nil {
 		return Handler[S]{}

@@ -13,17 +13,18 @@ type jsonEncoding struct {
 	hasNumbers bool // the decoded type holds a json.Number
 }
 
-// Marshal returns the JSON of an event. The codec passes a pointer if methods with a pointer receiver
-// may determine the JSON. json.Marshal would ignore them for a value, as it does for big.Int, and
-// write JSON that cannot be read back.
+// Marshal returns the JSON of an event. The codec passes a pointer if methods with a pointer
+// receiver may determine the JSON. json.Marshal would ignore them for a value, as it does for
+// big.Int, and write JSON that cannot be read back.
 func (jsonEncoding) Marshal(event any) ([]byte, error) { return json.Marshal(event) }
 
-// Unmarshal has the results of json.Unmarshal. It first calls the implementation that Go 1.27 will
-// have, which takes about half the time for usual events. That one does not know the json.Number of
-// encoding/json, so it is not used for types that hold one. If it returns an error, json.Unmarshal
-// decodes the data again, and its error counts.
+// Unmarshal has the results of json.Unmarshal. It first calls the implementation that Go 1.27
+// will have, which takes about half the time for usual events. That one does not know the
+// json.Number of encoding/json, so it is not used for types that hold one. If it returns an
+// error, json.Unmarshal decodes the data again, and its error counts.
 //
-// Empty data leaves the event as it is: other programs may record events that consist of tags only.
+// Empty data leaves the event as it is: other programs may record events that consist of tags
+// only.
 func (e jsonEncoding) Unmarshal(data []byte, event any) error {
 	if len(bytes.TrimRight(data, " \t\r\n")) == 0 {
 		return nil
@@ -37,8 +38,8 @@ func (e jsonEncoding) Unmarshal(data []byte, event any) error {
 	return json.Unmarshal(data, event)
 }
 
-// mayHavePointerMethods reports whether a type, or a type that it holds, has methods with a pointer
-// receiver. It examines structs; for other types that hold memory it assumes so.
+// mayHavePointerMethods reports whether a type, or a type that it holds, has methods with a
+// pointer receiver. It examines structs; for other types that hold memory it assumes so.
 func mayHavePointerMethods(t reflect.Type) bool {
 	switch {
 	case reflect.PointerTo(t).NumMethod() > 0:

@@ -11,8 +11,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// The head of a store never falls. If it does all the same, because the store was restored or a copy
-// that lags answers, a decision must not be made on half of the events.
+// The head of a store never falls. If it does all the same, because the store was restored or a
+// copy that lags answers, a decision must not be made on half of the events.
 
 // lagging answers the reads whose numbers, from 1, are in ends as if the store ended at the given
 // position.

@@ -143,9 +143,10 @@ func seed(t *testing.T) uint64 {
 	return rand.Uint64()
 }
 
-// While events are recorded between the reads of one decision, all projections must hold the state at
-// one head. The test mixes new, used and cached projections and OnlyLastEvent at random, and compares
-// them with a plain loop. Then Append must succeed if no projection selects an event after the head.
+// While events are recorded between the reads of one decision, all projections must hold the
+// state at one head. The test mixes new, used and cached projections and OnlyLastEvent at random,
+// and compares them with a plain loop. Then Append must succeed if no projection selects an event
+// after the head.
 func TestReadBringsAllProjectionsToOneHead(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		from, rounds := seed(t), 30

@@ -9,9 +9,9 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Projection answers one question of a rule: it folds events into a state of type S. It selects the
-// events whose types it has handlers for and which carry all of its tags. Without tags it selects
-// all events of those types.
+// Projection answers one question of a rule: it folds events into a state of type S. It selects
+// the events whose types it has handlers for and which carry all of its tags. Without tags it
+// selects all events of those types.
 //
 // A projection belongs to one goroutine. Make a new one for each decision; that is cheap. A
 // projection that is used again reads only the new events. To share states between goroutines and
@@ -29,8 +29,8 @@ type Projection[S any] struct {
 }
 
 // NewProjection returns a projection that starts with the state initial. The projection owns that
-// state and its handlers may change it, so make a new map or slice for each projection. There is at
-// most one handler for each event type.
+// state and its handlers may change it, so make a new map or slice for each projection. There is
+// at most one handler for each event type.
 //
 // A mistake in a projection, such as a type that the codec does not know, an empty tag or no
 // handlers, is an error of the decision that uses it.
@@ -49,13 +49,13 @@ func NewProjection[S any](initial S, handlers ...Handler[S]) *Projection[S] {
 	return p
 }
 
-// Tagged narrows the projection to events with the tag KEY:VALUE, and returns the projection. Each
-// further call narrows it more: an event must carry all of the tags.
+// Tagged narrows the projection to events with the tag KEY:VALUE, and returns the projection.
+// Each further call narrows it more: an event must carry all of the tags.
 //
-// The value is a string, an integer, a UUID, a value of a type based on a string or an integer, or a
-// [TagValuer]. It must be neither a pointer nor empty. Every type that the projection handles must
-// be able to carry a tag with that key. A projection with a mistyped key would select nothing and
-// guard nothing, so it is an error.
+// The value is a string, an integer, a UUID, a value of a type based on a string or an integer,
+// or a [TagValuer]. It must be neither a pointer nor empty. Every type that the projection
+// handles must be able to carry a tag with that key. A projection with a mistyped key would
+// select nothing and guard nothing, so it is an error.
 func (p *Projection[S]) Tagged(key string, value any) *Projection[S] {
 	tag, err := makeTag(key, value)
 	if err != nil {
@@ -66,9 +66,9 @@ func (p *Projection[S]) Tagged(key string, value any) *Projection[S] {
 	return p
 }
 
-// WithTags is like [Projection.Tagged] for complete tags, such as those that a Tags method returns.
-// It does not check whether the handled types carry tags with these keys, because events of earlier
-// versions may.
+// WithTags is like [Projection.Tagged] for complete tags, such as those that a Tags method
+// returns. It does not check whether the handled types carry tags with these keys, because events
+// of earlier versions may.
 func (p *Projection[S]) WithTags(tags ...string) *Projection[S] {
 	for _, tag := range tags {
 		if err := checkTag(tag); err != nil {
@@ -81,9 +81,9 @@ func (p *Projection[S]) WithTags(tags ...string) *Projection[S] {
 	return p
 }
 
-// OnlyLastEvent makes the projection depend on the most recent matching event alone, and returns the
-// projection. Only that event is read, and its handler receives the initial state, which it must not
-// change. Use it if the last event says everything, such as a number that counts up.
+// OnlyLastEvent makes the projection depend on the most recent matching event alone, and returns
+// the projection. Only that event is read, and its handler receives the initial state, which it
+// must not change. Use it if the last event says everything, such as a number that counts up.
 func (p *Projection[S]) OnlyLastEvent() *Projection[S] {
 	if p.checkMutable() {
 		p.onlyLastEvent = true
@@ -91,8 +91,8 @@ func (p *Projection[S]) OnlyLastEvent() *Projection[S] {
 	return p
 }
 
-// SkipUnknown makes a projection with a handler for all types ([OnAny]) skip events whose type the
-// codec does not know, and returns the projection. Without it they are errors.
+// SkipUnknown makes a projection with a handler for all types ([OnAny]) skip events whose type
+// the codec does not know, and returns the projection. Without it they are errors.
 func (p *Projection[S]) SkipUnknown() *Projection[S] {
 	if p.checkMutable() {
 		p.skipUnknown = true
@@ -100,9 +100,9 @@ func (p *Projection[S]) SkipUnknown() *Projection[S] {
 	return p
 }
 
-// State returns the state at the head that the projection was last read up to, or the initial state.
-// The function of a decision may read it but must not change or keep it: after a conflict, the new
-// events are folded into the same state.
+// State returns the state at the head that the projection was last read up to, or the initial
+// state. The function of a decision may read it but must not change or keep it: after a conflict,
+// the new events are folded into the same state.
 func (p *Projection[S]) State() S { return p.state }
 
 // Projections returns its arguments as the parameters of [Runner.Do], for decisions that read a
@@ -115,19 +115,19 @@ func Projections[S any](projections ...*Projection[S]) []AnyProjection {
 	return all
 }
 
-// AnyProjection is what a decision reads: a [Projection] of any state, or an [IdempotencyKey]. Other
-// packages cannot implement it.
+// AnyProjection is what a decision reads: a [Projection] of any state, or an [IdempotencyKey].
+// Other packages cannot implement it.
 type AnyProjection interface {
 	base() *projectionBase
 	// asIdempotencyKey returns nil for a Projection.
 	asIdempotencyKey() *idempotencyKey
-	// bind looks up the handled types in the codec and completes the item. It returns an error if the
-	// projection is not usable with that codec.
+	// bind looks up the handled types in the codec and completes the item. It returns an error if
+	// the projection is not usable with that codec.
 	bind(c *Codec) error
 	// fold folds an event that the item selects.
 	fold(in *incoming) error
-	// loadCached, storeCached and reset move the state of a projection that Cached made. reset reports
-	// whether the projection could be set back to its initial state.
+	// loadCached, storeCached and reset move the state of a projection that Cached made. reset
+	// reports whether the projection could be set back to its initial state.
 	loadCached(r *Runner)
 	storeCached()
 	reset() bool

@@ -10,16 +10,17 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// keyQueues holds queues for decisions that conflict repeatedly. There is one queue per key: the tags
-// that the conflicts are about. The decision at the front of a queue runs and the others wait. A
-// decision that begins while there is a queue for one of its keys joins the end of that queue.
+// keyQueues holds queues for decisions that conflict repeatedly. There is one queue per key: the
+// tags that the conflicts are about. The decision at the front of a queue runs and the others
+// wait. A decision that begins while there is a queue for one of its keys joins the end of that
+// queue.
 //
-// So callers of one process take turns. Without queues, chance decides between them, and one caller
-// in a loop can keep the others out. On a store that syncs, it is the first to learn that its own
-// event is recorded, and so the first to continue.
+// So callers of one process take turns. Without queues, chance decides between them, and one
+// caller in a loop can keep the others out. On a store that syncs, it is the first to learn that
+// its own event is recorded, and so the first to continue.
 //
-// Queues affect fairness and speed only; the append condition alone keeps decisions correct. Other
-// processes do not share the queues.
+// Queues affect fairness and speed only; the append condition alone keeps decisions correct.
+// Other processes do not share the queues.
 type keyQueues struct {
 	count atomic.Int64 // of queues; read without the mutex
 
@@ -65,9 +66,9 @@ func (q *keyQueues) find(projections []AnyProjection) (key string, found bool) {
 	return "", false
 }
 
-// join waits for a turn in the queue of a key, and returns the function that leaves the queue. After
-// maxQueueWait, or when ctx ends, join returns without a turn; the decision then runs beside the
-// others.
+// join waits for a turn in the queue of a key, and returns the function that leaves the queue.
+// After maxQueueWait, or when ctx ends, join returns without a turn; the decision then runs
+// beside the others.
 func (q *keyQueues) join(ctx context.Context, key string) (leave func()) {
 	q.mu.Lock()
 	queue := q.byKey[key]

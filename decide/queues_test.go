@@ -30,7 +30,7 @@ func TestDoGivesEachCallerItsTurn(t *testing.T) {
 		const callers, decisions = 64, 5
 		store := decidetest.Count(slow{memstore.New(nil)})
 		runner := decide.New(store, bank, &decide.Options{Attempts: 10})
-		var calls []decidetest.Call
+		var calls []decidetest.Command
 		for i := range callers {
 			calls = append(calls, func(ctx context.Context) error {
 				for range decisions {
@@ -74,8 +74,8 @@ func TestDoInsideDoReturns(t *testing.T) {
 	})
 }
 
-// holdQueue makes a decision with projection conflict until it is at the front of a queue. It stays
-// there until leave is called.
+// holdQueue makes a decision with projection conflict until it is at the front of a queue. It
+// stays there until leave is called.
 func holdQueue(runner *decide.Runner, store *spy, projection decide.AnyProjection) (leave func()) {
 	holds, left, runs := make(chan struct{}), make(chan struct{}), 0
 	rivals(store, 2)

@@ -9,22 +9,22 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// A page bounds the memory of one read by events and, if the store implements [dcb.Pager], by bytes.
-// A new projection may have to fold a long history.
+// A page bounds the memory of one read by events and, if the store implements [dcb.Pager], by
+// bytes. A new projection may have to fold a long history.
 const (
 	pageEvents = 1024
 	pageBytes  = 4 << 20
 )
 
-// batchWindow is the number of positions by which projections may differ and still share one read.
-// In a shared read, some projections skip events that they have folded before. Skipping a few
-// hundred events costs less than another read; skipping thousands costs more.
+// batchWindow is the number of positions by which projections may differ and still share one
+// read. In a shared read, some projections skip events that they have folded before. Skipping a
+// few hundred events costs less than another read; skipping thousands costs more.
 const batchWindow = 256
 
-// readToHead reads every projection up to the head of the store, the same head for all of them. The
-// projections may start at different positions. So the first time there may be several reads: the
-// first determines the head, and the others stop there. Later calls read only the new events, with
-// one read.
+// readToHead reads every projection up to the head of the store, the same head for all of them.
+// The projections may start at different positions. So the first time there may be several reads:
+// the first determines the head, and the others stop there. Later calls read only the new events,
+// with one read.
 func (b *boundary) readToHead(ctx context.Context) error {
 	for _, projection := range b.projections {
 		projection.base().isRead = false // until all projections have reached the head
@@ -48,8 +48,9 @@ func (b *boundary) readToHead(ctx context.Context) error {
 }
 
 // catchUp folds the events that the projections lack and returns the head that all of them have
-// reached. If a later read finds that the store ends before an earlier read did, that lower position
-// is the head. Then no events are missing, or readToHead finds a projection ahead of the head.
+// reached. If a later read finds that the store ends before an earlier read did, that lower
+// position is the head. Then no events are missing, or readToHead finds a projection ahead of the
+// head.
 func (b *boundary) catchUp(ctx context.Context) (head dcb.Position, err error) {
 	if b.isRead {
 		return b.readForward(ctx, b.query, b.projections, b.head, 0)
@@ -86,8 +87,8 @@ func (b *boundary) catchUp(ctx context.Context) (head dcb.Position, err error) {
 	return head, nil
 }
 
-// lowerHead returns the head after a read that reached a position, and the bound for the next read.
-// before is 0 if there was no read yet.
+// lowerHead returns the head after a read that reached a position, and the bound for the next
+// read. before is 0 if there was no read yet.
 func lowerHead(head, before, reached dcb.Position) (newHead, newBefore dcb.Position) {
 	if before > 0 {
 		reached = min(reached, head)
@@ -95,7 +96,8 @@ func lowerHead(head, before, reached dcb.Position) (newHead, newBefore dcb.Posit
 	return reached, reached + 1
 }
 
-// canShareOneRead reports whether one read suffices. That is the usual case: all projections are new.
+// canShareOneRead reports whether one read suffices. That is the usual case: all projections are
+// new.
 func canShareOneRead(projections []AnyProjection) bool {
 	first := projections[0].base().seen
 	for _, projection := range projections {
@@ -106,8 +108,8 @@ func canShareOneRead(projections []AnyProjection) bool {
 	return true
 }
 
-// groupByPosition returns the projections that are read forwards, in groups whose positions are within
-// batchWindow. The first projection of a group has the lowest position.
+// groupByPosition returns the projections that are read forwards, in groups whose positions are
+// within batchWindow. The first projection of a group has the lowest position.
 func groupByPosition(projections []AnyProjection) [][]AnyProjection {
 	var sorted []AnyProjection
 	for _, projection := range projections {
@@ -126,8 +128,12 @@ func groupByPosition(projections []AnyProjection) [][]AnyProjection {
 	return groups
 }
 
-// readForward reads the events that query selects between after and before, page by page, and folds
-// them into projections. It returns the head that it reached. A before of 0 is no bound.
+// readForward reads the events that query selects between after and before, page by page, and
+// folds them into projections. It returns the head that it reached. A before of 0 is no bound.
+//
+// It does not use [dcb.Pages], which asks for the head after a small first page. Here one round
+// trip reads the history of nearly every decision, and events that are recorded between two pages
+// are folded too, which saves a conflict.
 func (b *boundary) readForward(
 	ctx context.Context, query dcb.Query, projections []AnyProjection, after, before dcb.Position,
 ) (dcb.Position, error) {
@@ -143,14 +149,12 @@ func (b *boundary) readForward(
 		if !page.More {
 			return page.Head, nil
 		}
-		// Events that are recorded between two pages are read too: no event appears below a position
-		// that was read.
 		after = page.Head
 	}
 }
 
-// readLast reads the most recent event that projection selects and lacks, and folds it. It returns
-// the head that the store had at that moment.
+// readLast reads the most recent event that projection selects and lacks, and folds it. It
+// returns the head that the store had at that moment.
 func (b *boundary) readLast(ctx context.Context, projection AnyProjection, before dcb.Position) (dcb.Position, error) {
 	base := projection.base()
 	opts := dcb.ReadOptions{After: base.seen, Before: before, Limit: 1, Backwards: true}
@@ -161,8 +165,8 @@ func (b *boundary) readLast(ctx context.Context, projection AnyProjection, befor
 	return result.Head, b.fold(result.Events, []AnyProjection{projection})
 }
 
-// fold folds events into the projections that select them and lack them. An event is decoded once and
-// shared, unless its type holds memory that a handler could change.
+// fold folds events into the projections that select them and lack them. An event is decoded once
+// and shared, unless its type holds memory that a handler could change.
 func (b *boundary) fold(events []dcb.SequencedEvent, projections []AnyProjection) error {
 	if len(events) == 0 {
 		return nil
@@ -186,10 +190,10 @@ func (b *boundary) fold(events []dcb.SequencedEvent, projections []AnyProjection
 	return nil
 }
 
-// resetIfAhead resets projections that have seen events after head, and reports whether it reset any.
-// A store whose head is lower than before was restored, or answers from a copy that lags. Only a
-// projection that started from a cached state can be reset, and only if mayReset is set; any other
-// is an error.
+// resetIfAhead resets projections that have seen events after head, and reports whether it reset
+// any. A store whose head is lower than before was restored, or answers from a copy that lags.
+// Only a projection that started from a cached state can be reset, and only if mayReset is set;
+// any other is an error.
 func (b *boundary) resetIfAhead(head dcb.Position, mayReset bool) (reset bool, err error) {
 	for _, projection := range b.projections {
 		base := projection.base()

@@ -19,8 +19,8 @@ var errBroken = errors.New("the connection broke")
 
 func unknown() error { return &dcb.UnavailableError{OutcomeUnknown: true, Cause: errBroken} }
 
-// lossy makes store call answer after each append, with the number of the append from 1. An error from
-// answer replaces the result. The append reaches the store only if reached returns true.
+// lossy makes store call answer after each append, with the number of the append from 1. An error
+// from answer replaces the result. The append reaches the store only if reached returns true.
 func lossy(store *spy, reached func(n int) bool, answer func(n int) error) (appends *int, ids map[uuid.UUID]bool) {
 	appends, ids = new(int), make(map[uuid.UUID]bool)
 	store.append = func(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -140,7 +140,8 @@ func TestDoLimitsResending(t *testing.T) {
 	}
 }
 
-// A conflict of a repeated append proves that the first append was not recorded and never will be.
+// A conflict of a repeated append proves that the first append was not recorded and never will
+// be.
 func TestDoDecidesAgainAfterALostAnswerAndAConflict(t *testing.T) {
 	t.Parallel()
 	store := &spy{Store: memstore.New(nil)}

@@ -19,8 +19,8 @@ import (
 	"github.com/dcbstore/dcb/internal/kinds"
 )
 
-// These tests depend on what a store returns unchanged: tags, data, metadata and heads. So they run on
-// every kind of store. The other files test this package alone, on memstore.
+// These tests depend on what a store returns unchanged: tags, data, metadata and heads. So they
+// run on every kind of store. The other files test this package alone, on memstore.
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 

@@ -27,8 +27,8 @@ type tagger interface{ Tags() []string }
 
 var taggerType = reflect.TypeFor[tagger]()
 
-// planTags finds where the tags of a type come from. It refuses a type that asks for a tag which its
-// events would not carry, because no projection finds an event without its tag.
+// planTags finds where the tags of a type come from. It refuses a type that asks for a tag which
+// its events would not carry, because no projection finds an event without its tag.
 func planTags(t reflect.Type) (tagPlan, error) {
 	search := tagSearch{visited: make(map[reflect.Type]bool)}
 	if t.Kind() == reflect.Struct {
@@ -61,8 +61,8 @@ func planTags(t reflect.Type) (tagPlan, error) {
 	return plan, nil
 }
 
-// embeddedTaggers returns the types embedded in t that have a method Tags. It does not search inside
-// them.
+// embeddedTaggers returns the types embedded in t that have a method Tags. It does not search
+// inside them.
 func embeddedTaggers(t reflect.Type, visited map[reflect.Type]bool) []reflect.Type {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -99,8 +99,8 @@ type tagSearch struct {
 // noTag is the dcb tag that excludes a field and everything in it.
 const noTag = "-"
 
-// addFields adds the fields of a struct and of the structs embedded in it by value. at is the index of
-// the struct in the event.
+// addFields adds the fields of a struct and of the structs embedded in it by value. at is the
+// index of the struct in the event.
 func (s *tagSearch) addFields(t reflect.Type, at []int) error {
 	for i := range t.NumField() {
 		field := t.Field(i)
@@ -165,8 +165,8 @@ func (s *tagSearch) findTagField(t reflect.Type) string {
 // malformedTag matches a dcb tag in a struct tag that Go cannot parse, such as json:"a",dcb:"b".
 var malformedTag = regexp.MustCompile(`(^|[,\s])dcb\s*:\s*"|^dcb\s*:`)
 
-// lookupTag returns the dcb tag of a field. It returns an error for a dcb tag that Go ignores because
-// the struct tag is malformed.
+// lookupTag returns the dcb tag of a field. It returns an error for a dcb tag that Go ignores
+// because the struct tag is malformed.
 func lookupTag(field reflect.StructField) (tag string, ok bool, err error) {
 	tag, ok = field.Tag.Lookup("dcb")
 	if !ok && malformedTag.MatchString(string(field.Tag)) {

@@ -12,17 +12,17 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// TagValuer is a type whose tag value differs from its own value: one spelling for names that have
-// several, or a hash of personal data. It determines the tags of events and of [Projection.Tagged]
-// alike.
+// TagValuer is a type whose tag value differs from its own value: one spelling for names that
+// have several, or a hash of personal data. It determines the tags of events and of
+// [Projection.Tagged] alike.
 type TagValuer interface {
 	// TagValue returns the part of the tag after the key and the colon. It must not be empty.
 	TagValue() string
 }
 
 // Tag returns the tag KEY:VALUE, for a method Tags of an event. The value has a type that
-// [Projection.Tagged] accepts. If the value is empty or of another type, Tag returns "KEY:", which is
-// an error when the event is recorded.
+// [Projection.Tagged] accepts. If the value is empty or of another type, Tag returns "KEY:",
+// which is an error when the event is recorded.
 func Tag(key string, value any) string {
 	tag, err := makeTag(key, value)
 	if err != nil {
@@ -93,11 +93,11 @@ func hasTagValue(t reflect.Type) bool {
 	return t.Implements(tagValuerType) || reflect.PointerTo(t).Implements(tagValuerType)
 }
 
-// tagWriter returns a function that returns the text of a value of type t in a tag. The text of an
-// empty string or UUID is empty.
+// tagWriter returns a function that returns the text of a value of type t in a tag. The text of
+// an empty string or UUID is empty.
 //
-// A type defined as uuid.UUID is refused: it has none of the methods of uuid.UUID, and its JSON is an
-// array of numbers.
+// A type defined as uuid.UUID is refused: it has none of the methods of uuid.UUID, and its JSON
+// is an array of numbers.
 func tagWriter(t reflect.Type) (func(v reflect.Value) string, error) {
 	switch {
 	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface:
@@ -131,8 +131,8 @@ func tagWriter(t reflect.Type) (func(v reflect.Value) string, error) {
 	}
 }
 
-// tags returns the tags of an event of this type, with the tag of an idempotency key if key is not
-// empty. It takes tags from query if they occur there, which saves building them again.
+// tags returns the tags of an event of this type, with the tag of an idempotency key if key is
+// not empty. It takes tags from query if they occur there, which saves building them again.
 func (t *eventType) tags(event any, key string, query dcb.Query) ([]string, error) {
 	var tags []string
 	var err error

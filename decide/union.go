@@ -7,13 +7,13 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// pairwiseItems is the number of items up to which each item is compared with each other item. Nearly
-// every decision has fewer.
+// pairwiseItems is the number of items up to which each item is compared with each other item.
+// Nearly every decision has fewer.
 const pairwiseItems = 16
 
-// union returns a query that selects what any of the projections selects. Items with equal tags are
-// joined into one with the types of all. An item that selects nothing more than another one is left
-// out. So a store looks up shared tags only once.
+// union returns a query that selects what any of the projections selects. Items with equal tags
+// are joined into one with the types of all. An item that selects nothing more than another one
+// is left out. So a store looks up shared tags only once.
 func union(projections []AnyProjection) dcb.Query {
 	if len(projections) == 1 {
 		return dcb.Query{projections[0].base().item}
@@ -35,8 +35,8 @@ func union(projections []AnyProjection) dcb.Query {
 	return slices.Clone(query) // moves the items from array to the heap
 }
 
-// removeCovered removes, in place, the items that other items cover. Covering is transitive, so it
-// does not matter that removed items are overwritten.
+// removeCovered removes, in place, the items that other items cover. Covering is transitive, so
+// it does not matter that removed items are overwritten.
 func removeCovered(query dcb.Query) dcb.Query {
 	remaining := query[:0]
 	for i := range query {
@@ -67,9 +67,9 @@ func isSubset(some, all []string) bool {
 	return true
 }
 
-// joinTypes returns the types that an item with types or with more selects. No types mean all types.
-// The result may use memory after the end of types, so the types of projections have no spare
-// capacity.
+// joinTypes returns the types that an item with types or with more selects. No types mean all
+// types. The result may use memory after the end of types, so the types of projections have no
+// spare capacity.
 func joinTypes(types, more []string) []string {
 	if len(types) == 0 || len(more) == 0 {
 		return nil
@@ -86,8 +86,8 @@ func joinTypes(types, more []string) []string {
 	return types
 }
 
-// tagIndex finds the item with given tags in a query that grows. It is nil for small queries, which
-// find searches linearly.
+// tagIndex finds the item with given tags in a query that grows. It is nil for small queries,
+// which find searches linearly.
 type tagIndex map[string]int
 
 func newTagIndex(projections int) tagIndex {
@@ -97,8 +97,8 @@ func newTagIndex(projections int) tagIndex {
 	return make(tagIndex, projections)
 }
 
-// find returns the index of the item with exactly these sorted tags. If there is none it returns -1,
-// and the caller must append an item with these tags.
+// find returns the index of the item with exactly these sorted tags. If there is none it returns
+// -1, and the caller must append an item with these tags.
 func (x tagIndex) find(query dcb.Query, tags []string) int {
 	if x == nil {
 		for i := range query {

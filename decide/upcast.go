@@ -8,8 +8,8 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// VersionKey is the metadata key under which the codec records the version of an event's data, for
-// types with upcasts. An event without it has version 1.
+// VersionKey is the metadata key under which the codec records the version of an event's data,
+// for types with upcasts. An event without it has version 1.
 const VersionKey = "version"
 
 // Upcaster converts one version of an event type to the next. [Upcast] makes upcasters.
@@ -27,10 +27,10 @@ type Upcaster struct {
 //		decide.Upcast(func(old courseDefined2) CourseDefined { … }),
 //	)
 //
-// New events carry the number of the newest version in their metadata, here 3, and recorded events
-// never change. A program that reads an event of a newer version than it knows returns an error,
-// because a decision without that event could be wrong. So deploy the programs that can read a new
-// version before the programs that write it.
+// New events carry the number of the newest version in their metadata, here 3, and recorded
+// events never change. A program that reads an event of a newer version than it knows returns an
+// error, because a decision without that event could be wrong. So deploy the programs that can
+// read a new version before the programs that write it.
 func Upcast[From, To any](fn func(old From) To) Upcaster {
 	u := Upcaster{from: reflect.TypeFor[From](), to: reflect.TypeFor[To](), unmarshal: unmarshalerOf[From]()}
 	if fn != nil { // Type refuses an upcaster without a function
@@ -42,8 +42,8 @@ func Upcast[From, To any](fn func(old From) To) Upcaster {
 	return u
 }
 
-// checkUpcasts checks that the upcasts lead to goType without a gap. It returns the version of goType,
-// or "" if there are no upcasts.
+// checkUpcasts checks that the upcasts lead to goType without a gap. It returns the version of
+// goType, or "" if there are no upcasts.
 func checkUpcasts(goType reflect.Type, upcasts []Upcaster) (string, error) {
 	if len(upcasts) == 0 {
 		return "", nil
@@ -66,8 +66,8 @@ func checkUpcasts(goType reflect.Type, upcasts []Upcaster) (string, error) {
 	return strconv.Itoa(len(upcasts) + 1), nil
 }
 
-// decode returns the event as a pointer to its Go type. It applies the upcasts from the version of
-// the event on.
+// decode returns the event as a pointer to its Go type. It applies the upcasts from the version
+// of the event on.
 func (t *eventType) decode(encoding Encoding, event *dcb.Event) (any, error) {
 	decoded, err := t.decodeVersion(encoding, event)
 	if err != nil {

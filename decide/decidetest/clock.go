@@ -10,33 +10,37 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// clock stands still unless it is moved, and knows when each event was recorded by it: whoever recorded it, through whatever store, and
-// even if the answer was lost. For between two moves all that is recorded has one time, so a move only has to note how far the store is.
+// clock is the clock of a scenario. It stands still until it is moved, and it determines the time
+// of each event, also of an event that was recorded past the scenario's store or whose answer was
+// lost. All events that are recorded between two moves have one time. So the clock keeps, for
+// each move, the head of the store and the time from there on.
 //
-// Invariant: neither the positions of the moments fall nor their times, and a time that was told of a position stays its time.
+// Invariants: the positions and the times of the periods never fall. After timeOf returned a time
+// for a position, that time never changes.
 type clock struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below, except before
 	now     time.Time
-	moments []moment
-	told    dcb.Position // the last whose time was told
+	periods []period
+	stamped dcb.Position // the last position whose time was used
 
-	before dcb.SequencedEvent // the last that was there before the clock was, whose times are the store's; zero if there was none
+	before dcb.SequencedEvent // the last event before the scenario, or zero; it keeps its time
 }
 
-// moment is the time of the events after a position, up to that of the next moment.
-type moment struct {
+// period is the time of the events after a position, up to the position of the next period.
+type period struct {
 	after dcb.Position
 	at    time.Time
 }
 
-// newClock returns a clock at the present time, in whole microseconds, as stores have it. If the clock of the store is ahead of
-// ours, which shows in the last event that is there already, it is at the time of that event.
+// newClock returns a clock at the present time in whole microseconds, the precision of stores. If
+// the store's clock is ahead, so that its last event is in the future, the clock starts at the
+// time of that event.
 func newClock(before dcb.SequencedEvent) *clock {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	if before.RecordedAt.After(now) {
 		now = before.RecordedAt
 	}
-	return &clock{now: now, before: before, moments: []moment{{before.Position, now}}}
+	return &clock{now: now, before: before, periods: []period{{before.Position, now}}}
 }
 
 func (c *clock) time() time.Time {
@@ -45,60 +49,62 @@ func (c *clock) time() time.Time {
 	return c.now
 }
 
-// move moves the clock on, when the store is at head.
-func (c *clock) move(head dcb.Position, d time.Duration) {
+// advance moves the clock forward by d. Events after head have the new time.
+func (c *clock) advance(head dcb.Position, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
-	c.begin(head, c.now)
+	c.beginPeriod(head, c.now)
 }
 
-// turnBack makes what is recorded after head so old, until the clock is moved, if only by nothing. Now stays what it is.
-func (c *clock) turnBack(head dcb.Position, age time.Duration) error {
+// setBack gives events after head a time that is age before now, until the next call of advance.
+// It does not change now. It returns an error if the event at head is younger than age.
+func (c *clock) setBack(head dcb.Position, age time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	head = max(head, c.told)
-	if last := c.now.Sub(c.of(head)); head > 0 && age > last {
-		return fmt.Errorf("an event of %v ago cannot follow one of %v ago, at position %d, for times never fall: "+
-			"give the oldest first, or Advance the clock before", age, last, head)
+	head = max(head, c.stamped)
+	if last := c.now.Sub(c.timeOf(head)); head > 0 && age > last {
+		return fmt.Errorf("an event from %v ago cannot follow the event at position %d from %v ago, because times never fall; "+
+			"give the oldest events first, or call Advance in between", age, head, last)
 	}
-	c.begin(head, c.now.Add(-age))
+	c.beginPeriod(head, c.now.Add(-age))
 	return nil
 }
 
-func (c *clock) begin(head dcb.Position, at time.Time) {
-	c.moments = append(c.moments, moment{max(head, c.told), at})
+// beginPeriod sets the time of the events after head. The caller holds mu.
+func (c *clock) beginPeriod(head dcb.Position, at time.Time) {
+	c.periods = append(c.periods, period{max(head, c.stamped), at})
 }
 
-// of returns the time of a position that the clock knows.
-func (c *clock) of(position dcb.Position) time.Time {
-	next := sort.Search(len(c.moments), func(i int) bool { return c.moments[i].after >= position })
+// timeOf returns the time of the event at position. The caller holds mu.
+func (c *clock) timeOf(position dcb.Position) time.Time {
+	next := sort.Search(len(c.periods), func(i int) bool { return c.periods[i].after >= position })
 	if next == 0 {
 		return c.before.RecordedAt
 	}
-	return c.moments[next-1].at
+	return c.periods[next-1].at
 }
 
-// set sets the time of an event, unless it was there before the clock.
-func (c *clock) set(event *dcb.SequencedEvent) {
+// stamp sets the time of an event that was recorded during the scenario.
+func (c *clock) stamp(event *dcb.SequencedEvent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if event.Position > c.before.Position {
-		event.RecordedAt = c.of(event.Position)
-		c.told = max(c.told, event.Position)
+		event.RecordedAt = c.timeOf(event.Position)
+		c.stamped = max(c.stamped, event.Position)
 	}
 }
 
-// timed gives the events of a store the times of a clock.
-type timed struct {
+// clockedStore replaces the times of a store's events by the times of a clock.
+type clockedStore struct {
 	dcb.Store
 	clock *clock
 }
 
-func (s *timed) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+func (s *clockedStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	result, err := s.Store.Read(ctx, q, opts)
 	for i := range result.Events {
-		s.clock.set(&result.Events[i])
+		s.clock.stamp(&result.Events[i])
 	}
 	return result, err
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// ages returns how old the events of a scenario's store are, which must not fall, as those of no store do.
+// ages returns the ages of the events in a scenario's store. It fails the test if an age is
+// greater than the one before it.
 func ages(t *testing.T, s *decidetest.Scenario) []time.Duration {
 	t.Helper()
 	all, err := s.Store.Read(t.Context(), dcb.All(), dcb.ReadOptions{})
@@ -23,7 +24,7 @@ func ages(t *testing.T, s *decidetest.Scenario) []time.Duration {
 	for i, event := range all.Events {
 		old[i] = s.Now().Sub(event.RecordedAt)
 		if i > 0 && old[i] > old[i-1] {
-			t.Errorf("the event at position %d is %v old, and the one before it %v", event.Position, old[i], old[i-1])
+			t.Errorf("the event at position %d is %v old, but the one before it only %v", event.Position, old[i], old[i-1])
 		}
 	}
 	return old
@@ -32,11 +33,11 @@ func ages(t *testing.T, s *decidetest.Scenario) []time.Duration {
 func checkAges(t *testing.T, s *decidetest.Scenario, want ...time.Duration) {
 	t.Helper()
 	if got := ages(t, s); !slices.Equal(got, want) {
-		t.Errorf("the events are %v old; want %v", got, want)
+		t.Errorf("the ages of the events are %v, want %v", got, want)
 	}
 }
 
-func TestGivenEventsHaveTheAgeThatTheyAreGiven(t *testing.T) {
+func TestGivenAgoSetsTheAgeOfEvents(t *testing.T) {
 	t.Parallel()
 	s := decidetest.New(t, codec, nil)
 	began := s.Now()
@@ -45,53 +46,55 @@ func TestGivenEventsHaveTheAgeThatTheyAreGiven(t *testing.T) {
 	s.When(record(t, s.Store, Lost{"e"})).Then(Lost{"e"})
 	checkAges(t, s, 3*time.Hour+time.Minute, 3*time.Hour+time.Minute, time.Hour+time.Minute, time.Minute, 0)
 	if s.Now() != began.Add(time.Minute) {
-		t.Errorf("the clock moved from %v to %v", began, s.Now())
+		t.Errorf("the clock moved from %v to %v, want one minute", began, s.Now())
 	}
 }
 
-func TestTheOldestEventsAreGivenFirst(t *testing.T) {
+func TestGivenAgoAndAdvanceRefuseFallingTimes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		story func(s *decidetest.Scenario)
-		says  string
+		steps func(s *decidetest.Scenario)
+		want  string
 	}{
 		{
-			"older than what was given", func(s *decidetest.Scenario) { s.Given(Lost{"a"}).GivenAgo(time.Hour, Lost{"b"}) },
-			"given: an event of 1h0m0s ago cannot follow one of 0s ago, at position 1, for times never fall: give the oldest first, or Advance the clock before\n",
+			"older than a given event", func(s *decidetest.Scenario) { s.Given(Lost{"a"}).GivenAgo(time.Hour, Lost{"b"}) },
+			"Given: an event from 1h0m0s ago cannot follow the event at position 1 from 0s ago, because times never fall; " +
+				"give the oldest events first, or call Advance in between\n",
 		},
 		{
-			"older than what a command recorded", func(s *decidetest.Scenario) {
+			"older than an event of a command", func(s *decidetest.Scenario) {
 				s.When(record(t, s.Store, Lost{"a"})).Then(Lost{"a"})
 				s.Advance(time.Minute)
 				s.GivenAgo(time.Hour, Lost{"b"})
 			},
-			"given: an event of 1h0m0s ago cannot follow one of 1m0s ago, at position 1, for times never fall: give the oldest first, or Advance the clock before\n",
+			"Given: an event from 1h0m0s ago cannot follow the event at position 1 from 1m0s ago, because times never fall; " +
+				"give the oldest events first, or call Advance in between\n",
 		},
 		{
-			"to come", func(s *decidetest.Scenario) { s.GivenAgo(-time.Hour, Lost{"a"}) },
-			"given: 1h0m0s ago is still to come; Advance moves the clock on\n",
+			"in the future", func(s *decidetest.Scenario) { s.GivenAgo(-time.Hour, Lost{"a"}) },
+			"GivenAgo(-1h0m0s): the events are in the future; use Advance to move the clock\n",
 		},
 		{
-			"a clock that is moved back", func(s *decidetest.Scenario) { s.Advance(-time.Hour) },
-			"advance: -1h0m0s: the clock is never moved back; GivenAgo gives what happened earlier\n",
+			"clock moved back", func(s *decidetest.Scenario) { s.Advance(-time.Hour) },
+			"Advance(-1h0m0s): the clock cannot go back; use GivenAgo for earlier events\n",
 		},
-		{"as old", func(s *decidetest.Scenario) { s.GivenAgo(time.Hour, Lost{"a"}).GivenAgo(time.Hour, Lost{"b"}) }, ""},
+		{"equally old", func(s *decidetest.Scenario) { s.GivenAgo(time.Hour, Lost{"a"}).GivenAgo(time.Hour, Lost{"b"}) }, ""},
 		{"after an Advance", func(s *decidetest.Scenario) {
 			s.Given(Lost{"a"})
 			s.Advance(time.Hour)
 			s.GivenAgo(time.Hour, Lost{"b"})
 		}, ""},
-		{"no events at all", func(s *decidetest.Scenario) { s.Given(Lost{"a"}).GivenAgo(time.Hour) }, ""},
+		{"no events", func(s *decidetest.Scenario) { s.Given(Lost{"a"}).GivenAgo(time.Hour) }, ""},
 	} {
 		r := &recorder{TB: t}
-		if said := r.hear(c.story); said != c.says {
-			t.Errorf("%s: got %q, want %q", c.name, said, c.says)
+		if got := r.run(c.steps); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
 }
 
-func TestEventsFromBeforeTheScenarioKeepTheirTimeAndGrowOlder(t *testing.T) {
+func TestNewKeepsTheTimesOfEarlierEvents(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(&memstore.Options{Now: func() time.Time { return time.Now().Add(-time.Hour) }})
 	if err := record(t, store, Lost{"a"}); err != nil {
@@ -106,14 +109,14 @@ func TestEventsFromBeforeTheScenarioKeepTheirTimeAndGrowOlder(t *testing.T) {
 	s.Advance(2 * time.Hour)
 	checkAges(t, s, s.Now().Sub(before.Events[0].RecordedAt), 2*time.Hour)
 	if old := ages(t, s)[0]; old < 3*time.Hour {
-		t.Errorf("an event from an hour before the scenario is %v old two hours later", old)
+		t.Errorf("the event recorded one hour before the scenario is %v old after two more hours", old)
 	}
-	if said := (&recorder{TB: t}).hearOn(store, func(s *decidetest.Scenario) { s.GivenAgo(24*time.Hour, Lost{"c"}) }); said == "" {
-		t.Error("an event can be given that is older than one from before the scenario")
+	if got := (&recorder{TB: t}).runOn(store, func(s *decidetest.Scenario) { s.GivenAgo(24*time.Hour, Lost{"c"}) }); got == "" {
+		t.Error("GivenAgo accepted an event older than one from before the scenario")
 	}
 }
 
-func TestAStoreWhoseClockIsAheadSetsTheClock(t *testing.T) {
+func TestNewStartsAtTheTimeOfTheLastEvent(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(&memstore.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }})
 	if err := record(t, store, Lost{"a"}); err != nil {
@@ -122,7 +125,7 @@ func TestAStoreWhoseClockIsAheadSetsTheClock(t *testing.T) {
 	checkAges(t, decidetest.New(t, codec, store).Given(Lost{"b"}), 0, 0)
 }
 
-// losing records what is appended, and loses the answer.
+// losing appends events but loses the answers.
 type losing struct{ dcb.Store }
 
 func (s losing) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -132,12 +135,12 @@ func (s losing) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return 0, errors.New("the answer was lost")
 }
 
-func TestWhoeverRecordsAnEventItHasTheTimeOfTheClock(t *testing.T) {
+func TestAdvanceAgesEventsHoweverTheyWereRecorded(t *testing.T) {
 	t.Parallel()
 	for name, recording := range map[string]func(inner, outer dcb.Store) dcb.Store{
 		"through the scenario's store": func(_, outer dcb.Store) dcb.Store { return outer },
-		"past it":                      func(inner, _ dcb.Store) dcb.Store { return inner },
-		"with an answer that is lost":  func(_, outer dcb.Store) dcb.Store { return losing{outer} },
+		"through the inner store":      func(inner, _ dcb.Store) dcb.Store { return inner },
+		"with a lost answer":           func(_, outer dcb.Store) dcb.Store { return losing{outer} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -154,13 +157,13 @@ func TestWhoeverRecordsAnEventItHasTheTimeOfTheClock(t *testing.T) {
 	}
 }
 
-// behind runs between once, after it has looked where the store ends, and before it says so.
-type behind struct {
+// racing calls between once, after Head has read the head and before it returns.
+type racing struct {
 	dcb.Store
 	between func()
 }
 
-func (s *behind) Head(ctx context.Context) (dcb.Position, error) {
+func (s *racing) Head(ctx context.Context) (dcb.Position, error) {
 	head, err := s.Store.Head(ctx)
 	if between := s.between; between != nil {
 		s.between = nil
@@ -169,9 +172,9 @@ func (s *behind) Head(ctx context.Context) (dcb.Position, error) {
 	return head, err
 }
 
-func TestATimeThatWasToldStays(t *testing.T) {
+func TestAdvanceNeverChangesATimeThatWasRead(t *testing.T) {
 	t.Parallel()
-	store := &behind{Store: memstore.New(nil)}
+	store := &racing{Store: memstore.New(nil)}
 	s := decidetest.New(t, codec, store)
 	store.between = func() {
 		_ = record(t, s.Store, Lost{"a"})

@@ -1,16 +1,19 @@
-// Package decidetest tests applications that decide with package decide: given these events, when this command, then these events, or
-// this error. It needs nothing but the application's codec, and runs on a store in memory, or on any other.
+// Package decidetest tests applications that use package decide, in the form given, when, then:
+// given these events, when this command runs, then it records these events or returns this error.
+// A test needs only the codec of the application. It runs on a store in memory, or on any other
+// store.
 //
 //	s := decidetest.New(t, events, nil)
 //	s.Given(CourseDefined{"go", 1}, StudentSubscribed{"ann", "go"})
 //	s.When(open(s.Store).subscribe(ctx, "bob", "go"))
 //	s.ThenError(ErrFullyBooked)
 //
-// The age of given events can be set ([Scenario.GivenAgo]), whatever the store, and the application takes its clock from
-// [Scenario.Now]: so rules about time are tested without waiting. Old versions of events are given as they were recorded
-// ([Scenario.GivenRecorded]).
+// [Scenario.GivenAgo] sets the age of given events on any store, and the application takes its
+// clock from [Scenario.Now]. So rules about time are tested without waiting.
+// [Scenario.GivenRecorded] gives events of earlier versions as they were recorded.
 //
-// What only shows when commands meet is in race.go: as many callers as you like, and the checks of what must hold whoever wins.
+// Mistakes that show only when commands run concurrently are found with [Race] and the checks
+// that build on it, such as [CheckWinners].
 package decidetest
 
 import (
@@ -28,28 +31,29 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// Scenario is one story: what happened before, one command after the other, and what each of them must do. Its methods belong to the goroutine
-// of the test, except for Now.
+// Scenario is a sequence of given events and commands, with the expected result of each command.
+// Only the goroutine of the test may call its methods, except for Now.
 type Scenario struct {
-	// Store is what the application under test is opened on. It keeps the events where New was told to, and gives them the
-	// times of the scenario's clock. Events that were there before the scenario keep their own.
+	// Store is the store to open the application on. It keeps its events in the store that New
+	// received, and sets their times by the clock of the scenario. Events that were recorded before
+	// the scenario keep their times.
 	Store dcb.Store
 
 	t       testing.TB
 	codec   *decide.Codec
 	clock   *clock
-	after   dcb.Position // of what was given, and of what earlier commands recorded
-	command *command     // that nothing has judged yet; nil if there is none
+	after   dcb.Position    // the last event before the next command
+	command *pendingCommand // the last command, until it is checked; or nil
 }
 
-// command is one that was run.
-type command struct {
-	err   error
-	place string // of its When, and of who called that
+// pendingCommand is a command that ran and was not checked.
+type pendingCommand struct {
+	err  error
+	site string // the call sites of its When
 }
 
-// New begins a scenario, on store or, if that is nil, on a new one in memory. The clock stands still at the present time. At its end the
-// test fails if its last command was not judged.
+// New begins a scenario on store, or on a new store in memory if store is nil. The clock stands
+// still at the present time. The test fails at its end if the last command was not checked.
 func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 	t.Helper()
 	if store == nil {
@@ -57,62 +61,66 @@ func New(t testing.TB, codec *decide.Codec, store dcb.Store) *Scenario {
 	}
 	last, err := store.Read(uncancelled(t), dcb.All(), dcb.ReadOptions{Limit: 1, Backwards: true})
 	if err != nil {
-		t.Fatalf("decidetest: the store cannot be read: %v", err)
+		t.Fatalf("New: reading the store: %v", err)
 	}
 	var before dcb.SequencedEvent
 	if len(last.Events) > 0 {
 		before = last.Events[0]
 	}
 	clock := newClock(before)
-	s := &Scenario{Store: &timed{Store: store, clock: clock}, t: t, codec: codec, clock: clock, after: before.Position}
+	s := &Scenario{Store: &clockedStore{Store: store, clock: clock}, t: t, codec: codec, clock: clock, after: before.Position}
 	t.Cleanup(func() {
-		if !t.Failed() && !t.Skipped() { // a test that was stopped may have been stopped before its Then
-			s.allJudged()
+		if !t.Failed() && !t.Skipped() { // otherwise the test may have stopped before its Then
+			s.requireChecked()
 		}
 	})
 	return s
 }
 
-// Now is the scenario's clock, for the application. Events are recorded at that time.
+// Now returns the time of the scenario's clock. Pass the method to the application as its clock.
+// New events are recorded at this time.
 func (s *Scenario) Now() time.Time { return s.clock.time() }
 
-// Advance moves the clock on, and makes all that is recorded older by that.
+// Advance moves the clock forward by d, so all recorded events become older by d.
 func (s *Scenario) Advance(d time.Duration) {
 	s.t.Helper()
 	if d < 0 {
-		s.t.Fatalf("advance: %v: the clock is never moved back; GivenAgo gives what happened earlier", d)
+		s.t.Fatalf("Advance(%v): the clock cannot go back; use GivenAgo for earlier events", d)
 	}
-	s.clock.move(s.head(), d)
+	s.clock.advance(s.head(), d)
 }
 
-// Given records events that happened before, now by the clock. Whatever the store has by then belongs to the past, whoever
-// recorded it; what is recorded afterwards is taken for the next command's, for nobody can tell who appends. It returns s, as the others do, so
-// that a scenario can be written in one line.
+// Given records events that happened before the next command, at the present time of the clock.
+// It returns s, as the other methods do, so that a scenario fits in one line.
+//
+// Everything that the store holds after Given belongs to the past, whatever recorded it.
+// Everything that is recorded later counts as recorded by the next command.
 func (s *Scenario) Given(events ...any) *Scenario {
 	s.t.Helper()
 	return s.GivenAgo(0, events...)
 }
 
-// GivenAgo records events that happened so long ago. As in every store, no event is older than those before it, so the oldest are given
-// first: what is older than an event that is there already fails the test.
+// GivenAgo is like [Scenario.Given] for events that happened some time ago. Times in a store
+// never fall, so give the oldest events first. The test fails if an event that is recorded
+// already is younger.
 func (s *Scenario) GivenAgo(age time.Duration, events ...any) *Scenario {
 	s.t.Helper()
 	encoded := make([]dcb.Event, len(events))
 	for i, event := range events {
 		var err error
 		if encoded[i], err = s.codec.Encode(event); err != nil {
-			if _, recorded := event.(dcb.Event); recorded {
-				err = fmt.Errorf("%w; GivenRecorded takes events as they are recorded", err)
+			if _, isEncoded := event.(dcb.Event); isEncoded {
+				err = errors.New("it is a dcb.Event; pass it to GivenRecorded")
 			}
-			s.t.Fatalf("given: %v", err)
+			s.t.Fatalf("Given: event %d: %v", i+1, err)
 		}
 	}
 	return s.given(age, encoded)
 }
 
-// GivenRecorded is [Scenario.Given] for events as they are in the store, which need not be such as the codec would record, nor known to it:
-// old versions, which upcasts are for, and what other programs record. An ID that they have must be new to the store. To make them older, Advance
-// the clock afterwards.
+// GivenRecorded is like [Scenario.Given] for events as a store holds them: earlier versions with
+// upcasts, or events of other programs. The codec need not know them. An ID of an event must be
+// new to the store. To make the events older, call Advance afterwards.
 func (s *Scenario) GivenRecorded(events ...dcb.Event) *Scenario {
 	s.t.Helper()
 	return s.given(0, events)
@@ -120,73 +128,78 @@ func (s *Scenario) GivenRecorded(events ...dcb.Event) *Scenario {
 
 func (s *Scenario) given(age time.Duration, events []dcb.Event) *Scenario {
 	s.t.Helper()
-	s.allJudged()
+	s.requireChecked()
 	if age < 0 {
-		s.t.Fatalf("given: %v ago is still to come; Advance moves the clock on", -age)
+		s.t.Fatalf("GivenAgo(%v): the events are in the future; use Advance to move the clock", age)
 	}
 	last := s.head()
 	if len(events) > 0 {
-		if err := s.clock.turnBack(last, age); err != nil {
-			s.t.Fatalf("given: %v", err)
+		if err := s.clock.setBack(last, age); err != nil {
+			s.t.Fatalf("Given: %v", err)
 		}
 	}
 	for _, event := range events {
 		position, err := s.Store.Append(uncancelled(s.t), []dcb.Event{event}, nil)
 		switch {
 		case err != nil:
-			s.t.Fatalf("given: %v", err)
+			s.t.Fatalf("Given: %v", err)
 		case position <= last:
-			s.t.Fatalf("given: the event with the ID %v is there already, at position %d, so the store does not record it again", event.ID, position)
+			s.t.Fatalf("Given: the event with the ID %v is recorded already, at position %d, so the store ignores it; "+
+				"give it another ID", event.ID, position)
 		}
 		last = position
 	}
-	s.mark()
-	s.clock.move(s.after, 0)
+	s.endPast()
+	s.clock.advance(s.after, 0)
 	return s
 }
 
-// When takes the error of the command under test. The command runs where When is called with it, so it belongs after Given. Each When is
-// judged by one Then, ThenError or ThenRefused.
+// When takes the result of the command under test. The command runs when the argument of When is
+// evaluated, so call When after Given. Each When needs one Then, ThenError or ThenRefused.
 func (s *Scenario) When(err error) *Scenario {
 	s.t.Helper()
-	s.allJudged()
-	s.command = &command{err: err, place: caller()}
+	s.requireChecked()
+	s.command = &pendingCommand{err: err, site: callSites()}
 	return s
 }
 
-// caller returns where the caller of this function was called, and by whom in the files of the test: when a helper did it, its line alone does not
-// say which command it was. What t.Helper was told is known to package testing only.
-func caller() string {
-	const deepest, itself = 64, 3 // runtime.Callers, caller and its caller
-	counters := make([]uintptr, deepest)
-	frames := runtime.CallersFrames(counters[:runtime.Callers(itself, counters)])
-	var places []string
+// callSites returns where the caller of this function was called, and the calls in test files
+// that led there. The line inside a test's helper function does not tell which command it was,
+// and package testing does not reveal what t.Helper marked.
+func callSites() string {
+	const maxDepth, skip = 64, 3 // runtime.Callers, callSites and its caller
+	counters := make([]uintptr, maxDepth)
+	frames := runtime.CallersFrames(counters[:runtime.Callers(skip, counters)])
+	var sites []string
 	for more := true; more; {
 		var frame runtime.Frame
 		frame, more = frames.Next()
-		if len(places) == 0 || strings.HasSuffix(frame.File, "_test.go") {
-			places = append(places, fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line))
+		if len(sites) == 0 || strings.HasSuffix(frame.File, "_test.go") {
+			sites = append(sites, fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line))
 		}
 	}
-	return strings.Join(places, ", called at ")
+	return strings.Join(sites, ", called at ")
 }
 
-// Then fails the test unless the command succeeded, and recorded exactly these events: none, if there are none. They are compared as they are
-// when the codec has recorded and read them: a time without its monotonic clock and the name of its zone, for example. Their tags, as a set, are
-// compared as well, so that what only a tag says counts too; the tag of [decide.IdempotencyKey] is left out.
+// Then fails the test unless the command succeeded and recorded exactly these events, or none if
+// there are no arguments.
+//
+// The wanted events are compared after a round trip through the codec, so a time loses its
+// monotonic clock and the name of its zone, for example. Tags are compared too, as sets, because
+// a tag may hold what the data does not. The tag of [decide.IdempotencyKey] is ignored.
 func (s *Scenario) Then(events ...any) *Scenario {
 	s.t.Helper()
-	want := make([]fact, len(events))
+	want := make([]codedEvent, len(events))
 	for i, event := range events {
 		encoded, err := s.codec.Encode(event)
 		if err == nil {
-			want[i], err = s.fact(encoded)
+			want[i], err = s.decode(encoded)
 		}
 		if err != nil {
-			s.t.Fatalf("then: event %d could not be recorded and read: %v", i+1, err)
+			s.t.Fatalf("Then: event %d cannot be encoded and decoded: %v", i+1, err)
 		}
 	}
-	s.judge(want, func(err error) string {
+	s.check(want, func(err error) string {
 		if err == nil {
 			return ""
 		}
@@ -195,14 +208,15 @@ func (s *Scenario) Then(events ...any) *Scenario {
 	return s
 }
 
-// ThenError fails the test unless the command failed with this error, as errors.Is sees it, and recorded nothing. The error must not be nil, as
-// one is that was never set; Then is for commands that succeed.
+// ThenError fails the test unless the command returned an error that is want, according to
+// errors.Is, and recorded nothing. A want of nil fails the test, because it is usually a variable
+// that was not set. Use Then for commands that succeed.
 func (s *Scenario) ThenError(want error) *Scenario {
 	s.t.Helper()
 	if want == nil {
-		s.t.Fatalf("then: the error that the command should fail with is nil; for a command that should succeed, Then says what it records")
+		s.t.Fatalf("ThenError(nil): the wanted error is nil; use Then for a command that succeeds")
 	}
-	s.judge(nil, func(err error) string {
+	s.check(nil, func(err error) string {
 		if errors.Is(err, want) {
 			return ""
 		}
@@ -211,10 +225,11 @@ func (s *Scenario) ThenError(want error) *Scenario {
 	return s
 }
 
-// ThenRefused fails the test unless the command failed with exactly this text, and recorded nothing.
+// ThenRefused fails the test unless the command returned an error with exactly this text and
+// recorded nothing.
 func (s *Scenario) ThenRefused(text string) *Scenario {
 	s.t.Helper()
-	s.judge(nil, func(err error) string {
+	s.check(nil, func(err error) string {
 		if err != nil && err.Error() == text {
 			return ""
 		}
@@ -223,34 +238,56 @@ func (s *Scenario) ThenRefused(text string) *Scenario {
 	return s
 }
 
-// judge fails the test for what is wrong with the command's error, "" if nothing is, and for what it recorded other than what was wanted.
-func (s *Scenario) judge(want []fact, wrong func(err error) string) {
+// check checks the last command: mismatch returns what is wrong with its error, or "", and want
+// are the events that it must have recorded.
+func (s *Scenario) check(want []codedEvent, mismatch func(err error) string) {
 	s.t.Helper()
 	if s.command == nil {
-		s.t.Errorf("there is no command to judge: each Then needs a When of its own, with the command's error")
-		s.mark()
+		s.t.Errorf("there is no command to check; each Then needs its own When with the error of the command")
+		s.endPast()
 		return
 	}
-	if text := wrong(s.command.err); text != "" {
+	if text := mismatch(s.command.err); text != "" {
 		s.t.Errorf("%s", text)
 	}
 	s.command = nil
-	s.recorded(want)
+	s.checkRecorded(want)
 }
 
-// allJudged fails the test if there is a command that could have done anything.
-func (s *Scenario) allJudged() {
+// requireChecked fails the test if the last command was not checked.
+func (s *Scenario) requireChecked() {
 	s.t.Helper()
 	if s.command == nil {
 		return
 	}
-	s.t.Errorf("nothing says what the command at %s must do; it ended with %s: add Then, ThenError or ThenRefused to its When",
-		s.command.place, outcome(s.command.err))
+	s.t.Errorf("the command at %s is not checked; it returned %s; add Then, ThenError or ThenRefused to its When",
+		s.command.site, outcome(s.command.err))
 	s.command = nil
 }
 
-// mark makes what is recorded so far belong to the past.
-func (s *Scenario) mark() {
+// checkRecorded compares the events recorded since endPast with want.
+func (s *Scenario) checkRecorded(want []codedEvent) {
+	s.t.Helper()
+	var got []codedEvent
+	for event, err := range dcb.Stream(uncancelled(s.t), s.Store, dcb.All(), dcb.ReadOptions{After: s.after}) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		decoded, err := s.decode(event.Event)
+		if err != nil {
+			s.t.Fatalf("the command recorded an event that the codec cannot decode: %v "+
+				"(if the test recorded it, use GivenRecorded)", err)
+		}
+		got = append(got, decoded)
+	}
+	if text := difference(want, got); text != "" {
+		s.t.Errorf("the recorded events differ:\n%s", text)
+	}
+	s.endPast()
+}
+
+// endPast makes all events that are recorded so far belong to the past.
+func (s *Scenario) endPast() {
 	s.t.Helper()
 	s.after = s.head()
 }
@@ -259,36 +296,16 @@ func (s *Scenario) head() dcb.Position {
 	s.t.Helper()
 	head, err := s.Store.Head(uncancelled(s.t))
 	if err != nil {
-		s.t.Fatalf("the store does not say where it ends: %v", err)
+		s.t.Fatalf("reading the head of the store: %v", err)
 	}
 	return head
 }
 
-// recorded compares what was recorded since mark.
-func (s *Scenario) recorded(want []fact) {
-	s.t.Helper()
-	var got []fact
-	for event, err := range dcb.Stream(uncancelled(s.t), s.Store, dcb.All(), dcb.ReadOptions{After: s.after}) {
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		decoded, err := s.fact(event.Event)
-		if err != nil {
-			s.t.Fatalf("the command recorded what the codec cannot read: %v (if it was the test that recorded it, give it by GivenRecorded)", err)
-		}
-		got = append(got, decoded)
-	}
-	if text := difference(want, got); text != "" {
-		s.t.Errorf("the command did not record what it should:\n%s", text)
-	}
-	s.mark()
-}
-
-// uncancelled returns the test's context as it was while the test ran: it is cancelled before what t.Cleanup was given, which may tell a story
-// as well.
+// uncancelled returns the context of the test without its cancellation. The context is cancelled
+// before functions that are registered with t.Cleanup run, and those may use a scenario too.
 func uncancelled(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }
 
-func (s *Scenario) fact(event dcb.Event) (fact, error) {
+func (s *Scenario) decode(event dcb.Event) (codedEvent, error) {
 	value, err := s.codec.Decode(event)
-	return fact{value, event}, err
+	return codedEvent{value, event}, err
 }

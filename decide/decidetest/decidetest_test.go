@@ -27,20 +27,20 @@ type Lost struct {
 
 var codec = decide.NewCodec(decide.Type[Bought]("Bought"), decide.Type[Lost]("Lost"))
 
-// recorder is a test that may fail without failing.
+// recorder is a testing.TB that records failures instead of failing the test.
 type recorder struct {
 	testing.TB
-	said    strings.Builder
-	ends    []func()
-	failed  bool
-	skipped bool
+	failures strings.Builder
+	cleanups []func()
+	failed   bool
+	skipped  bool
 }
 
 func (r *recorder) Helper() {}
 
 func (r *recorder) Errorf(format string, args ...any) {
 	r.failed = true
-	fmt.Fprintf(&r.said, format+"\n", args...)
+	fmt.Fprintf(&r.failures, format+"\n", args...)
 }
 
 func (r *recorder) Fatalf(format string, args ...any) {
@@ -52,25 +52,25 @@ func (r *recorder) Failed() bool { return r.failed }
 
 func (r *recorder) Skipped() bool { return r.skipped }
 
-func (r *recorder) Cleanup(f func()) { r.ends = append(r.ends, f) }
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
 
-// hear returns what a scenario says of a story, to its end, which is that of the test too.
-func (r *recorder) hear(story func(s *decidetest.Scenario)) string {
-	return r.hearOn(memstore.New(nil), story)
+// run runs a scenario on a new store, and then the cleanups of its test. It returns the failures.
+func (r *recorder) run(steps func(s *decidetest.Scenario)) string {
+	return r.runOn(memstore.New(nil), steps)
 }
 
-// hearOn is hear on a store that there is already.
-func (r *recorder) hearOn(store dcb.Store, story func(s *decidetest.Scenario)) string {
+// runOn is run on a given store.
+func (r *recorder) runOn(store dcb.Store, steps func(s *decidetest.Scenario)) string {
 	ended := make(chan struct{})
-	go func() { // for Fatalf ends it
+	go func() { // Fatalf ends this goroutine
 		defer close(ended)
-		story(decidetest.New(r, codec, store))
+		steps(decidetest.New(r, codec, store))
 	}()
 	<-ended
-	for _, end := range slices.Backward(r.ends) {
+	for _, end := range slices.Backward(r.cleanups) {
 		end()
 	}
-	return r.said.String()
+	return r.failures.String()
 }
 
 func record(t *testing.T, store dcb.Store, events ...any) error {
@@ -79,11 +79,11 @@ func record(t *testing.T, store dcb.Store, events ...any) error {
 	return err
 }
 
-func TestAStoryThatIsAsToldSaysNothing(t *testing.T) {
+func TestScenarioReportsNothingIfAllIsAsWanted(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	r := &recorder{TB: t}
-	if said := r.hear(func(s *decidetest.Scenario) {
+	if got := r.run(func(s *decidetest.Scenario) {
 		s.Given(Bought{"pen", 1})
 		s.When(record(t, s.Store, Bought{"ink", 2}, Lost{"pen"})).Then(Bought{"ink", 2}, Lost{"pen"})
 		s.When(nil).Then()
@@ -91,33 +91,33 @@ func TestAStoryThatIsAsToldSaysNothing(t *testing.T) {
 		s.When(refused).ThenRefused("refused")
 		s.Given(Lost{"ink"})
 		s.When(nil).Then()
-	}); said != "" {
-		t.Errorf("it says:\n%s", said)
+	}); got != "" {
+		t.Errorf("the scenario failed with:\n%s", got)
 	}
 }
 
-func TestAStoryCanBeToldWhenTheTestIsOver(t *testing.T) {
+func TestScenarioWorksInACleanup(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(func() {
 		r := &recorder{TB: t}
-		if said := r.hear(func(s *decidetest.Scenario) {
+		if got := r.run(func(s *decidetest.Scenario) {
 			s.Given(Lost{"pen"})
 			_, err := decide.New(s.Store, codec, nil).Record(context.WithoutCancel(t.Context()), Lost{"ink"})
 			s.When(err).Then(Lost{"ink"})
 			s.Advance(time.Hour)
 			s.When(errors.New("no ink")).ThenRefused("no ink")
-		}); said != "" {
-			t.Errorf("it says:\n%s", said)
+		}); got != "" {
+			t.Errorf("the scenario failed with:\n%s", got)
 		}
 	})
 }
 
-func TestADifferenceIsToldAsAPersonWould(t *testing.T) {
+func TestThenDescribesTheDifference(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name string
-		tell func(s *decidetest.Scenario)
-		says []string
+		name  string
+		steps func(s *decidetest.Scenario)
+		want  []string
 	}{
 		{"another value", func(s *decidetest.Scenario) {
 			s.When(record(t, s.Store, Lost{"pen"}, Bought{"ink", 2})).Then(Lost{"pen"}, Bought{"ink", 3})
@@ -126,29 +126,29 @@ func TestADifferenceIsToldAsAPersonWould(t *testing.T) {
 			"another type", func(s *decidetest.Scenario) { s.When(record(t, s.Store, Lost{"pen"})).Then(Bought{"pen", 1}) },
 			[]string{"want: Bought{Thing:pen Price:1}", "got:  Lost{Thing:pen}"},
 		},
-		{"too few", func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"pen"}) }, []string{"missing:  Lost{Thing:pen}"}},
-		{"too many", func(s *decidetest.Scenario) { s.When(record(t, s.Store, Lost{"pen"})).Then() }, []string{"too much: Lost{Thing:pen}"}},
+		{"too few", func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"pen"}) }, []string{"missing: Lost{Thing:pen}"}},
+		{"too many", func(s *decidetest.Scenario) { s.When(record(t, s.Store, Lost{"pen"})).Then() }, []string{"unexpected: Lost{Thing:pen}"}},
 		{"an error", func(s *decidetest.Scenario) { s.When(errors.New("no ink")).Then(Lost{"pen"}) }, []string{"failed: no ink", "want: Lost{Thing:pen}"}},
 		{"no error", func(s *decidetest.Scenario) { s.When(nil).ThenRefused("no ink") }, []string{"no error", `error "no ink"`}},
 		{"another error", func(s *decidetest.Scenario) { s.When(errors.New("no pen")).ThenError(errors.New("no ink")) }, []string{`error "no pen"`, `error "no ink"`}},
-		{"an error, and events all the same", func(s *decidetest.Scenario) {
+		{"an error, but events", func(s *decidetest.Scenario) {
 			_ = record(t, s.Store, Lost{"pen"})
 			s.When(errors.New("no ink")).ThenRefused("no ink")
-		}, []string{"too much: Lost{Thing:pen}"}},
+		}, []string{"unexpected: Lost{Thing:pen}"}},
 	} {
 		r := &recorder{TB: t}
-		said := r.hear(c.tell)
-		for _, says := range c.says {
-			if !strings.Contains(said, says) {
-				t.Errorf("%s: %q is missing in:\n%s", c.name, says, said)
+		got := r.run(c.steps)
+		for _, text := range c.want {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s: %q is missing in:\n%s", c.name, text, got)
 			}
 		}
 	}
 }
 
-func call(err error) decidetest.Call { return func(context.Context) error { return err } }
+func call(err error) decidetest.Command { return func(context.Context) error { return err } }
 
-func TestTheRacesFindWhatIsWrong(t *testing.T) {
+func TestChecksFindMistakes(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	numbers := func(next ...int) func(context.Context) (int, error) {
@@ -169,7 +169,7 @@ func TestTheRacesFindWhatIsWrong(t *testing.T) {
 		return err
 	}
 	counted := decidetest.Count(memstore.New(nil))
-	appendTo := func(store dcb.Store) decidetest.Call {
+	appendTo := func(store dcb.Store) decidetest.Command {
 		return func(ctx context.Context) error {
 			_, err := store.Append(ctx, []dcb.Event{{Type: "A"}}, nil)
 			return err
@@ -187,9 +187,9 @@ func TestTheRacesFindWhatIsWrong(t *testing.T) {
 		{"no gap", false, func(r *recorder) { decidetest.CheckGapless(r, 1, 3, numbers(2, 3, 1)) }},
 		{"a gap", true, func(r *recorder) { decidetest.CheckGapless(r, 1, 3, numbers(2, 4, 1)) }},
 		{"a number twice", true, func(r *recorder) { decidetest.CheckGapless(r, 1, 3, numbers(1, 2, 2)) }},
-		{"one position", false, func(r *recorder) { decidetest.CheckOnce(r, at(4), at(4)) }},
-		{"two positions", true, func(r *recorder) { decidetest.CheckOnce(r, at(4), at(5)) }},
-		{"no position", true, func(r *recorder) { decidetest.CheckOnce(r, at(0), at(0)) }},
+		{"one position", false, func(r *recorder) { decidetest.CheckIdempotent(r, at(4), at(4)) }},
+		{"two positions", true, func(r *recorder) { decidetest.CheckIdempotent(r, at(4), at(5)) }},
+		{"no position", true, func(r *recorder) { decidetest.CheckIdempotent(r, at(0), at(0)) }},
 		{"no conflict", false, func(r *recorder) { decidetest.CheckUnrelated(r, counted, appendTo(counted), appendTo(counted)) }},
 		{"another store", true, func(r *recorder) {
 			decidetest.CheckUnrelated(r, counted, appendTo(counted.Store), appendTo(memstore.New(nil)))
@@ -198,8 +198,8 @@ func TestTheRacesFindWhatIsWrong(t *testing.T) {
 		{"an error", true, func(r *recorder) { decidetest.CheckUnrelated(r, counted, appendTo(counted), call(refused)) }},
 	} {
 		r := &recorder{TB: t}
-		if c.check(r); (r.said.Len() > 0) != c.wrong {
-			t.Errorf("%s: it says %q", c.name, &r.said)
+		if c.check(r); (r.failures.Len() > 0) != c.wrong {
+			t.Errorf("%s: the check failed with %q; want a failure: %t", c.name, &r.failures, c.wrong)
 		}
 	}
 }

@@ -11,72 +11,73 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// fact is an event as the application has it, and as it is recorded.
-type fact struct {
+// codedEvent is an event as the application sees it and as a store holds it.
+type codedEvent struct {
 	value    any
 	recorded dcb.Event
 }
 
-// difference says how got differs from want, event by event; "" if it does not.
-func difference(want, got []fact) string {
+// difference describes how got differs from want, one event after the other, or returns "".
+func difference(want, got []codedEvent) string {
 	var text strings.Builder
-	all := len(want) == len(got)
+	equal := len(want) == len(got)
 	for i := range max(len(want), len(got)) {
 		switch {
 		case i >= len(got):
-			fmt.Fprintf(&text, "  missing:  %s\n", want[i])
+			fmt.Fprintf(&text, "  missing: %s\n", want[i])
 		case i >= len(want):
-			fmt.Fprintf(&text, "  too much: %s\n", got[i])
-		case same(want[i], got[i]):
+			fmt.Fprintf(&text, "  unexpected: %s\n", got[i])
+		case isEqual(want[i], got[i]):
 			fmt.Fprintf(&text, "  as wanted: %s\n", got[i])
 		default:
-			all = false
+			equal = false
 			fmt.Fprintf(&text, "  want: %s\n  got:  %s\n%s", want[i], got[i], details(want[i], got[i]))
 		}
 	}
-	if all {
+	if equal {
 		return ""
 	}
 	return text.String()
 }
 
-// same reports whether two events are the same to those who read them, and to those who look for them. A tag may say what the data does not: a hash
-// of what is personal, for example.
-func same(want, got fact) bool {
-	return reflect.DeepEqual(want.value, got.value) && tags(want, got) == ""
+// isEqual reports whether two events have equal values and equal tags. A tag may hold what the
+// data does not, such as a hash of personal data.
+func isEqual(want, got codedEvent) bool {
+	return reflect.DeepEqual(want.value, got.value) && tagDifference(want, got) == ""
 }
 
-// details says in which fields and tags two events of one type differ, and shows both as they are recorded if it takes that to see it.
-func details(want, got fact) string {
+// details describes the fields and tags in which two events differ. It adds the recorded data if
+// the fields do not show the difference.
+func details(want, got codedEvent) string {
 	if reflect.DeepEqual(want.value, got.value) {
-		return tags(want, got)
+		return tagDifference(want, got)
 	}
-	text, shown := fields(reflect.ValueOf(want.value), reflect.ValueOf(got.value))
-	if !shown || text == "" && unclear(want.String(), got.String()) {
-		text += fmt.Sprintf("        want, as recorded: %s\n        got, as recorded:  %s\n", want.data(), got.data())
+	text, isShown := fieldDifference(reflect.ValueOf(want.value), reflect.ValueOf(got.value))
+	if !isShown || text == "" && isAmbiguous(want.String(), got.String()) {
+		text += fmt.Sprintf("        want, as recorded: %s\n        got, as recorded:  %s\n", want.dataText(), got.dataText())
 	}
 	if want.recorded.Type == got.recorded.Type {
-		text += tags(want, got)
+		text += tagDifference(want, got)
 	}
 	return text
 }
 
-// tags names the tags that only one of two events has, "" if there are none.
-func tags(want, got fact) string {
-	var differ []string
+// tagDifference names the tags that only one of two events has, or returns "".
+func tagDifference(want, got codedEvent) string {
+	var parts []string
 	if missing := without(want.tags(), got.tags()); len(missing) > 0 {
-		differ = append(differ, "missing "+quoted(missing))
+		parts = append(parts, "missing "+quoted(missing))
 	}
-	if more := without(got.tags(), want.tags()); len(more) > 0 {
-		differ = append(differ, "too much "+quoted(more))
+	if unexpected := without(got.tags(), want.tags()); len(unexpected) > 0 {
+		parts = append(parts, "unexpected "+quoted(unexpected))
 	}
-	if len(differ) == 0 {
+	if len(parts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("        tags: %s\n", strings.Join(differ, ", "))
+	return fmt.Sprintf("        tags: %s\n", strings.Join(parts, ", "))
 }
 
-// without returns those tags that are not among others.
+// without returns the tags that are not in others.
 func without(tags, others []string) []string {
 	return slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return slices.Contains(others, tag) })
 }
@@ -89,56 +90,59 @@ func quoted(tags []string) string {
 	return strings.Join(all, ", ")
 }
 
-// fields names those fields in which two events of one type differ, and reports whether that shows how.
-func fields(want, got reflect.Value) (string, bool) {
+// fieldDifference names the fields in which two events of one type differ. It also reports
+// whether the texts of the fields show the difference.
+func fieldDifference(want, got reflect.Value) (text string, isShown bool) {
 	if want.Type() != got.Type() || want.Kind() != reflect.Struct {
 		return "", true
 	}
-	var text strings.Builder
-	shown := true
+	var b strings.Builder
+	isShown = true
 	for i := range want.NumField() {
 		field := want.Type().Field(i)
 		if !field.IsExported() || reflect.DeepEqual(want.Field(i).Interface(), got.Field(i).Interface()) {
 			continue
 		}
 		w, g := fmt.Sprintf("%+v", want.Field(i)), fmt.Sprintf("%+v", got.Field(i))
-		if unclear(w, g) {
-			shown = false
+		if isAmbiguous(w, g) {
+			isShown = false
 			continue
 		}
-		fmt.Fprintf(&text, "        %s: want %s, got %s\n", field.Name, w, g)
+		fmt.Fprintf(&b, "        %s: want %s, got %s\n", field.Name, w, g)
 	}
-	return text.String(), shown
+	return b.String(), isShown
 }
 
-// unclear reports whether two texts may not tell a person how what they stand for differs: empty and nil are written the same, and so are
-// types of one name; and of what is behind a pointer there is only the address.
-func unclear(want, got string) bool {
+// isAmbiguous reports whether the texts of two different values do not show how they differ.
+// Empty and nil slices have the same text, and so do types with the same name; a pointer shows
+// only its address.
+func isAmbiguous(want, got string) bool {
 	const address = "0x"
 	return want == got || strings.Contains(want, address) || strings.Contains(got, address)
 }
 
-// String returns the event with its type but without its package, and without the noise of Go syntax.
-func (f fact) String() string {
-	return fmt.Sprintf("%s%+v", reflect.TypeOf(f.value).Name(), f.value)
+// String returns the type of the event without its package, and its value.
+func (e codedEvent) String() string {
+	return fmt.Sprintf("%s%+v", reflect.TypeOf(e.value).Name(), e.value)
 }
 
-// data returns the event's type and data, as text if they are.
-func (f fact) data() string {
-	if !utf8.Valid(f.recorded.Data) {
-		return fmt.Sprintf("%s %q", f.recorded.Type, f.recorded.Data)
+// dataText returns the type and the data of the recorded event. Data that is not UTF-8 is quoted.
+func (e codedEvent) dataText() string {
+	if !utf8.Valid(e.recorded.Data) {
+		return fmt.Sprintf("%s %q", e.recorded.Type, e.recorded.Data)
 	}
-	return fmt.Sprintf("%s %s", f.recorded.Type, f.recorded.Data)
+	return fmt.Sprintf("%s %s", e.recorded.Type, e.recorded.Data)
 }
 
-// tags returns the event's tags, each once, without that of its command, which is reserved and comes from [decide.IdempotencyKey]: it says who sent the
-// event, and is not the event's own.
-func (f fact) tags() []string {
+// tags returns the tags of the event without duplicates and without the tag of
+// [decide.IdempotencyKey], which belongs to the command.
+func (e codedEvent) tags() []string {
 	const command = "command:"
-	return slices.DeleteFunc(slices.Clone(dcb.UniqueTags(f.recorded.Tags)), func(tag string) bool { return strings.HasPrefix(tag, command) })
+	tags := slices.Clone(dcb.UniqueTags(e.recorded.Tags))
+	return slices.DeleteFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, command) })
 }
 
-func listed(events []fact) string {
+func listed(events []codedEvent) string {
 	if len(events) == 0 {
 		return "no events, and no error"
 	}

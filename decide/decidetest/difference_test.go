@@ -20,7 +20,7 @@ type Packed struct {
 	Times int       `json:"times"`
 }
 
-// gobs has what is no text.
+// gobs is an encoding whose data is not text.
 type gobs struct{}
 
 func (gobs) Marshal(event any) ([]byte, error) {
@@ -33,17 +33,17 @@ func (gobs) Unmarshal(data []byte, event any) error {
 	return gob.NewDecoder(bytes.NewReader(data)).Decode(event)
 }
 
-// packing returns what a scenario says if one event was recorded and another was wanted.
-func packing(t *testing.T, codec *decide.Codec, recorded, want Packed) string {
+// failuresOf returns how Then fails if an event was recorded and another was wanted.
+func failuresOf(t *testing.T, codec *decide.Codec, recorded, want Packed) string {
 	t.Helper()
 	r := &recorder{TB: t}
 	s := decidetest.New(r, codec, nil)
 	_, err := decide.New(s.Store, codec, nil).Record(t.Context(), recorded)
 	s.When(err).Then(want)
-	return r.said.String()
+	return r.failures.String()
 }
 
-func TestAnEventIsComparedAsItIsRecorded(t *testing.T) {
+func TestThenComparesEventsAfterARoundTrip(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[Packed]("Packed"))
 	by, too := "ann", "ann"
@@ -58,14 +58,14 @@ func TestAnEventIsComparedAsItIsRecorded(t *testing.T) {
 			c.want.At = c.recorded.At
 		}
 		for encoding, codec := range map[string]*decide.Codec{"JSON": codec, "gob": codec.WithEncoding(gobs{})} {
-			if said := packing(t, codec, c.recorded, c.want); said != "" {
-				t.Errorf("%s, by %s: it says:\n%s", name, encoding, said)
+			if got := failuresOf(t, codec, c.recorded, c.want); got != "" {
+				t.Errorf("%s in %s: Then failed with:\n%s", name, encoding, got)
 			}
 		}
 	}
 }
 
-func TestADifferenceThatCannotBeSeenIsShownAsRecorded(t *testing.T) {
+func TestThenShowsRecordedDataIfFieldsAreAmbiguous(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[Packed]("Packed"))
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("CET", 60*60))
@@ -74,8 +74,8 @@ func TestADifferenceThatCannotBeSeenIsShownAsRecorded(t *testing.T) {
 		name           string
 		codec          *decide.Codec
 		recorded, want Packed
-		says           string
-		hides          string
+		text           string // in the failure
+		not            string // not in the failure
 	}{
 		{
 			"nil and empty", codec,
@@ -86,7 +86,7 @@ func TestADifferenceThatCannotBeSeenIsShownAsRecorded(t *testing.T) {
 			"Notes: want",
 		},
 		{
-			"behind a pointer", codec,
+			"through a pointer", codec,
 			Packed{By: &bob, Times: 1},
 			Packed{By: &ann, Times: 2},
 			"        Times: want 2, got 1\n" +
@@ -95,12 +95,12 @@ func TestADifferenceThatCannotBeSeenIsShownAsRecorded(t *testing.T) {
 			"By: want",
 		},
 		{
-			"nothing behind a pointer", codec,
+			"a nil pointer", codec,
 			Packed{By: &bob},
 			Packed{},
 			"        got, as recorded:  Packed {\"at\":\"0001-01-01T00:00:00Z\",\"notes\":null,\"by\":\"bob\",\"times\":0}\n", "By: want",
 		},
-		{"in what is no text", codec.WithEncoding(gobs{}), Packed{By: &bob}, Packed{By: &ann}, `\x03bob\x00"`, "By: want"},
+		{"data that is not text", codec.WithEncoding(gobs{}), Packed{By: &bob}, Packed{By: &ann}, `\x03bob\x00"`, "By: want"},
 		{"beside a pointer", codec, Packed{By: &ann, Times: 1}, Packed{By: &ann, Times: 2}, "        Times: want 2, got 1\n", "as recorded"},
 		{
 			"in a time", codec,
@@ -109,13 +109,13 @@ func TestADifferenceThatCannotBeSeenIsShownAsRecorded(t *testing.T) {
 			"        At: want 2026-01-02 03:04:05 +0000 UTC, got 2026-01-02 03:04:05 +0100 +0100\n", "as recorded",
 		},
 	} {
-		if said := packing(t, c.codec, c.recorded, c.want); !strings.Contains(said, c.says) || strings.Contains(said, c.hides) {
-			t.Errorf("%s: want %q, and not %q, in:\n%s", c.name, c.says, c.hides, said)
+		if got := failuresOf(t, c.codec, c.recorded, c.want); !strings.Contains(got, c.text) || strings.Contains(got, c.not) {
+			t.Errorf("%s: want %q but not %q in:\n%s", c.name, c.text, c.not, got)
 		}
 	}
 }
 
-func TestTypesOfOneNameAreToldApart(t *testing.T) {
+func TestThenDistinguishesTypesOfTheSameName(t *testing.T) {
 	t.Parallel()
 	theirs := decide.Type[Lost]("LostElsewhere")
 	type Lost struct {
@@ -127,32 +127,32 @@ func TestTypesOfOneNameAreToldApart(t *testing.T) {
 	_, err := decide.New(s.Store, codec, nil).Record(t.Context(), Lost{"pen"})
 	s.When(err).Then(lostElsewhere("pen"))
 	const want = "        want, as recorded: LostElsewhere {\"thing\":\"pen\"}\n        got, as recorded:  Lost {\"thing\":\"pen\"}\n"
-	if said := r.said.String(); !strings.Contains(said, want) {
-		t.Errorf("want %q in:\n%s", want, said)
+	if got := r.failures.String(); !strings.Contains(got, want) {
+		t.Errorf("%q is missing in:\n%s", want, got)
 	}
 }
 
-// lostElsewhere is there because the test has a type of the same name.
+// lostElsewhere makes a value of the package's type Lost, which the test shadows.
 func lostElsewhere(thing string) Lost { return Lost{thing} }
 
-func TestAnEventThatCannotBeRecordedIsNotWanted(t *testing.T) {
+func TestThenRefusesEventsThatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		event any
-		says  string
+		want  string
 	}{
-		"a pointer":       {&Lost{"pen"}, "then: event 2 could not be recorded and read: decide: encode: the event is a pointer, *decidetest_test.Lost; pass the value\n"},
-		"an empty tag":    {Lost{}, "then: event 2 could not be recorded and read: decide: encode: Lost: "},
-		"an unknown type": {Packed{}, "then: event 2 could not be recorded and read: decide: encode: the event is a decidetest_test.Packed, which is not in the codec; register it with Type\n"},
+		"a pointer":       {&Lost{"pen"}, "Then: event 2 cannot be encoded and decoded: decide: encode: the event is a pointer, *decidetest_test.Lost; pass the value\n"},
+		"an empty tag":    {Lost{}, "Then: event 2 cannot be encoded and decoded: decide: encode: Lost: "},
+		"an unknown type": {Packed{}, "Then: event 2 cannot be encoded and decoded: decide: encode: the event is a decidetest_test.Packed, which is not in the codec; register it with Type\n"},
 	} {
 		r := &recorder{TB: t}
-		if said := r.hear(func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"ink"}, c.event) }); !strings.HasPrefix(said, c.says) {
-			t.Errorf("%s: got %q, want %q", name, said, c.says)
+		if got := r.run(func(s *decidetest.Scenario) { s.When(nil).Then(Lost{"ink"}, c.event) }); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }
 
-// Enrolled says in a tag only, which is no more than a hash, whom it is about.
+// Enrolled holds the student only in a tag, as a hash.
 type Enrolled struct {
 	Email  hashed   `json:"-" dcb:"email"`
 	Course string   `json:"course" dcb:"course"`
@@ -163,66 +163,66 @@ type hashed string
 
 func (h hashed) TagValue() string { return "#" + string(h) }
 
-// Handed has no fields that could be named.
+// Handed is not a struct, so it has no fields to name.
 type Handed []*string
 
 func (h Handed) Tags() []string { return []string{"to:" + *h[0]} }
 
-func TestWhatOnlyATagSaysIsCompared(t *testing.T) {
+func TestThenComparesTags(t *testing.T) {
 	t.Parallel()
 	codec := decide.NewCodec(decide.Type[Enrolled]("Enrolled"), decide.Type[Lost]("Lost"), decide.Type[Handed]("Handed"))
 	ann, bob := "ann", "bob"
-	const both = "did not record what it should:\n  want: Enrolled{Email: Course:go Groups:[]}\n  got:  Enrolled{Email: Course:go Groups:[]}\n"
+	const both = "recorded events differ:\n  want: Enrolled{Email: Course:go Groups:[]}\n  got:  Enrolled{Email: Course:go Groups:[]}\n"
 	for _, c := range []struct {
 		name     string
 		recorded any
 		want     any
-		says     string // "" if they are the same
+		failure  string // "" if the events are equal
 	}{
 		{"the same tags", Enrolled{"ann", "go", nil}, Enrolled{"ann", "go", nil}, ""},
-		{"a tag of somebody else", Enrolled{"bob", "go", nil}, Enrolled{"ann", "go", nil}, both + "        tags: missing \"email:#ann\", too much \"email:#bob\"\n"},
+		{"another tag", Enrolled{"bob", "go", nil}, Enrolled{"ann", "go", nil}, both + "        tags: missing \"email:#ann\", unexpected \"email:#bob\"\n"},
 		{"a tag too few", Enrolled{"ann", "go", nil}, Enrolled{"ann", "go", []string{"a", "b"}}, both + "        tags: missing \"group:a\", \"group:b\"\n"},
-		{"a tag too many", Enrolled{"ann", "go", []string{"a"}}, Enrolled{"ann", "go", nil}, both + "        tags: too much \"group:a\"\n"},
+		{"a tag too many", Enrolled{"ann", "go", []string{"a"}}, Enrolled{"ann", "go", nil}, both + "        tags: unexpected \"group:a\"\n"},
 		{"in another order", Enrolled{"ann", "go", []string{"a", "b"}}, Enrolled{"ann", "go", []string{"b", "a"}}, ""},
-		{"twice, and then once", Enrolled{"ann", "go", []string{"a", "a"}}, Enrolled{"ann", "go", []string{"a"}}, ""},
-		{"once, and then twice", Enrolled{"ann", "go", []string{"a"}}, Enrolled{"ann", "go", []string{"a", "a"}}, ""},
+		{"a repeated tag recorded", Enrolled{"ann", "go", []string{"a", "a"}}, Enrolled{"ann", "go", []string{"a"}}, ""},
+		{"a repeated tag wanted", Enrolled{"ann", "go", []string{"a"}}, Enrolled{"ann", "go", []string{"a", "a"}}, ""},
 		{
-			"a field as well",
+			"a field and a tag",
 			Enrolled{"bob", "c", nil},
 			Enrolled{"ann", "go", nil},
-			"        Course: want go, got c\n        tags: missing \"email:#ann\", \"course:go\", too much \"email:#bob\", \"course:c\"\n",
+			"        Course: want go, got c\n        tags: missing \"email:#ann\", \"course:go\", unexpected \"email:#bob\", \"course:c\"\n",
 		},
 		{
-			"what cannot be seen as well",
+			"an ambiguous value and a tag",
 			Handed{&bob},
 			Handed{&ann},
-			"        got, as recorded:  Handed [\"bob\"]\n        tags: missing \"to:ann\", too much \"to:bob\"\n",
+			"        got, as recorded:  Handed [\"bob\"]\n        tags: missing \"to:ann\", unexpected \"to:bob\"\n",
 		},
-		{"another type, where it goes without saying", Lost{"pen"}, Enrolled{"ann", "go", nil}, "  got:  Lost{Thing:pen}\n\n"},
+		{"another type, without its tags", Lost{"pen"}, Enrolled{"ann", "go", nil}, "  got:  Lost{Thing:pen}\n\n"},
 	} {
 		r := &recorder{TB: t}
 		s := decidetest.New(r, codec, nil)
 		_, err := decide.New(s.Store, codec, nil).Record(t.Context(), c.recorded)
 		s.When(err).Then(c.want)
-		if said := r.said.String(); !strings.Contains(said, c.says) || c.says == "" && said != "" {
-			t.Errorf("%s: want %q in:\n%s", c.name, c.says, said)
+		if got := r.failures.String(); !strings.Contains(got, c.failure) || c.failure == "" && got != "" {
+			t.Errorf("%s: want %q in:\n%s", c.name, c.failure, got)
 		}
 	}
 }
 
-func TestTheTagOfACommandIsNotTheEventsOwn(t *testing.T) {
+func TestThenIgnoresTheTagOfIdempotencyKeys(t *testing.T) {
 	t.Parallel()
 	r := &recorder{TB: t}
-	if said := r.hear(func(s *decidetest.Scenario) {
+	if got := r.run(func(s *decidetest.Scenario) {
 		_, err := decide.New(s.Store, codec, nil).Do(t.Context(), func() ([]any, error) {
 			return decide.Events(Lost{"pen"}), nil
 		}, decide.IdempotencyKey("k1"))
 		s.When(err).Then(Lost{"pen"})
 		all, err := s.Store.Read(t.Context(), dcb.Query{{Tags: []string{"command:k1"}}}, dcb.ReadOptions{})
 		if err != nil || len(all.Events) != 1 {
-			t.Errorf("%d events have the tag of the command, %v; want 1", len(all.Events), err)
+			t.Errorf("%d events have the tag of the command (error %v), want 1", len(all.Events), err)
 		}
-	}); said != "" {
-		t.Errorf("it says:\n%s", said)
+	}); got != "" {
+		t.Errorf("the scenario failed with:\n%s", got)
 	}
 }

@@ -29,7 +29,7 @@ var (
 	errExpired = errors.New("the code has expired")
 )
 
-// use is the command that the examples test. Whoever opens the application on a store gives it a clock as well.
+// use is the command that the examples test. The application receives a store and a clock.
 func use(ctx context.Context, store dcb.Store, now func() time.Time, email, code string) error {
 	type sent struct {
 		code string
@@ -51,7 +51,7 @@ func use(ctx context.Context, store dcb.Store, now func() time.Time, email, code
 	return err
 }
 
-// printer stands for the *testing.T of a test, so that an example can show what it would be told.
+// printer stands in for the *testing.T of a test, so that the examples show its failures.
 type printer struct{ testing.TB }
 
 func (printer) Helper()                           {}
@@ -59,9 +59,9 @@ func (printer) Cleanup(func())                    {}
 func (printer) Context() context.Context          { return context.Background() }
 func (printer) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
-// A story that is as told says nothing.
+// A scenario in which all is as wanted prints nothing.
 func ExampleScenario() {
-	var t printer // of a test: t *testing.T
+	var t printer // in a test: t *testing.T
 	ctx := t.Context()
 
 	s := decidetest.New(t, codes, nil)
@@ -77,24 +77,25 @@ func ExampleScenario() {
 	// done
 }
 
-// A failure shows what was wanted beside what was recorded, and the fields and tags that differ.
+// A failure shows the wanted and the recorded event, and the fields and tags in which they
+// differ.
 func ExampleScenario_Then() {
-	var t printer // of a test: t *testing.T
+	var t printer // in a test: t *testing.T
 
 	s := decidetest.New(t, codes, nil)
 	s.Given(CodeSent{"ann@example.com", "1234"})
 	s.When(use(t.Context(), s.Store, s.Now, "ann@example.com", "1234")).Then(CodeUsed{"bob@example.com"})
 	// Output:
-	// the command did not record what it should:
+	// the recorded events differ:
 	//   want: CodeUsed{Email:bob@example.com}
 	//   got:  CodeUsed{Email:ann@example.com}
 	//         Email: want bob@example.com, got ann@example.com
-	//         tags: missing "email:bob@example.com", too much "email:ann@example.com"
+	//         tags: missing "email:bob@example.com", unexpected "email:ann@example.com"
 }
 
-// An event as another program recorded it, with a field that this one does not know.
+// An event that another program recorded may have a field that this program does not know.
 func ExampleScenario_GivenRecorded() {
-	var t printer // of a test: t *testing.T
+	var t printer // in a test: t *testing.T
 
 	s := decidetest.New(t, codes, nil)
 	s.GivenRecorded(dcb.Event{Type: "CodeSent", Tags: []string{"email:ann@example.com"}, Data: []byte(`{"code":"1234","by":"mail"}`)})
@@ -105,9 +106,9 @@ func ExampleScenario_GivenRecorded() {
 	// done
 }
 
-// A code is used once, however many try.
+// A code is used once, however many callers try.
 func ExampleCheckWinners() {
-	var t printer // of a test: t *testing.T
+	var t printer // in a test: t *testing.T
 
 	ctx, store := t.Context(), memstore.New(nil)
 	_, err := decide.New(store, codes, nil).Record(ctx, CodeSent{"ann@example.com", "1234"})
@@ -117,10 +118,10 @@ func ExampleCheckWinners() {
 	decidetest.CheckWinners(t, 2, errWrong, try, try, try) // and never again
 	// Output:
 	// <nil>
-	// 0 of 3 calls succeeded; want 2
+	// 0 of 3 commands succeeded, want 2
 }
 
-// What a command costs is counted.
+// A test can check how much a command reads and appends.
 func ExampleCount() {
 	ctx, store := context.Background(), decidetest.Count(memstore.New(nil))
 	fmt.Println(use(ctx, store, time.Now, "ann@example.com", "1234"))

@@ -65,7 +65,7 @@ func checkSubscriptions(t *testing.T, store dcb.Store, tag string, want int) {
 func raceForSeats(t *testing.T, store dcb.Store, caller func(i int) courses, course string, seats, students int) {
 	t.Helper()
 	must(t, caller(0).define(t.Context(), course, seats))
-	var calls []decidetest.Call
+	var calls []decidetest.Command
 	for i := range students {
 		c := caller(i)
 		calls = append(calls, func(ctx context.Context) error { return c.subscribe(ctx, fmt.Sprint("s", i, "-", course), course) })
@@ -94,7 +94,7 @@ func raceForTheFifth(t *testing.T, store dcb.Store, caller func(i int) courses, 
 	for i := range 4 {
 		must(t, caller(i).subscribe(t.Context(), student, fmt.Sprint("c", i+1)))
 	}
-	var calls []decidetest.Call
+	var calls []decidetest.Command
 	for i := range others {
 		c := caller(i)
 		calls = append(calls, func(ctx context.Context) error { return c.subscribe(ctx, student, fmt.Sprint("c", i+5)) })
@@ -169,7 +169,7 @@ func TestUnrelatedStudentsNeverConflict(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		c := open(counting)
-		var calls []decidetest.Call
+		var calls []decidetest.Command
 		for i := range 32 {
 			course := fmt.Sprint("c", i)
 			must(t, c.define(t.Context(), course, 10))

@@ -25,7 +25,7 @@ func TestOneOfManyGetsTheBook(t *testing.T) {
 	if err := library.Buy(t.Context(), "b1", "Emma"); err != nil {
 		t.Fatal(err)
 	}
-	lend := func(member string) decidetest.Call {
+	lend := func(member string) decidetest.Command {
 		return func(ctx context.Context) error { return library.Lend(ctx, "b1", member) }
 	}
 	decidetest.CheckWinners(t, 1, ErrNotOnShelf, lend("ann"), lend("bob"), lend("cid"))

@@ -80,7 +80,7 @@ func TestACodeIsUsedOnce(t *testing.T) {
 		if err := s.initiate(t.Context(), "ann@example.com", "123456", "Ann"); err != nil {
 			t.Fatal(err)
 		}
-		var calls []decidetest.Call
+		var calls []decidetest.Command
 		for range 16 {
 			calls = append(calls, func(ctx context.Context) error { return s.confirm(ctx, "ann@example.com", "123456") })
 		}

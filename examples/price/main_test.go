@@ -125,7 +125,7 @@ func TestOrdersOfTheSameProductNeverConflict(t *testing.T) {
 		}
 		// An order looks at prices, and changes none.
 		order := func(ctx context.Context) error { return s.order(ctx, "p1", 5) }
-		decidetest.CheckUnrelated(t, counting, slices.Repeat([]decidetest.Call{order}, 32)...)
+		decidetest.CheckUnrelated(t, counting, slices.Repeat([]decidetest.Command{order}, 32)...)
 	})
 }
 

@@ -96,7 +96,7 @@ func TestANameIsClosedAndRenamedByItsAccountOnly(t *testing.T) {
 func TestANameGoesToOneOfMany(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		a := open(store, time.Now)
-		var calls []decidetest.Call
+		var calls []decidetest.Command
 		for range 16 {
 			calls = append(calls, func(ctx context.Context) error { return a.register(ctx, "u1") })
 		}
@@ -114,7 +114,7 @@ func TestDifferentNamesNeverConflict(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		a := open(counting, time.Now)
-		var calls []decidetest.Call
+		var calls []decidetest.Command
 		for i := range 32 {
 			calls = append(calls, func(ctx context.Context) error { return a.register(ctx, username(fmt.Sprint("u", i))) })
 		}
