@@ -41,8 +41,8 @@ func Stream(ctx context.Context, s Store, q Query, opts ReadOptions) iter.Seq2[S
 //
 // Follow ends when the consumer stops, or with the error of ctx, [Store.Read] or [Store.Wait]. It
 // does not survive an outage: a client reconnects for as long as its options allow, and any other
-// store ends with the first [ErrUnavailable]. A program that follows as long as it runs calls Follow
-// in a loop: while the error is [Retryable], it pauses and resumes from the last Head.
+// store ends with the first [ErrUnavailable]. A program that follows as long as it runs calls
+// Follow in a loop: while the error is [Retryable], it pauses and resumes from the last Head.
 //
 // Iteration follows the rules of [Stream].
 func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[ReadResult, error] {
@@ -56,9 +56,9 @@ func Follow(ctx context.Context, s Store, q Query, after Position) iter.Seq2[Rea
 // waiting; 0 means 4 MiB. [Follow] uses it for stores that do not implement [Follower]. FollowPages
 // itself never uses Follower, whose batches may be larger.
 //
-// It is for servers, which hold one batch for each follower until the client takes it. A server that
-// reports how far its followers are does so in its loop: the client has taken a batch when the loop
-// pulls the next one.
+// It is for servers, which hold one batch for each follower until the client takes it. A server
+// that reports how far its followers are does so in its loop: the client has taken a batch when
+// the loop pulls the next one.
 func FollowPages(ctx context.Context, s Store, q Query, after Position, bytes int) iter.Seq2[ReadResult, error] {
 	return func(yield func(ReadResult, error) bool) {
 		p := pageReader{store: s, query: q, bytes: bytes}

@@ -8,8 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// The limits are the same for every store. Types, tags, metadata keys and metadata values must also
-// be valid UTF-8 without NUL, because every database and every protocol carries such text unchanged.
+// The limits are the same for every store. Types, tags, metadata keys and metadata values must
+// also be valid UTF-8 without NUL, because every database and every protocol carries such text
+// unchanged.
 //
 // A call outside the limits fails with an [*InvalidError] that names the field and the limit, and
 // records nothing.

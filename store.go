@@ -16,9 +16,9 @@ import "context"
 //
 // A call that fails has changed nothing, unless it is an append whose outcome is unknown. The
 // outcome is unknown if the context ended while the append was under way, or if the error is an
-// [*UnavailableError] with OutcomeUnknown. The append is then recorded as a whole or not at all, and
-// the caller cannot know which. The store stays consistent, and no other append is affected. If all
-// events of the append have IDs, the caller sends it again.
+// [*UnavailableError] with OutcomeUnknown. The append is then recorded as a whole or not at all,
+// and the caller cannot know which. The store stays consistent, and no other append is affected.
+// If all events of the append have IDs, the caller sends it again.
 //
 // The interface will not grow. A store that does something better than the helpers of this package
 // implements an optional interface that the helper looks for: [Streamer], [Follower], [Pager].

@@ -138,8 +138,8 @@ func (c *cursor) position() dcb.Position {
 	return c.at(c.next)
 }
 
-// candidates merges cursors. They form a heap whose first cursor has the next position. No cursor is
-// at its end.
+// candidates merges cursors. They form a heap whose first cursor has the next position. No cursor
+// is at its end.
 type candidates struct {
 	bounds  bounds
 	cursors []cursor

@@ -28,8 +28,8 @@ func (w *Watch) Load() (dcb.Position, error) {
 	return dcb.Position(w.position.Load()), nil
 }
 
-// Raise publishes position and wakes the goroutines that wait for it. It does nothing if the head is
-// not lower.
+// Raise publishes position and wakes the goroutines that wait for it. It does nothing if the head
+// is not lower.
 func (w *Watch) Raise(position dcb.Position) {
 	for {
 		old := w.position.Load()

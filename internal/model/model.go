@@ -1,5 +1,6 @@
-// Package model is the contract in its plainest form: a slice of events that is scanned with Query.Matches. Tests compare stores
-// with it. It is so slow and so short that it can be checked by reading it.
+// Package model is the contract in its plainest form: a slice of events, scanned with
+// [dcb.Query.Matches]. Tests compare stores with it. It is slow, and short enough to be checked by
+// reading.
 package model
 
 import (
@@ -11,13 +12,13 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Log is the sequence of events: the event at position p is Log[p-1]. It does not guard itself.
+// Log is the sequence of events: the event at position p is Log[p-1]. It has no lock.
 type Log []dcb.SequencedEvent
 
-// Head returns the position of the last event, 0 if there is none.
+// Head returns the position of the last event, or 0 if there is none.
 func (l Log) Head() dcb.Position { return dcb.Position(len(l)) }
 
-// Read returns what a store that holds l must answer, its events copied.
+// Read returns the result of [dcb.Store.Read] of a store that holds l. The events are copies.
 func (l Log) Read(q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
@@ -28,7 +29,7 @@ func (l Log) Read(q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 		if opts.Backwards {
 			e = &l[len(l)-1-i]
 		}
-		if e.Position <= opts.After || e.Position > result.Head || !q.Matches(e.Event) {
+		if e.Position <= opts.After || e.Position > opts.Top(l.Head()) || !q.Matches(e.Event) {
 			continue
 		}
 		if opts.Limit > 0 && len(result.Events) == opts.Limit {
@@ -43,16 +44,16 @@ func (l Log) Read(q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	return result, nil
 }
 
-// Append records copies of events as a store that holds l must.
+// Append appends copies of events with the result of [dcb.Store.Append] of a store that holds l.
 func (l *Log) Append(events []dcb.Event, condition *dcb.AppendCondition, recordedAt time.Time) (dcb.Position, error) {
 	if err := dcb.ValidateAppend(events, condition); err != nil {
 		return 0, err
 	}
-	if known := l.known(events); len(known) > 0 {
-		if last, ok := l.repetition(known[0], events); ok {
+	if recorded := l.recordedIDs(events); len(recorded) > 0 {
+		if last, ok := l.retry(recorded[0], events); ok {
 			return last, nil
 		}
-		return 0, fmt.Errorf("%w: recorded at %v", dcb.ErrDuplicateID, known)
+		return 0, fmt.Errorf("%w: recorded at positions %v", dcb.ErrDuplicateID, recorded)
 	}
 	if condition != nil {
 		for _, e := range *l {
@@ -69,25 +70,26 @@ func (l *Log) Append(events []dcb.Event, condition *dcb.AppendCondition, recorde
 	return l.Head(), nil
 }
 
-// known returns where the IDs of events are recorded, in the order of events.
-func (l Log) known(events []dcb.Event) []dcb.Position {
-	recorded := make(map[uuid.UUID]dcb.Position)
+// recordedIDs returns the positions at which IDs of events are recorded, in the order of events.
+func (l Log) recordedIDs(events []dcb.Event) []dcb.Position {
+	byID := make(map[uuid.UUID]dcb.Position)
 	for i := range l {
 		if l[i].ID != uuid.Nil {
-			recorded[l[i].ID] = l[i].Position
+			byID[l[i].ID] = l[i].Position
 		}
 	}
-	var known []dcb.Position
+	var recorded []dcb.Position
 	for i := range events {
-		if position, ok := recorded[events[i].ID]; ok {
-			known = append(known, position)
+		if position, ok := byID[events[i].ID]; ok {
+			recorded = append(recorded, position)
 		}
 	}
-	return known
+	return recorded
 }
 
-// repetition reports whether exactly events, each with an ID, are recorded from first on, and the position of the last.
-func (l Log) repetition(first dcb.Position, events []dcb.Event) (dcb.Position, bool) {
+// retry returns true and the position of the last event if all events have IDs and exactly these
+// events are recorded from position first on.
+func (l Log) retry(first dcb.Position, events []dcb.Event) (dcb.Position, bool) {
 	last := first + dcb.Position(len(events)) - 1
 	if last > l.Head() {
 		return 0, false
