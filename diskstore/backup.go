@@ -169,8 +169,8 @@ func (b *backupRun) reusable(source segmentChain, there listing) (int, error) {
 // otherEventsError returns the error for a destination whose events differ from position from
 // on.
 func (b *backupRun) otherEventsError(from dcb.Position) error {
-	return fmt.Errorf("diskstore: back up to %s: its events differ from those of %s, from position %d on; "+
-		"name another directory", b.to, b.from, from)
+	return fmt.Errorf("diskstore: back up to %s: from position %d on it has other events than %s; "+
+		"name another directory", b.to, from, b.from)
 }
 
 // firstDifference returns the position of the first event in which the earlier backup differs

@@ -212,7 +212,7 @@ func (s *Store) writeGroup(group []*appendRequest) error {
 }
 
 // syncError is the error of a failed sync. It is unknown whether the data is on the disk, and a
-// later sync does not tell.
+// later sync does not change that.
 type syncError struct{ error }
 
 func (e *syncError) Unwrap() error { return e.error }
@@ -243,7 +243,7 @@ func (s *Store) nextSegment() (*activeSegment, segmentState, error) {
 	return a, newSegmentState(a.header), nil
 }
 
-// failGroup fails a group whose write or sync failed, and every pending request, because those
+// failGroup fails a group whose write or sync failed, and every pending request, because they
 // were checked against the group. If the write can be undone, the store goes on. After a failed
 // sync the content of the disk is unknown, and the store appends nothing until it is opened
 // again. The caller holds mu.

@@ -1,10 +1,9 @@
 // Package diskstore stores events in a directory, for one process at a time. It is the embedded
 // default.
 //
-// Events are only appended, so the log is the truth: segment files with one log record per
-// append, each of which is checked before it is used. Everything else is an index. It is built
-// from the log, and rebuilt where it is missing or damaged. docs/diskstore.md explains the
-// design.
+// Events are only appended, so the log is the truth: segment files with one log record per append.
+// Every log record is checked before it is used. Everything else is an index. It is built from the
+// log, and rebuilt where it is missing or damaged. docs/diskstore.md explains the design.
 //
 // # How it keeps its promises
 //

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 	"github.com/dcbstore/dcb/diskstore/internal/logfile"
 	"github.com/dcbstore/dcb/diskstore/internal/tail"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
 	"github.com/dcbstore/dcb/internal/vfs"
-	"github.com/google/uuid"
 )
 
 // sealer builds index files in the background. One goroutine builds the index file of each
