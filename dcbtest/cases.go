@@ -14,6 +14,7 @@ func Cases() []Case {
 		queryLimitCases(),
 		randomCases(),
 		readCases(),
+		pageCases(),
 		ownershipCases(),
 		waitCases(),
 		streamCases(),

@@ -29,7 +29,7 @@ func TestCasesHaveUniqueNamesAndRules(t *testing.T) {
 // A user finds the cases of a method with -run, so each name contains a method.
 func TestCasesNameTheMethodUnderTest(t *testing.T) {
 	methods := []string{
-		"Append", "Read", "Head", "Wait", "Close", "Query", "Stream", "Follow", "Subscribe", "Reopen",
+		"Append", "Read", "Pages", "Head", "Wait", "Close", "Query", "Stream", "Follow", "Subscribe", "Reopen",
 		"History",
 	}
 	for _, c := range Cases() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/dcbtest/internal/describe"
@@ -29,7 +30,7 @@ func readCases() []Case {
 		{Name: "Read/returns thousands of events in order", Rule: ruleReadOrder, Run: readMany},
 		{Name: "Read/sees an append as soon as it returned", Rule: rulePrefix, Run: readOwnAppends},
 	}
-	return append(cases, optionCases()...)
+	return slices.Concat(cases, optionCases(), moreCases())
 }
 
 // optionCases check each option on eightEvents.
@@ -56,35 +57,12 @@ func optionCases() []Case {
 			wantRead(dcb.All(), dcb.ReadOptions{Backwards: true}, 8, 8, 7, 6, 5, 4, 3, 2, 1),
 			wantRead(tagged("x"), dcb.ReadOptions{Backwards: true, After: 1, Before: 7}, 6, 5, 3)),
 		readCase("Backwards with Limit returns the newest events", ruleBackwards+" "+ruleLimit,
-			wantRead(dcb.All(), dcb.ReadOptions{Backwards: true, Limit: 1}, 8, 8),
-			wantRead(tagged("x"), dcb.ReadOptions{Backwards: true, Limit: 2}, 8, 7, 5),
+			wantMore(dcb.All(), dcb.ReadOptions{Backwards: true, Limit: 1}, 8, 8),
+			wantMore(tagged("x"), dcb.ReadOptions{Backwards: true, Limit: 2}, 8, 7, 5),
 			wantRead(tagged("x"), dcb.ReadOptions{Backwards: true, Limit: 2, Before: 5}, 4, 3, 1)),
 		readCase("Limit returns the oldest events", ruleReadOrder+" "+ruleLimit,
-			wantRead(dcb.All(), dcb.ReadOptions{Limit: 2}, 2, 1, 2),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 2, After: 1}, 5, 3, 5)),
-		readCase("Head is the last event if Limit left events out", ruleHead,
-			wantRead(dcb.All(), dcb.ReadOptions{Limit: 7}, 7, 1, 2, 3, 4, 5, 6, 7),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 1}, 1, 1),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 3}, 5, 1, 3, 5)),
-		readCase("Head is the store's if exactly Limit events match", ruleHead,
-			wantRead(dcb.All(), dcb.ReadOptions{Limit: 8}, 8, 1, 2, 3, 4, 5, 6, 7, 8),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 4}, 8, 1, 3, 5, 7),
-			wantRead(typed("first"), dcb.ReadOptions{Limit: 1}, 8, 1),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 1, After: 5}, 8, 7)),
-		readCase("Head is the store's if only Before left events out", ruleHead,
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 2, Before: 4}, 3, 1, 3),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 2, Before: 5}, 4, 1, 3),
-			wantRead(tagged("x"), dcb.ReadOptions{Limit: 2, Before: 6}, 3, 1, 3)),
-		readCase("Head of a backward read is the store's", ruleHead,
-			wantRead(typed("first"), dcb.ReadOptions{Backwards: true}, 8, 1),
-			wantRead(tagged("x"), dcb.ReadOptions{Backwards: true, Limit: 1}, 8, 7),
-			wantRead(tagged("x"), dcb.ReadOptions{Backwards: true, Limit: 1, Before: 3}, 2, 1)),
-		readCase("Head is the store's whatever matched", ruleHead,
-			wantRead(typed("first"), dcb.ReadOptions{}, 8, 1),
-			wantRead(tagged("absent"), dcb.ReadOptions{}, 8),
-			wantRead(tagged("absent"), dcb.ReadOptions{Limit: 1}, 8),
-			wantRead(tagged("x"), dcb.ReadOptions{Before: 2}, 1, 1),
-			wantRead(dcb.All(), dcb.ReadOptions{After: 100}, 8)),
+			wantMore(dcb.All(), dcb.ReadOptions{Limit: 2}, 2, 1, 2),
+			wantMore(tagged("x"), dcb.ReadOptions{Limit: 2, After: 1}, 5, 3, 5)),
 		readCase("After and Before may have any value", ruleAfter+" "+ruleBefore,
 			wantRead(dcb.All(), dcb.ReadOptions{After: math.MaxUint64}, 8),
 			wantRead(dcb.All(), dcb.ReadOptions{After: 1 << 63}, 8),
@@ -92,7 +70,7 @@ func optionCases() []Case {
 			wantRead(dcb.All(), dcb.ReadOptions{After: math.MaxUint64, Backwards: true, Limit: 1}, 8),
 			wantRead(tagged("x"), dcb.ReadOptions{Before: math.MaxUint64}, 8, 1, 3, 5, 7),
 			wantRead(tagged("x"), dcb.ReadOptions{Before: 1 << 63}, 8, 1, 3, 5, 7),
-			wantRead(tagged("x"), dcb.ReadOptions{Before: 1<<63 + 2, Limit: 1, Backwards: true}, 8, 7),
+			wantMore(tagged("x"), dcb.ReadOptions{Before: 1<<63 + 2, Limit: 1, Backwards: true}, 8, 7),
 			wantRead(tagged("x"), dcb.ReadOptions{After: math.MaxUint64, Before: math.MaxUint64}, 8)),
 		readCase("Limit may have any value from 0", ruleLimit,
 			wantRead(tagged("x"), dcb.ReadOptions{Limit: math.MaxInt}, 8, 1, 3, 5, 7),
@@ -115,10 +93,17 @@ type readExpectation struct {
 	opts  dcb.ReadOptions
 	head  dcb.Position
 	want  []dcb.Position
+	more  bool
 }
 
+// wantRead expects a read to return the events at the given positions and to leave none out.
 func wantRead(q dcb.Query, opts dcb.ReadOptions, head dcb.Position, want ...dcb.Position) readExpectation {
-	return readExpectation{q, opts, head, want}
+	return readExpectation{q, opts, head, want, false}
+}
+
+// wantMore expects a read to return the events at the given positions and to leave others out.
+func wantMore(q dcb.Query, opts dcb.ReadOptions, head dcb.Position, want ...dcb.Position) readExpectation {
+	return readExpectation{q, opts, head, want, true}
 }
 
 // readCase returns a case that appends eightEvents and checks reads of them.
@@ -126,13 +111,18 @@ func readCase(name, rule string, reads ...readExpectation) Case {
 	return Case{Name: "Read/" + name, Rule: rule, Run: func(t *T) {
 		t.append(eightEvents()...)
 		for _, x := range reads {
-			result := t.read(x.query, x.opts)
-			if got := positions(result.Events); fmt.Sprint(got) != fmt.Sprint(x.want) || result.Head != x.head {
-				t.Errorf("Read(%s, %+v) returned positions %v and head %d, want %v and %d",
-					describe.Query(x.query), x.opts, got, result.Head, x.want, x.head)
-			}
+			t.wantPositions(t.read(x.query, x.opts), x, fmt.Sprintf("Read(%s, %+v)", describe.Query(x.query), x.opts))
 		}
 	}}
+}
+
+// wantPositions checks the positions, the head and the More of the result of a call.
+func (t *T) wantPositions(result dcb.ReadResult, x readExpectation, call string) {
+	got := positions(result.Events)
+	if fmt.Sprint(got) != fmt.Sprint(x.want) || result.Head != x.head || result.More != x.more {
+		t.Errorf("%s returned positions %v, Head %d and More %v, want %v, %d and %v",
+			call, got, result.Head, result.More, x.want, x.head, x.more)
+	}
 }
 
 // everyOption returns a case function that compares reads of eightEvents with the model, for every

@@ -40,6 +40,20 @@ const (
 		"head at that moment, within the bounds of the options, and none after it."
 	ruleHead = "Head is the position up to which the result is complete. It is what a condition may " +
 		"use as After."
+	ruleHeadTop = "Head is top for a forward read with More false, even if the last matching event is " +
+		"older or nothing matched. " + ruleTop
+	ruleHeadCut      = "Head is the position of the last event returned for a forward read with More true."
+	ruleHeadBackward = "Head is top for a backward read; if More is true the events left out are older " +
+		"than those returned. " + ruleTop
+	ruleHeadEmpty = "Head of an empty store is 0."
+	ruleTop       = "Let h be the store's last position at the moment of the read, and top be h, or " +
+		"Before - 1 if Before is set and that is less."
+	ruleMore = "More is true if Limit or a byte bound left out at least one matching event within After " +
+		"and Before."
+	ruleMoreExactly = "A read that returns exactly Limit events and leaves none out has More false."
+	ruleReadPage    = "ReadPage also stops at the event with which types, tags, data and metadata reach " +
+		"that many bytes. On a store without it only Limit bounds a page."
+	rulePages    = "Pages is the one paging iterator: every other helper and every protocol pages through it."
 	ruleContinue = "A forward reader that always continues with After: result.Head sees every event " +
 		"once and never reads the same range twice."
 	ruleReturned = "The returned events belong to the caller: changing them changes nothing in the " +

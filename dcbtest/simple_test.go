@@ -25,7 +25,10 @@ type simpleStore struct {
 	closed  chan struct{}
 }
 
-var _ dcb.Store = (*simpleStore)(nil)
+var (
+	_ dcb.Store = (*simpleStore)(nil)
+	_ dcb.Pager = (*simpleStore)(nil)
+)
 
 func newSimpleStore() *simpleStore { return (&sharedLog{grown: make(chan struct{})}).open() }
 
@@ -79,6 +82,16 @@ func (s *simpleStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOption
 		return dcb.ReadResult{}, err
 	}
 	return s.snapshot().Read(q, opts)
+}
+
+func (s *simpleStore) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
+	if err := s.usable(ctx); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	if err := dcb.ValidateRead(q, opts); err != nil {
+		return dcb.ReadResult{}, err
+	}
+	return pageOf(s.snapshot(), wantPage{q, opts, bytes}), nil
 }
 
 // snapshot returns the log as it is now. Later appends do not change it.
@@ -149,5 +162,27 @@ func baseOf(s dcb.Store) *simpleStore {
 }
 
 func TestSuiteRunPassesACorrectStore(t *testing.T) {
-	suiteOf(correct).Run(t)
+	t.Run("pager", func(t *testing.T) { suiteOf(correct).Run(t) })
+	t.Run("no pager", func(t *testing.T) { suiteOf(func(s *simpleStore) dcb.Store { return &unpagedStore{s} }).Run(t) })
 }
+
+// unpagedStore is a correct store without optional interfaces.
+type unpagedStore struct{ s *simpleStore }
+
+func (u *unpagedStore) base() *simpleStore { return u.s }
+
+func (u *unpagedStore) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	return u.s.Append(ctx, events, condition)
+}
+
+func (u *unpagedStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	return u.s.Read(ctx, q, opts)
+}
+
+func (u *unpagedStore) Head(ctx context.Context) (dcb.Position, error) { return u.s.Head(ctx) }
+
+func (u *unpagedStore) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+	return u.s.Wait(ctx, after)
+}
+
+func (u *unpagedStore) Close() error { return u.s.Close() }

@@ -194,7 +194,7 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a limited backward read is its last event", caughtBy: "Read/Head of a backward read is the store's",
+			name: "the head of a limited backward read is its last event", caughtBy: "Read/Head of a backward read is just before Before, or the store's",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				if n := len(r.Events); a.opts.Backwards && n > 0 && n == a.opts.Limit {
 					r.Head = r.Events[n-1].Position

@@ -25,7 +25,7 @@ type faultyStore struct {
 
 func faultyStores() []faultyStore {
 	return slices.Concat(wrongEvents(), wrongAppends(), wrongLimits(), wrongConditions(), wrongRaces(), wrongRetries(),
-		wrongQueries(), wrongReads(), wrongTimes(), wrongOwners(), wrongWaits(), wrongContexts(), wrongCloses(),
+		wrongQueries(), wrongReads(), wrongMores(), wrongPages(), wrongTimes(), wrongOwners(), wrongWaits(), wrongContexts(), wrongCloses(),
 		wrongStreams(), wrongFollows(), wrongHandles(), wrongReopens())
 }
 
@@ -108,7 +108,9 @@ func (f faultyStore) suite() Suite {
 // patchedStore is a correct store with some methods replaced.
 type patchedStore struct {
 	*simpleStore
-	read   func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error)
+	read func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error)
+	// page replaces ReadPage. Default nil: if read is replaced, ReadPage calls it.
+	page   func(ctx context.Context, a readArgs) (dcb.ReadResult, error)
 	append func(ctx context.Context, a appendArgs) (dcb.Position, error)
 	head   func(ctx context.Context) (dcb.Position, error)
 	wait   func(ctx context.Context, after dcb.Position) (dcb.Position, error)
@@ -138,6 +140,16 @@ func (p *patchedStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptio
 		return p.simpleStore.Read(ctx, q, opts)
 	}
 	return p.read(ctx, q, opts)
+}
+
+func (p *patchedStore) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
+	switch {
+	case p.page != nil:
+		return p.page(ctx, readArgs{query: q, opts: opts, bytes: bytes})
+	case p.read != nil:
+		return p.read(ctx, q, opts)
+	}
+	return p.simpleStore.ReadPage(ctx, q, opts, bytes)
 }
 
 func (p *patchedStore) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
@@ -178,10 +190,11 @@ func changingRead(change func(q *dcb.Query, opts *dcb.ReadOptions)) builder {
 	}
 }
 
-// readArgs are the arguments of a Read, and the log.
+// readArgs are the arguments of a Read or a ReadPage, and the log where it is of use.
 type readArgs struct {
 	query dcb.Query
 	opts  dcb.ReadOptions
+	bytes int
 	log   model.Log
 }
 
@@ -191,7 +204,7 @@ func changingResult(change func(r *dcb.ReadResult, a readArgs)) builder {
 		return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 			r, err := s.Read(ctx, q, opts)
 			if err == nil {
-				change(&r, readArgs{q, opts, s.snapshot()})
+				change(&r, readArgs{query: q, opts: opts, log: s.snapshot()})
 			}
 			return r, err
 		}}
