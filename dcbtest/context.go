@@ -30,6 +30,10 @@ func allCalls() []call {
 			_, err := s.Read(ctx, dcb.All(), dcb.ReadOptions{})
 			return err
 		}},
+		{"ReadPage", func(ctx context.Context, s dcb.Store) error {
+			_, err := dcb.ReadPage(ctx, s, dcb.All(), dcb.ReadOptions{}, 1000)
+			return err
+		}},
 		{"Head", func(ctx context.Context, s dcb.Store) error {
 			_, err := s.Head(ctx)
 			return err

@@ -57,7 +57,7 @@ func wrongContexts() []faultyStore {
 			},
 		},
 	}
-	for _, method := range []string{"Append", "Append condition", "Read", "Head"} {
+	for _, method := range []string{"Append", "Append condition", "Read", "ReadPage", "Head"} {
 		stores = append(stores,
 			faultyStore{name: method + " ignores a cancelled context", caughtBy: method + "/fails if its context is cancelled", build: withoutContext},
 			faultyStore{name: method + " ignores a passed deadline", caughtBy: method + "/fails if its deadline has passed", build: withoutContext})
@@ -85,6 +85,9 @@ func withoutContext(s *simpleStore) dcb.Store {
 		},
 		read: func(_ context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 			return s.Read(context.Background(), q, opts)
+		},
+		page: func(_ context.Context, a readArgs) (dcb.ReadResult, error) {
+			return s.ReadPage(context.Background(), a.query, a.opts, a.bytes)
 		},
 		head: func(context.Context) (dcb.Position, error) { return s.Head(context.Background()) },
 	}
@@ -118,7 +121,7 @@ func wrongCloses() []faultyStore {
 			}),
 		},
 	}
-	for _, method := range []string{"Append", "Append condition", "Read", "Head", "Wait", "Stream", "Follow"} {
+	for _, method := range []string{"Append", "Append condition", "Read", "ReadPage", "Head", "Wait", "Stream", "Follow"} {
 		stores = append(stores, faultyStore{
 			name: method + " works after Close", caughtBy: method + "/fails with ErrClosed after Close",
 			hangs: method == "Wait" || method == "Follow",

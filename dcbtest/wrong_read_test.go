@@ -185,7 +185,7 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "events beyond Before count as left out", caughtBy: "Read/Head is the store's if only Before left events out",
+			name: "events beyond Before count as left out", caughtBy: "Read/Head is just before Before if only Before left events out",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				a.opts.Before = 0
 				if beyond, _ := a.log.Read(a.query, a.opts); a.opts.Limit == len(r.Events) {
@@ -202,7 +202,7 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a read ignores Before", caughtBy: "Read/Head is the store's whatever matched",
+			name: "the head of a read ignores Before", caughtBy: "Read/Before excludes the event at Before",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				if a.opts.Before > 0 && (!r.More || a.opts.Backwards) {
 					r.Head = a.log.Head()

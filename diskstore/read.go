@@ -271,6 +271,7 @@ func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 func (s *Store) ReadPage(
 	ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int,
 ) (result dcb.ReadResult, err error) {
+	bytes = max(bytes, 0) // so that subtracting sizes cannot overflow
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
 	}
