@@ -127,7 +127,7 @@ func disturbed(t *testing.T, server *movingAddress, steps int, disturb func() er
 			}
 		}
 	})
-	h, err := history.Workload{Handles: handles, Steps: steps, MayFail: true, Patience: 2 * testPatience}.Run(t.Context())
+	h, err := history.Workload{Handles: handles, Steps: steps, MayFail: true, HangTimeout: 2 * testPatience}.Run(t.Context())
 	cancel()
 	disturber.Wait()
 	if err != nil {

@@ -375,7 +375,7 @@ func TestClientHistoriesAreCorrect(t *testing.T) {
 			t.Parallel()
 			server := c.server(t)
 			a, b := server.dial(t), server.dial(t)
-			h, err := history.Workload{Handles: []dcb.Store{a, b}, Steps: c.steps, Patience: testPatience}.Run(t.Context())
+			h, err := history.Workload{Handles: []dcb.Store{a, b}, Steps: c.steps, HangTimeout: testPatience}.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -54,7 +54,7 @@ func (t *T) checkWorkload(w history.Workload, final dcb.Store) {
 // runWorkload runs w and returns its history.
 func (t *T) runWorkload(w history.Workload) *history.History {
 	// Callers, wake-ups and followers may each use up this time before the case itself times out.
-	w.Patience = t.suite.Timeout / 6
+	w.HangTimeout = t.suite.Timeout / 6
 	h, err := w.Run(t.ctx)
 	if err != nil {
 		t.Fatalf("%w", err)

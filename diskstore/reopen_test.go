@@ -188,7 +188,7 @@ func TestStoreHistoriesReopened(t *testing.T) {
 			dir := t.TempDir()
 			for range 3 {
 				s := open(t, dir, smallSegments(files))
-				h, err := history.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, Patience: hangTimeout}.Run(t.Context())
+				h, err := history.Workload{Handles: []dcb.Store{s}, Callers: 8, Steps: 60, HangTimeout: hangTimeout}.Run(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -297,7 +297,7 @@ func TestStoreHistoriesWithFaults(t *testing.T) {
 				failed.Add(1)
 				return errInjected
 			})
-			h, err := history.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true, Patience: hangTimeout}.Run(t.Context())
+			h, err := history.Workload{Handles: []dcb.Store{r}, Callers: 8, Steps: 80, MayFail: true, HangTimeout: hangTimeout}.Run(t.Context())
 			mem.Inject(nil)
 			if err != nil {
 				t.Fatal(err)

@@ -45,7 +45,7 @@ func disturb(t *testing.T, index pgstore.Index, server *pgtest.Server, disturban
 		ctx, done := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- disturbance(ctx, first.again(t)) }()
-		h, err := history.Workload{Handles: handles, Callers: 12, Duration: 8 * time.Second, MayFail: true, Patience: slow}.Run(ctx)
+		h, err := history.Workload{Handles: handles, Callers: 12, Duration: 8 * time.Second, MayFail: true, HangTimeout: slow}.Run(ctx)
 		done()
 		if err := errors.Join(err, <-ended); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
 				}
 			}
 		})
-		h, err := history.Workload{Handles: handles, Callers: 9, Steps: 60, MayFail: true, Patience: 2 * testPatience}.Run(ctx)
+		h, err := history.Workload{Handles: handles, Callers: 9, Steps: 60, MayFail: true, HangTimeout: 2 * testPatience}.Run(ctx)
 		done()
 		disturbing.Wait()
 		if err != nil {

@@ -14,25 +14,27 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// How far callers look back: reads of more than that would make long histories grow with the square of their length.
-const lookBack = 200
+// recentPositions bounds how far below the head callers read. With unbounded reads the time of a
+// run grows with the square of its length.
+const recentPositions = 200
 
-// caller makes calls at random, one step after the other.
+// caller makes random calls, one step after another.
 type caller struct {
-	*recorder
-	id     int
-	random *rand.Rand
-	serial int
-	seen   dcb.Position  // the highest position that this caller was shown
-	sent   [][]dcb.Event // appends with IDs, to be sent again or to take IDs from
+	*run
+	id      int
+	random  *rand.Rand
+	appends int           // made so far; part of the data of the next one
+	seen    dcb.Position  // the highest position that a call of this caller returned
+	sent    [][]dcb.Event // the events of earlier appends with IDs, for retries and stolen IDs
 }
 
-func (r *recorder) newCaller(id int) *caller {
+func (r *run) newCaller(id int) *caller {
 	random := rand.New(rand.NewPCG(r.Seed, uint64(r.before)<<16|uint64(id)))
-	return &caller{recorder: r, id: id, random: random, seen: r.before}
+	return &caller{run: r, id: id, random: random, seen: r.before}
 }
 
-func (c *caller) run(ctx context.Context) {
+// makeSteps makes steps until Steps or Duration is over, ctx has ended, or the store cannot go on.
+func (c *caller) makeSteps(ctx context.Context) {
 	end := c.began.Add(c.Duration)
 	for step := 0; ctx.Err() == nil; step++ {
 		if c.Duration > 0 && time.Now().After(end) || c.Duration <= 0 && step >= c.Steps {
@@ -40,7 +42,7 @@ func (c *caller) run(ctx context.Context) {
 		}
 		o := c.step(ctx)
 		if o.Hung || errors.Is(o.Err, dcb.ErrClosed) || errors.Is(o.Err, dcb.ErrCorrupt) {
-			return // nothing else would come of it, and a hang costs all the patience there is
+			return // every later call would fail too, and each hang takes HangTimeout
 		}
 		if errors.Is(o.Err, dcb.ErrUnavailable) && !c.pause(ctx) {
 			return
@@ -52,17 +54,17 @@ func (c *caller) run(ctx context.Context) {
 func (c *caller) step(ctx context.Context) Operation {
 	switch n := c.random.IntN(100); {
 	case n < 25:
-		return c.decide(ctx)
+		return c.readAndAppend(ctx)
 	case n < 40:
-		return c.do(ctx, c.appending(nil))
+		return c.do(ctx, c.newAppend(nil))
 	case n < 50:
-		return c.do(ctx, c.appending(&dcb.AppendCondition{FailIfEventsMatch: c.query(), After: c.anyPosition()}))
+		return c.do(ctx, c.newAppend(&dcb.AppendCondition{FailIfEventsMatch: c.query(), After: c.anyPosition()}))
 	case n < 56:
 		return c.reserve(ctx)
 	case n < 68:
 		return c.retry(ctx)
 	case n < 72:
-		return c.steal(ctx)
+		return c.stealID(ctx)
 	case n < 88:
 		return c.do(ctx, Operation{Method: Read, Query: c.query(), Options: c.readOptions()})
 	case n < 93:
@@ -70,63 +72,66 @@ func (c *caller) step(ctx context.Context) Operation {
 	case n < 98:
 		return c.waitAndAppend(ctx)
 	default:
-		return c.waitInVain(ctx)
+		return c.cancelWait(ctx)
 	}
 }
 
-// do makes a call, some with a context that ends at a random moment, and looks at what it shows.
+// do makes a call. It cancels one in twenty at a random moment.
 func (c *caller) do(ctx context.Context, o Operation) Operation {
 	if c.random.IntN(20) == 0 {
 		var cancel context.CancelFunc
-		// From a microsecond, before anything is under way, to some milliseconds, when most is over.
+		// From 1 µs, when nothing has begun, to 5 ms, when most calls are over.
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(1000*math.Pow(5000, c.random.Float64())))
 		defer cancel()
 	}
-	return c.look(c.call(ctx, c.mine(o)))
+	return c.observe(c.Do(ctx, c.address(o)))
 }
 
-func (c *caller) mine(o Operation) Operation {
-	o.Caller, o.Handle = c.id, c.id
+// address sets the caller and the handle of o. One call in eight uses any handle, which must show
+// what the caller has seen through its own.
+func (c *caller) address(o Operation) Operation {
+	o.Caller, o.Handle = c.id, c.handle(c.id)
 	if c.random.IntN(8) == 0 {
-		o.Handle = c.random.IntN(len(c.Handles)) // a caller may use any handle, and must find there what it knows
+		o.Handle = c.random.IntN(len(c.Handles))
 	}
 	return o
 }
 
-func (c *caller) look(o Operation) Operation {
-	if o.Err == nil && !o.Hung {
+// observe raises c.seen to the position that o returned.
+func (c *caller) observe(o Operation) Operation {
+	if o.succeeded() {
 		c.seen = max(c.seen, o.Position, o.Result.Head)
 	}
 	return o
 }
 
-// decide reads, and appends unless anything else was recorded that it would have read.
-func (c *caller) decide(ctx context.Context) Operation {
-	read := c.do(ctx, Operation{Method: Read, Query: c.query(), Options: dcb.ReadOptions{After: c.recent()}})
-	if read.Err != nil || read.Hung {
+// readAndAppend reads, and appends on the condition that the read would return the same now.
+func (c *caller) readAndAppend(ctx context.Context) Operation {
+	read := c.do(ctx, Operation{Method: Read, Query: c.query(), Options: dcb.ReadOptions{After: c.recentPosition()}})
+	if !read.succeeded() {
 		return read
 	}
-	return c.do(ctx, c.appending(&dcb.AppendCondition{FailIfEventsMatch: read.Query, After: read.Result.Head}))
+	return c.do(ctx, c.newAppend(&dcb.AppendCondition{FailIfEventsMatch: read.Query, After: read.Result.Head}))
 }
 
-// reserve appends an event with a tag that nobody else uses, unless the tag was used before: nobody can be in the way, but an earlier
-// reservation of its own.
+// reserve appends an event with a tag that no other caller uses, on the condition that the tag is
+// new. Only an earlier reservation of this caller can conflict with it.
 func (c *caller) reserve(ctx context.Context) Operation {
-	o := c.appending(nil)
-	tag := fmt.Sprintf("reserved:%d:%d:%d", c.before, c.id, c.random.IntN(1+c.serial))
+	o := c.newAppend(nil)
+	tag := fmt.Sprintf("reserved:%d:%d:%d", c.before, c.id, c.random.IntN(1+c.appends))
 	o.Events[0].Tags = append(o.Events[0].Tags, tag)
 	o.Condition = &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Tags: []string{tag}}}}
 	return c.do(ctx, o)
 }
 
-// retry sends an append several times, one after the other or all at once, under the same condition or others; it may be an
-// append of long ago.
+// retry sends one append several times, one after another or all at once, with the same condition
+// or with different ones. The append may be an earlier one.
 func (c *caller) retry(ctx context.Context) Operation {
-	o := c.appending(c.condition())
+	o := c.newAppend(c.condition())
 	if c.random.IntN(4) == 0 && len(c.sent) > 0 {
 		o.Events = c.sent[c.random.IntN(len(c.sent))]
 	} else {
-		c.identify(o.Events)
+		c.addIDs(o.Events)
 		c.sent = append(c.sent, o.Events)
 	}
 	if c.random.IntN(2) == 0 {
@@ -139,31 +144,31 @@ func (c *caller) retry(ctx context.Context) Operation {
 	return c.sendAtOnce(ctx, o)
 }
 
-// sendAtOnce lets several callers send the same append.
+// sendAtOnce sends one append two or three times at once.
 func (c *caller) sendAtOnce(ctx context.Context, o Operation) Operation {
 	operations := make([]Operation, 2+c.random.IntN(2))
 	var calls sync.WaitGroup
 	for i := range operations {
-		same := o
-		same.Caller, same.Handle = c.id, c.random.IntN(len(c.Handles))
+		attempt := o
+		attempt.Caller, attempt.Handle = c.id, c.random.IntN(len(c.Handles))
 		if c.random.IntN(3) == 0 {
-			same.Condition = c.condition()
+			attempt.Condition = c.condition()
 		}
-		calls.Go(func() { operations[i] = c.call(ctx, same) })
+		calls.Go(func() { operations[i] = c.Do(ctx, attempt) })
 	}
 	calls.Wait()
 	for i := range operations {
-		if c.look(operations[i]); operations[i].Hung {
+		if c.observe(operations[i]); operations[i].Hung {
 			return operations[i]
 		}
 	}
 	return operations[0]
 }
 
-// steal appends new events, one of which has the ID of another.
-func (c *caller) steal(ctx context.Context) Operation {
-	o := c.appending(c.condition())
-	c.identify(o.Events)
+// stealID appends new events, one of which has the ID of an event of an earlier append.
+func (c *caller) stealID(ctx context.Context) Operation {
+	o := c.newAppend(c.condition())
+	c.addIDs(o.Events)
 	if len(c.sent) > 0 {
 		from := c.sent[c.random.IntN(len(c.sent))]
 		o.Events[c.random.IntN(len(o.Events))].ID = from[c.random.IntN(len(from))].ID
@@ -171,53 +176,55 @@ func (c *caller) steal(ctx context.Context) Operation {
 	return c.do(ctx, o)
 }
 
-// waitAndAppend waits for what it then appends itself: however the two meet, the wait ends.
+// waitAndAppend waits for a position that its own append reaches. The wait ends however the two
+// calls overlap.
 func (c *caller) waitAndAppend(ctx context.Context) Operation {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wait := c.mine(Operation{Method: Wait, After: c.seen})
+	wait := c.address(Operation{Method: Wait, After: c.seen})
 	if c.random.IntN(4) == 0 {
-		wait.After = c.recent()
+		wait.After = c.recentPosition()
 	}
 	waited := make(chan Operation, 1)
-	go func() { waited <- c.call(ctx, wait) }()
-	appended := c.call(ctx, c.mine(c.appending(nil)))
-	if appended.Err != nil || appended.Hung {
+	go func() { waited <- c.Do(ctx, wait) }()
+	appended := c.Do(ctx, c.address(c.newAppend(nil)))
+	if !appended.succeeded() {
 		cancel()
 	}
 	wait = <-waited
-	c.look(appended)
-	return c.look(wait)
+	c.observe(appended)
+	return c.observe(wait)
 }
 
-// waitInVain waits for a position that nobody will reach soon, and gives up.
-func (c *caller) waitInVain(ctx context.Context) Operation {
+// cancelWait waits for a position far beyond the head and cancels the wait within a millisecond.
+func (c *caller) cancelWait(ctx context.Context) Operation {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.random.IntN(1_000_000)))
 	defer cancel()
-	return c.look(c.call(ctx, c.mine(Operation{Method: Wait, After: c.seen + 1_000_000})))
+	return c.observe(c.Do(ctx, c.address(Operation{Method: Wait, After: c.seen + 1_000_000})))
 }
 
-// appending returns an append of new events.
-func (c *caller) appending(condition *dcb.AppendCondition) Operation {
-	c.serial++
+// newAppend returns an append of new events. The data of each is unique: the head before the run,
+// the caller, the number of the append, and the number of the event in it.
+func (c *caller) newAppend(condition *dcb.AppendCondition) Operation {
+	c.appends++
 	events := make([]dcb.Event, 1+min(c.random.IntN(c.MaxEvents), c.random.IntN(c.MaxEvents)))
 	for i := range events {
-		// The data says who sent the event: the workload, the caller, the caller's how many-th append, the event in it.
-		events[i] = dcb.Event{Type: c.eventType(), Data: fmt.Appendf(nil, "%d/%d/%d/%d", c.before, c.id, c.serial, i)}
+		events[i] = dcb.Event{Type: c.eventType(), Data: fmt.Appendf(nil, "%d/%d/%d/%d", c.before, c.id, c.appends, i)}
 		for range c.random.IntN(3) {
-			events[i].Tags = append(events[i].Tags, c.tag()) // perhaps twice the same
+			events[i].Tags = append(events[i].Tags, c.tag()) // the same tag twice is legal
 		}
 		if c.random.IntN(8) == 0 {
 			events[i].Metadata = map[string]string{"caller": fmt.Sprint(c.id)}
 		}
 	}
 	if c.random.IntN(3) == 0 {
-		c.identify(events)
+		c.addIDs(events)
 	}
 	return Operation{Method: Append, Events: events, Condition: condition}
 }
 
-func (c *caller) identify(events []dcb.Event) {
+// addIDs gives a random ID to each event without one.
+func (c *caller) addIDs(events []dcb.Event) {
 	for i := range events {
 		if events[i].ID != uuid.Nil {
 			continue
@@ -230,7 +237,7 @@ func (c *caller) identify(events []dcb.Event) {
 
 func (c *caller) eventType() string { return fmt.Sprintf("Type%d", c.random.IntN(c.Types)) }
 
-// tag prefers some tags to others, so that there are hot ones.
+// tag returns tags with low numbers more often, so that some are hot.
 func (c *caller) tag() string {
 	return fmt.Sprintf("tag:%d", min(c.random.IntN(c.Tags), c.random.IntN(c.Tags)))
 }
@@ -254,7 +261,8 @@ func (c *caller) query() dcb.Query {
 	return q
 }
 
-// condition returns none, one that holds at least until somebody appends something, or one that may have failed long ago.
+// condition returns no condition, one that holds until the next append, or one that may have failed
+// long ago.
 func (c *caller) condition() *dcb.AppendCondition {
 	switch c.random.IntN(3) {
 	case 0:
@@ -266,12 +274,13 @@ func (c *caller) condition() *dcb.AppendCondition {
 	}
 }
 
-// recent returns a position not far below what the caller has seen.
-func (c *caller) recent() dcb.Position {
-	return c.seen - min(c.seen, dcb.Position(c.random.IntN(lookBack)))
+// recentPosition returns a position at most recentPositions below the highest one seen.
+func (c *caller) recentPosition() dcb.Position {
+	return c.seen - min(c.seen, dcb.Position(c.random.IntN(recentPositions)))
 }
 
-// anyPosition returns 0, one from long ago or a moment ago, the last one known, or one beyond the head.
+// anyPosition returns 0, any position seen, the highest one, one beyond it, or one shortly below
+// it.
 func (c *caller) anyPosition() dcb.Position {
 	switch c.random.IntN(5) {
 	case 0:
@@ -287,15 +296,20 @@ func (c *caller) anyPosition() dcb.Position {
 	}
 }
 
+// readOptions returns bounds near the head and small limits, also with a narrow range of
+// positions, in which the limit is often exactly enough.
 func (c *caller) readOptions() dcb.ReadOptions {
-	opts := dcb.ReadOptions{After: c.recent(), Backwards: c.random.IntN(3) == 0}
+	opts := dcb.ReadOptions{After: c.recentPosition(), Backwards: c.random.IntN(3) == 0}
 	if c.random.IntN(3) == 0 {
-		opts.Before = opts.After + dcb.Position(c.random.IntN(2*lookBack))
+		opts.Before = opts.After + dcb.Position(c.random.IntN(2*recentPositions))
 	}
 	if c.random.IntN(2) == 0 {
 		opts.Limit = 1 + c.random.IntN(8)
-		if c.random.IntN(2) == 0 {
+		switch c.random.IntN(3) {
+		case 0:
 			opts.After = c.anyPosition()
+		case 1:
+			opts.Before = opts.After + 1 + dcb.Position(c.random.IntN(4*opts.Limit))
 		}
 	}
 	return opts

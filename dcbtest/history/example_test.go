@@ -3,6 +3,7 @@ package history_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/dcbstore/dcb"
@@ -10,7 +11,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// Many callers use two handles on one store at random, and what they saw is checked by what the store holds in the end.
+// Four callers use two handles on one store. Verify compares what they saw with what the store
+// holds in the end.
 func ExampleWorkload() {
 	ctx, store := context.Background(), memstore.New(nil)
 	h, err := history.Workload{Handles: []dcb.Store{store, store}, Callers: 4, Seed: 1}.Run(ctx)
@@ -19,6 +21,31 @@ func ExampleWorkload() {
 	}
 	fmt.Println(err)
 	// Output: <nil>
+}
+
+// Two callers want the last seat. A Recorder records calls that a test chooses itself.
+func ExampleRecorder() {
+	ctx, store := context.Background(), memstore.New(nil)
+	r, err := history.NewRecorder(ctx, []dcb.Store{store}, time.Minute)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var callers sync.WaitGroup
+	for id := range 2 {
+		callers.Go(func() {
+			r.Do(ctx, history.Operation{
+				Method:    history.Append,
+				Caller:    id,
+				Events:    []dcb.Event{{Type: "SeatTaken", Tags: []string{"seat:1"}, Data: fmt.Append(nil, id)}},
+				Condition: &dcb.AppendCondition{FailIfEventsMatch: dcb.Query{{Tags: []string{"seat:1"}}}},
+			})
+		})
+	}
+	callers.Wait()
+	h := r.History()
+	fmt.Println(h.Verify(ctx, store), len(h.Final))
+	// Output: <nil> 1
 }
 
 func ExampleHistory_Check() {
@@ -34,9 +61,9 @@ func ExampleHistory_Check() {
 		fmt.Println(v)
 	}
 	// Output:
-	// head behind an append that returned: the head is 0 in
+	// head misses an acknowledged append: the head is 0 in
 	// 	caller 1 on handle 0, 3ns to 4ns: Head() = 0
 	// which began after the end of
 	// 	caller 0 on handle 0, 1ns to 2ns: Append("1") = 1
-	// 	the contract: What begins after an append returned sees it.
+	// 	the contract: A call that begins after an append returned sees that append.
 }

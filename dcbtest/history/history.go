@@ -1,6 +1,3 @@
-// Package history records what concurrent callers of a store see and checks it against the contract of
-// package dcb. A [Workload] makes random calls and records them in a [History]; [History.Check] reports
-// every violation.
 package history
 
 import (
@@ -14,22 +11,24 @@ import (
 	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
-// History is what callers of a store did, what they saw, and what the store held in the end. It is data: [Workload.Run] records one,
-// anybody else may, and [History.Check] judges it without a store.
+// History is what the callers of a store did and saw, and what the store held in the end. It is
+// plain data: [History.Check] needs no store.
 //
-// Whoever records one gives every event data that no other event of the history has, by which the event is found again in
-// Final. Only sending the very same append again repeats it.
+// Every event that an append sends must have data that no other event of the history has. Check
+// finds the event in Final by its data. Only a retry, which sends the same events again, repeats
+// it.
 type History struct {
-	// Seed is what the callers' choices came from.
+	// Seed is the seed of the workload's choices. It is 0 for a history of a [Recorder].
 	Seed uint64
-	// Before is the head when the history began. Events at and below it are not judged, but may be read and conflict.
+	// Before is the head at the start. Check does not check the events at and below it, but calls
+	// may read them and conflict with them.
 	Before dcb.Position
-	// MayFail says that the store was disturbed on purpose (a server killed under load): calls may then end with
-	// dcb.ErrUnavailable. Nothing else becomes allowed.
+	// MayFail allows calls to end with dcb.ErrUnavailable, because the test disturbed the store: it
+	// killed a server, for example. It allows nothing else.
 	MayFail bool
 	// Operations are the calls, in any order.
 	Operations []Operation
-	// Final is the whole sequence, read after the last operation; see [History.ReadFinal].
+	// Final is the whole sequence, read after the last call returned. See [History.ReadFinal].
 	Final []dcb.SequencedEvent
 }
 
@@ -42,35 +41,54 @@ const (
 	Read   Method = "Read"
 	Head   Method = "Head"
 	Wait   Method = "Wait"
-	// Follow is one batch of a follower: from the moment when the batch was asked for until it came.
+	// Follow is one batch of a follower, from the moment when the follower asked for it.
 	Follow Method = "Follow"
 )
 
-// Operation is one call: what was asked, what came back, and between which moments. Start and End come from one monotonic clock, so
-// what ended before another began happened before it.
+// Operation is one call: its arguments, its result, and when it began and ended.
+//
+// Start and End are read from one monotonic clock, before and after the call. A call that ended
+// before another began happened before it.
 type Operation struct {
 	Method Method
-	Caller int // who called
-	Handle int // through which of the stores
+	Caller int // the number of the caller, for reports
+	Handle int // the index of the handle
 	Start  time.Duration
 	End    time.Duration
 
-	Events    []dcb.Event          // Append: as sent
-	Condition *dcb.AppendCondition // Append
-	Query     dcb.Query            // Read, Follow
+	Events    []dcb.Event          // Append
+	Condition *dcb.AppendCondition // Append; may be nil
+	Query     dcb.Query            // Read and Follow
 	Options   dcb.ReadOptions      // Read
-	After     dcb.Position         // Wait; Follow: the Head of the batch before, or where the follower began
+	After     dcb.Position         // Wait; for Follow the Head of the previous batch, or the start
 
-	Position dcb.Position   // what Append, Head and Wait returned
-	Result   dcb.ReadResult // what Read and Follow returned
-	Err      error
-	// Cancelled says that the call's context had ended when it returned.
-	Cancelled bool
-	// Hung says that the call did not return while it should have, however long the caller waited.
-	Hung bool
+	Position  dcb.Position   // the result of Append, Head and Wait
+	Result    dcb.ReadResult // the result of Read and Follow
+	Err       error
+	Cancelled bool // the call's context had ended when the call returned
+	Hung      bool // the call did not return in time; nothing is known about its result
 }
 
-// ReadFinal reads the final sequence through store. Every operation must be over; a store that was disturbed has recovered.
+// Verify reads the final sequence from store and checks the history. The error has all violations
+// and the seed.
+func (h *History) Verify(ctx context.Context, store dcb.Store) error {
+	if err := h.ReadFinal(ctx, store); err != nil {
+		return err
+	}
+	violations := h.Check()
+	if len(violations) == 0 {
+		return nil
+	}
+	errs := []error{fmt.Errorf(
+		"history: verify: a correct store cannot have this history (%s=%d repeats the choices)", SeedVariable, h.Seed)}
+	for _, v := range violations {
+		errs = append(errs, errors.New(v.String()))
+	}
+	return errors.Join(errs...)
+}
+
+// ReadFinal sets Final to the whole sequence of store. Call it after every call has returned and,
+// if the store was disturbed, after it has recovered.
 func (h *History) ReadFinal(ctx context.Context, store dcb.Store) error {
 	h.Final = nil
 	for event, err := range dcb.Stream(ctx, store, dcb.All(), dcb.ReadOptions{}) {
@@ -82,41 +100,43 @@ func (h *History) ReadFinal(ctx context.Context, store dcb.Store) error {
 	return nil
 }
 
-// outcome is what the caller of an append knows about it.
+// outcome is what the caller of an append knows about it afterwards.
 type outcome int
 
 const (
-	accepted outcome = iota // recorded, at the position returned
-	refused                 // not recorded by this call
-	unknown                 // as a whole or not at all, and nobody can say when
+	acknowledged outcome = iota // recorded, at the position returned
+	rejected                    // not recorded by this call
+	unknown                     // recorded as a whole or not at all, at any time after its start
 )
 
 func (o *Operation) outcome() outcome {
-	var unavailable *dcb.UnavailableError
-	switch {
-	case o.Hung:
-		return unknown
-	case o.Err == nil:
-		return accepted
-	case errors.As(o.Err, &unavailable) && !unavailable.OutcomeUnknown:
-		return refused
-	case unavailable != nil || isContextError(o.Err):
+	if o.Hung {
 		return unknown
 	}
-	return refused
+	if o.Err == nil {
+		return acknowledged
+	}
+	unavailable, ok := errors.AsType[*dcb.UnavailableError](o.Err)
+	if ok && unavailable.OutcomeUnknown || !ok && isContextError(o.Err) {
+		return unknown
+	}
+	return rejected
 }
+
+// succeeded reports whether the call returned a result.
+func (o *Operation) succeeded() bool { return o.Err == nil && !o.Hung }
 
 func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// String tells the operation in one line: who, what, when, and what came of it.
+// String returns the caller, the time, the arguments and the result in one line.
 func (o *Operation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "caller %d on handle %d, %v to %v: ", o.Caller, o.Handle, o.Start, o.End)
 	switch o.Method {
 	case Append:
-		fmt.Fprintf(&b, "Append(%s", sentEvents(o.Events))
+		fmt.Fprintf(&b, "Append(%s", describeEvents(o.Events))
 		if o.Condition != nil {
 			fmt.Fprintf(&b, "; %s", describe.Condition(o.Condition))
 		}
@@ -136,36 +156,20 @@ func (o *Operation) String() string {
 	case o.Err != nil:
 		fmt.Fprintf(&b, "error %q", o.Err)
 	case o.Method == Read || o.Method == Follow:
-		fmt.Fprintf(&b, "%d events, head %d", len(o.Result.Events), o.Result.Head)
+		fmt.Fprintf(&b, "%d events, Head %d, More %t", len(o.Result.Events), o.Result.Head, o.Result.More)
 	default:
 		fmt.Fprintf(&b, "%d", o.Position)
 	}
 	return b.String()
 }
 
-func sentEvents(events []dcb.Event) string {
-	if len(events) == 0 {
-		return "nothing"
-	}
-	if len(events) == 1 {
+// describeEvents names the events of an append by the data of the first one.
+func describeEvents(events []dcb.Event) string {
+	switch len(events) {
+	case 0:
+		return "no events"
+	case 1:
 		return fmt.Sprintf("%q", events[0].Data)
 	}
-	return fmt.Sprintf("%d events from %q on", len(events), events[0].Data)
-}
-
-// Verify reads the final sequence through store, checks the history, and returns all that is wrong as one error, with the seed.
-func (h *History) Verify(ctx context.Context, store dcb.Store) error {
-	if err := h.ReadFinal(ctx, store); err != nil {
-		return err
-	}
-	violations := h.Check()
-	if len(violations) == 0 {
-		return nil
-	}
-	told := make([]error, 0, len(violations)+1)
-	told = append(told, fmt.Errorf("history: this history is not that of a correct store (%s=%d chooses the same calls again)", SeedVariable, h.Seed))
-	for _, v := range violations {
-		told = append(told, errors.New(v.String()))
-	}
-	return errors.Join(told...)
+	return fmt.Sprintf("%d events, the first %q", len(events), events[0].Data)
 }

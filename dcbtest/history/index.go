@@ -8,18 +8,18 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// finalIndex finds events of a final sequence by type, tag and both, so that judging an operation costs no more than the
-// operation did. It shares no code with the stores that it judges.
-type finalIndex struct {
+// eventIndex finds the events of the final sequence by type, by tag, and by both, so that checking
+// a call takes no longer than the call. It shares no code with the stores that it checks.
+type eventIndex struct {
 	events    []dcb.SequencedEvent // ascending
 	positions map[term][]dcb.Position
 }
 
-// term is a type and a tag; an empty one stands for any.
+// term is an event type and a tag. An empty field matches any.
 type term struct{ eventType, tag string }
 
-func newFinalIndex(events []dcb.SequencedEvent) *finalIndex {
-	x := &finalIndex{events: events, positions: make(map[term][]dcb.Position)}
+func newEventIndex(events []dcb.SequencedEvent) *eventIndex {
+	x := &eventIndex{events: events, positions: make(map[term][]dcb.Position)}
 	for i := range events {
 		e := &events[i]
 		x.add(term{}, e.Position)
@@ -32,48 +32,48 @@ func newFinalIndex(events []dcb.SequencedEvent) *finalIndex {
 	return x
 }
 
-func (x *finalIndex) add(t term, position dcb.Position) {
+func (x *eventIndex) add(t term, position dcb.Position) {
 	x.positions[t] = append(x.positions[t], position)
 }
 
-// last returns the last position, 0 if there is none.
-func (x *finalIndex) last() dcb.Position {
+// last returns the last position, or 0.
+func (x *eventIndex) last() dcb.Position {
 	if len(x.events) == 0 {
 		return 0
 	}
 	return x.events[len(x.events)-1].Position
 }
 
-// at returns the event at position, nil if there is none.
-func (x *finalIndex) at(position dcb.Position) *dcb.SequencedEvent {
-	i := x.upTo(position)
-	if i == 0 || x.events[i-1].Position != position {
+// at returns the event at position, or nil.
+func (x *eventIndex) at(position dcb.Position) *dcb.SequencedEvent {
+	n := x.countUpTo(position)
+	if n == 0 || x.events[n-1].Position != position {
 		return nil
 	}
-	return &x.events[i-1]
+	return &x.events[n-1]
 }
 
-// upTo returns how many events lie at and below position.
-func (x *finalIndex) upTo(position dcb.Position) int {
+// countUpTo returns the number of events at and below position.
+func (x *eventIndex) countUpTo(position dcb.Position) int {
 	if position <= dcb.Position(len(x.events)) && (position == 0 || x.events[position-1].Position == position) {
-		return int(position) // positions are dense, as they should be
+		return int(position) // the usual case: positions are dense
 	}
 	return sort.Search(len(x.events), func(i int) bool { return x.events[i].Position > position })
 }
 
-// first returns the lowest position after the given one that q selects, up to upTo, or 0.
-func (x *finalIndex) first(q dcb.Query, after, upTo dcb.Position) dcb.Position {
-	for position := range x.matches(q, after, upTo, false) {
+// firstMatch returns the lowest position in (after, last] whose event matches q, or 0.
+func (x *eventIndex) firstMatch(q dcb.Query, after, last dcb.Position) dcb.Position {
+	for position := range x.matches(q, after, last, false) {
 		return position
 	}
 	return 0
 }
 
-// matches yields the positions that q selects, after the one and up to the other, each once.
-func (x *finalIndex) matches(q dcb.Query, after, upTo dcb.Position, backwards bool) iter.Seq[dcb.Position] {
+// matches yields the positions in (after, last] whose events match q, each once.
+func (x *eventIndex) matches(q dcb.Query, after, last dcb.Position, backwards bool) iter.Seq[dcb.Position] {
 	return func(yield func(dcb.Position) bool) {
-		lists := x.candidates(q, after, upTo)
-		for position := next(lists, backwards); position != 0; position = next(lists, backwards) {
+		lists := x.candidates(q, after, last)
+		for position := pop(lists, backwards); position != 0; position = pop(lists, backwards) {
 			if q.Matches(x.at(position).Event) && !yield(position) {
 				return
 			}
@@ -81,14 +81,15 @@ func (x *finalIndex) matches(q dcb.Query, after, upTo dcb.Position, backwards bo
 	}
 }
 
-// candidates returns lists that together hold every position between the bounds that q selects.
-func (x *finalIndex) candidates(q dcb.Query, after, upTo dcb.Position) [][]dcb.Position {
+// candidates returns ascending lists that together hold every position in (after, last] whose event
+// matches q. Of each item it uses the rarest tag.
+func (x *eventIndex) candidates(q dcb.Query, after, last dcb.Position) [][]dcb.Position {
 	var lists [][]dcb.Position
 	for i := range q {
-		tag := ""
-		for j, other := range q[i].Tags {
-			if j == 0 || len(x.positions[term{tag: other}]) < len(x.positions[term{tag: tag}]) {
-				tag = other
+		rarest := ""
+		for j, tag := range q[i].Tags {
+			if j == 0 || len(x.positions[term{tag: tag}]) < len(x.positions[term{tag: rarest}]) {
+				rarest = tag
 			}
 		}
 		types := q[i].Types
@@ -96,7 +97,7 @@ func (x *finalIndex) candidates(q dcb.Query, after, upTo dcb.Position) [][]dcb.P
 			types = []string{""}
 		}
 		for _, eventType := range types {
-			if list := between(x.positions[term{eventType, tag}], after, upTo); len(list) > 0 {
+			if list := between(x.positions[term{eventType, rarest}], after, last); len(list) > 0 {
 				lists = append(lists, list)
 			}
 		}
@@ -104,23 +105,25 @@ func (x *finalIndex) candidates(q dcb.Query, after, upTo dcb.Position) [][]dcb.P
 	return lists
 }
 
-func between(positions []dcb.Position, after, upTo dcb.Position) []dcb.Position {
-	if upTo <= after {
+// between returns the part of ascending positions that lies in (after, last].
+func between(positions []dcb.Position, after, last dcb.Position) []dcb.Position {
+	if last <= after {
 		return nil
 	}
 	from, found := slices.BinarySearch(positions, after)
 	if found {
 		from++
 	}
-	to, found := slices.BinarySearch(positions, upTo)
+	to, found := slices.BinarySearch(positions, last)
 	if found {
 		to++
 	}
 	return positions[from:to]
 }
 
-// next takes the first position (backwards: the last) off all lists that begin (end) with it, and returns it; 0 at the end.
-func next(lists [][]dcb.Position, backwards bool) dcb.Position {
+// pop removes the lowest position (backwards: the highest) from every list that has it, and returns
+// it. It returns 0 if all lists are empty.
+func pop(lists [][]dcb.Position, backwards bool) dcb.Position {
 	end := func(list []dcb.Position) int {
 		if backwards {
 			return len(list) - 1

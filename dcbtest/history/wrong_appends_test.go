@@ -11,21 +11,22 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Stores whose appends go wrong when they meet. Each is right as long as one call is made at a time, but for what its name says.
+// The stores below are wrong when appends overlap. Each is correct while calls are made one after
+// another.
 
-// checksThenInserts looks for conflicts in one step and records in another.
-type checksThenInserts struct{ *plain }
+// checksThenInserts checks the condition in one step and records the events in another.
+type checksThenInserts struct{ *simpleStore }
 
 func (s checksThenInserts) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if position, err := s.repeated(events); position != 0 || err != nil {
+	if position, err := s.findIDs(events); position != 0 || err != nil {
 		return position, err
 	}
-	if err := s.conflict(condition); err != nil {
+	if err := s.checkCondition(condition); err != nil {
 		return 0, err
 	}
 	s.mu.Unlock()
@@ -34,8 +35,9 @@ func (s checksThenInserts) Append(ctx context.Context, events []dcb.Event, condi
 	return s.appendLocked(events, nil)
 }
 
-// recordsThenChecks finds a conflict only when the events are recorded, and leaves them there.
-type recordsThenChecks struct{ *plain }
+// recordsThenChecks checks the condition again after it has recorded the events. If that fails, it
+// returns the conflict and leaves the events in the sequence.
+type recordsThenChecks struct{ *simpleStore }
 
 func (s recordsThenChecks) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	position, err := checksThenInserts(s).Append(ctx, events, condition)
@@ -46,17 +48,17 @@ func (s recordsThenChecks) Append(ctx context.Context, events []dcb.Event, condi
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var conflict *dcb.ConflictError
-	if err := s.conflict(condition); errors.As(err, &conflict) && conflict.Position < first {
+	if err := s.checkCondition(condition); errors.As(err, &conflict) && conflict.Position < first {
 		return 0, err
 	}
 	return position, nil
 }
 
-// burnsPositions takes positions before it knows whether the append will do.
-type burnsPositions struct{ *plain }
+// skipsPositions uses up a position for an append that fails.
+type skipsPositions struct{ *simpleStore }
 
-func (s burnsPositions) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	position, err := s.plain.Append(ctx, events, condition)
+func (s skipsPositions) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	position, err := s.simpleStore.Append(ctx, events, condition)
 	if errors.Is(err, dcb.ErrConflict) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -65,14 +67,14 @@ func (s burnsPositions) Append(ctx context.Context, events []dcb.Event, conditio
 	return position, err
 }
 
-// fillsGaps gives positions that an append lost by a conflict to the next append of one event.
+// fillsGaps skips a position for each conflict and gives it to a later append of one event.
 type fillsGaps struct {
-	*plain
+	*simpleStore
 	free *[]dcb.Position
 }
 
 func (s fillsGaps) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
@@ -97,28 +99,28 @@ func (s fillsGaps) Append(ctx context.Context, events []dcb.Event, condition *dc
 	return filled, nil
 }
 
-// showsHalf publishes each event of an append as it comes.
+// showsHalf makes each event of an append visible at once, instead of all together.
 type showsHalf struct {
-	*plain
+	*simpleStore
 	appending *sync.Mutex
 }
 
 func (s showsHalf) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	s.appending.Lock()
 	defer s.appending.Unlock()
-	return eventByEvent(ctx, s.plain, events, condition, func() error { return nil })
+	return appendEventByEvent(ctx, s.simpleStore, events, condition, func() error { return nil })
 }
 
-// stopsHalfway looks at the context between the events of an append.
+// stopsHalfway checks the context between the events of an append.
 type stopsHalfway struct {
-	*plain
+	*simpleStore
 	appending *sync.Mutex
 }
 
 func (s stopsHalfway) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	s.appending.Lock()
 	defer s.appending.Unlock()
-	return eventByEvent(ctx, s.plain, events, condition, func() error {
+	return appendEventByEvent(ctx, s.simpleStore, events, condition, func() error {
 		if _, ends := ctx.Deadline(); ends {
 			<-ctx.Done()
 		}
@@ -126,24 +128,26 @@ func (s stopsHalfway) Append(ctx context.Context, events []dcb.Event, condition 
 	})
 }
 
-// interleaves lets other appends in between the events of an append.
-type interleaves struct{ *plain }
+// interleaves admits other appends between the events of an append.
+type interleaves struct{ *simpleStore }
 
 func (s interleaves) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	return eventByEvent(ctx, s.plain, events, condition, func() error { return nil })
+	return appendEventByEvent(ctx, s.simpleStore, events, condition, func() error { return nil })
 }
 
-func eventByEvent(
-	ctx context.Context, s *plain, events []dcb.Event, condition *dcb.AppendCondition, between func() error,
+// appendEventByEvent records the events of an append in separate steps. It calls between before
+// each event but the first, and stops at its error.
+func appendEventByEvent(
+	ctx context.Context, s *simpleStore, events []dcb.Event, condition *dcb.AppendCondition, between func() error,
 ) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	position, err := s.repeated(events)
+	position, err := s.findIDs(events)
 	if err == nil && position == 0 {
-		err = s.conflict(condition)
+		err = s.checkCondition(condition)
 	}
 	if position != 0 || err != nil {
 		return position, err
@@ -163,12 +167,13 @@ func eventByEvent(
 	return position, nil
 }
 
-// losesUpdates changes a copy of the sequence and puts it back, over what was recorded meanwhile.
-type losesUpdates struct{ *plain }
+// losesUpdates appends to a copy of the sequence and then replaces the sequence by the copy,
+// without the events that were recorded meanwhile.
+type losesUpdates struct{ *simpleStore }
 
 func (s losesUpdates) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	s.mu.Lock()
-	changed := newPlain()
+	changed := newSimpleStore()
 	changed.events, changed.head = slices.Clone(s.events), s.head
 	s.mu.Unlock()
 	position, err := changed.Append(ctx, events, condition)
@@ -183,88 +188,92 @@ func (s losesUpdates) Append(ctx context.Context, events []dcb.Event, condition 
 	return position, nil
 }
 
-// forgetsIDs looks for a repetition in one step and records in another.
-type forgetsIDs struct{ *plain }
+// checksIDsEarly looks for IDs in one step and records the events in another.
+type checksIDsEarly struct{ *simpleStore }
 
-func (s forgetsIDs) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if position, err := s.repeatedAlone(ctx, events, condition); position != 0 || err != nil {
+func (s checksIDsEarly) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if position, err := s.findIDsEarly(ctx, events, condition); position != 0 || err != nil {
 		return position, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.conflict(condition); err != nil {
+	if err := s.checkCondition(condition); err != nil {
 		return 0, err
 	}
 	return s.record(now(), events...), nil
 }
 
-// repeatedAlone is repeated in a step of its own.
-func (s *plain) repeatedAlone(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+// findIDsEarly is findIDs in a step of its own.
+func (s *simpleStore) findIDsEarly(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
-	position, err := s.repeated(events)
+	position, err := s.findIDs(events)
 	s.mu.Unlock()
 	yield()
 	return position, err
 }
 
-// judgesRetries looks at the condition first when a repetition arrives together with the append that it repeats.
-type judgesRetries struct{ *plain }
+// checksRetries checks the condition of a retry that overlaps with the first attempt before it
+// looks for the IDs again.
+type checksRetries struct{ *simpleStore }
 
-func (s judgesRetries) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if position, err := s.repeatedAlone(ctx, events, condition); position != 0 || err != nil {
+func (s checksRetries) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if position, err := s.findIDsEarly(ctx, events, condition); position != 0 || err != nil {
 		return position, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.conflict(condition); err != nil {
+	if err := s.checkCondition(condition); err != nil {
 		return 0, err
 	}
 	return s.appendLocked(events, nil)
 }
 
-// refusesTwins takes the violated uniqueness of an ID for a duplicate, also when it was the very same append that came first.
-type refusesTwins struct{ *plain }
+// refusesRetries returns dcb.ErrDuplicateID for a retry that overlaps with the first attempt, as a
+// store does that reports every violation of a unique index.
+type refusesRetries struct{ *simpleStore }
 
-func (s refusesTwins) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if position, err := s.repeatedAlone(ctx, events, condition); position != 0 || err != nil {
+func (s refusesRetries) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if position, err := s.findIDsEarly(ctx, events, condition); position != 0 || err != nil {
 		return position, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if position, _ := s.repeated(events); position != 0 {
+	if position, _ := s.findIDs(events); position != 0 {
 		return 0, dcb.ErrDuplicateID
 	}
 	return s.appendLocked(events, condition)
 }
 
-// abortsNeighbours refuses a conditional append if anything at all was recorded while it was under way, as SERIALIZABLE does.
-type abortsNeighbours struct{ *plain }
+// abortsUnrelated rejects an append with a condition if any event was recorded while it was under
+// way, as transactions with SERIALIZABLE isolation do.
+type abortsUnrelated struct{ *simpleStore }
 
-func (s abortsNeighbours) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	began, err := s.Head(ctx)
+func (s abortsUnrelated) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	before, err := s.Head(ctx)
 	if err != nil {
 		return 0, err
 	}
 	yield()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if condition != nil && s.head != began {
+	if condition != nil && s.head != before {
 		return 0, &dcb.ConflictError{Position: s.head}
 	}
 	return s.appendLocked(events, condition)
 }
 
-// readsDirty refuses an append because of another that is then refused itself.
-type readsDirty struct {
-	*plain
-	underWay map[*dcb.Event]dcb.Event // guarded by plain.mu
+// readsUncommitted rejects an append that conflicts with another one under way, which may be
+// rejected itself.
+type readsUncommitted struct {
+	*simpleStore
+	underWay map[*dcb.Event]dcb.Event // first events of appends; guarded by simpleStore.mu
 }
 
-func (s readsDirty) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+func (s readsUncommitted) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
@@ -284,11 +293,11 @@ func (s readsDirty) Append(ctx context.Context, events []dcb.Event, condition *d
 	return s.appendLocked(events, condition)
 }
 
-// namesTheHead takes the head at the time of answering for the position of the conflict.
-type namesTheHead struct{ *plain }
+// conflictsWithHead returns the current head as the position of a conflict.
+type conflictsWithHead struct{ *simpleStore }
 
-func (s namesTheHead) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	position, err := s.plain.Append(ctx, events, condition)
+func (s conflictsWithHead) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	position, err := s.simpleStore.Append(ctx, events, condition)
 	if conflict, ok := errors.AsType[*dcb.ConflictError](err); ok {
 		yield()
 		conflict.Position, _ = s.Head(context.WithoutCancel(ctx))
@@ -296,11 +305,11 @@ func (s namesTheHead) Append(ctx context.Context, events []dcb.Event, condition 
 	return position, err
 }
 
-// returnsTheHead takes the head at the time of answering for the position of the append.
-type returnsTheHead struct{ *plain }
+// returnsHead returns the current head as the position of the append.
+type returnsHead struct{ *simpleStore }
 
-func (s returnsTheHead) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	position, err := s.plain.Append(ctx, events, condition)
+func (s returnsHead) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	position, err := s.simpleStore.Append(ctx, events, condition)
 	if err == nil {
 		yield()
 		position, err = s.Head(context.WithoutCancel(ctx))
@@ -308,43 +317,44 @@ func (s returnsTheHead) Append(ctx context.Context, events []dcb.Event, conditio
 	return position, err
 }
 
-// asksTheClockEarly stamps events before it is their turn.
-type asksTheClockEarly struct{ *plain }
+// readsClockEarly reads the clock before the events get their positions.
+type readsClockEarly struct{ *simpleStore }
 
-func (s asksTheClockEarly) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func (s readsClockEarly) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	at := now()
-	if position, err := s.repeatedAlone(ctx, events, condition); position != 0 || err != nil {
+	if position, err := s.findIDsEarly(ctx, events, condition); position != 0 || err != nil {
 		return position, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if position, err := s.repeated(events); position != 0 || err != nil {
+	if position, err := s.findIDs(events); position != 0 || err != nil {
 		return position, err
 	}
-	if err := s.conflict(condition); err != nil {
+	if err := s.checkCondition(condition); err != nil {
 		return 0, err
 	}
 	return s.record(at, events...), nil
 }
 
-// rollsBackInPublic shows events that it then takes back because of a conflict.
-type rollsBackInPublic struct {
-	*plain
+// showsUncommitted records the events before it checks the condition, and removes them after a
+// conflict.
+type showsUncommitted struct {
+	*simpleStore
 	appending *sync.Mutex
 }
 
-func (s rollsBackInPublic) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+func (s showsUncommitted) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.appending.Lock()
 	defer s.appending.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if position, err := s.repeated(events); position != 0 || err != nil {
+	if position, err := s.findIDs(events); position != 0 || err != nil {
 		return position, err
 	}
-	conflict, before := s.conflict(condition), s.head
+	conflict, before := s.checkCondition(condition), s.head
 	position := s.record(now(), events...)
 	if conflict == nil {
 		return position, nil

@@ -7,97 +7,104 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// groups commits the appends that arrive together in one step, as durable stores do; commit does it, wrongly.
+// groupCommit returns a function that opens stores which commit groups with c.
+func groupCommit(c commit) func(s *simpleStore) dcb.Store {
+	return func(s *simpleStore) dcb.Store { return &groups{simpleStore: s, commit: c} }
+}
+
+// groups commits the appends that arrive together in one step, as durable stores do. Its commit
+// function is wrong.
 type groups struct {
-	*plain
+	*simpleStore
 	commit commit
 
-	gathering sync.Mutex // guards what follows
-	leading   bool
+	queue     sync.Mutex // guards the fields below
+	hasLeader bool
 	waiting   []*groupAppend
 }
 
-type commit func(ctx context.Context, s *plain, group []*groupAppend)
+// commit commits a group with the context of its leader. It runs with s locked.
+type commit func(ctx context.Context, s *simpleStore, group []*groupAppend)
 
 type groupAppend struct {
 	events    []dcb.Event
 	condition *dcb.AppendCondition
 	position  dcb.Position
 	err       error
-	done      chan struct{}
+	done      chan struct{} // closed when position and err are set
 }
 
 func (s *groups) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
-	mine := &groupAppend{events: events, condition: condition, done: make(chan struct{})}
-	s.gathering.Lock()
-	s.waiting = append(s.waiting, mine)
-	lead := !s.leading
-	s.leading = true
-	s.gathering.Unlock()
-	if lead {
-		go s.lead(ctx)
+	own := &groupAppend{events: events, condition: condition, done: make(chan struct{})}
+	s.queue.Lock()
+	s.waiting = append(s.waiting, own)
+	isLeader := !s.hasLeader
+	s.hasLeader = true
+	s.queue.Unlock()
+	if isLeader {
+		go s.commitGroups(ctx)
 	}
-	<-mine.done
-	return mine.position, mine.err
+	<-own.done
+	return own.position, own.err
 }
 
-// lead commits groups until nobody waits.
-func (s *groups) lead(ctx context.Context) {
+// commitGroups commits the waiting appends, group by group, until none waits.
+func (s *groups) commitGroups(ctx context.Context) {
 	for {
 		yield()
-		s.gathering.Lock()
+		s.queue.Lock()
 		group := s.waiting
-		s.waiting, s.leading = nil, len(group) > 0
-		s.gathering.Unlock()
+		s.waiting, s.hasLeader = nil, len(group) > 0
+		s.queue.Unlock()
 		if len(group) == 0 {
 			return
 		}
 		s.mu.Lock()
-		s.commit(ctx, s.plain, group)
+		s.commit(ctx, s.simpleStore, group)
 		s.mu.Unlock()
-		for _, one := range group {
-			close(one.done)
+		for _, a := range group {
+			close(a.done)
 		}
 	}
 }
 
-// oneFailsAll gives the conflict of one append to all that were committed with it.
-func oneFailsAll(_ context.Context, s *plain, group []*groupAppend) {
-	for _, one := range group {
-		if err := s.conflict(one.condition); err != nil {
+// failTogether fails the whole group if the condition of one append fails.
+func failTogether(_ context.Context, s *simpleStore, group []*groupAppend) {
+	for _, a := range group {
+		if err := s.checkCondition(a.condition); err != nil {
 			for _, other := range group {
 				other.err = err
 			}
 			return
 		}
 	}
-	for _, one := range group {
-		one.position, one.err = s.appendLocked(one.events, one.condition)
+	for _, a := range group {
+		a.position, a.err = s.appendLocked(a.events, a.condition)
 	}
 }
 
-// leaderCancelsAll commits under the context of the append that came first.
-func leaderCancelsAll(ctx context.Context, s *plain, group []*groupAppend) {
-	for _, one := range group {
-		if one.err = ctx.Err(); one.err == nil {
-			one.position, one.err = s.appendLocked(one.events, one.condition)
+// cancelTogether fails the whole group if the context of the leader has ended.
+func cancelTogether(ctx context.Context, s *simpleStore, group []*groupAppend) {
+	for _, a := range group {
+		if a.err = ctx.Err(); a.err == nil {
+			a.position, a.err = s.appendLocked(a.events, a.condition)
 		}
 	}
 }
 
-// decidesTogether decides every condition of a group by what was recorded before the group.
-func decidesTogether(_ context.Context, s *plain, group []*groupAppend) {
-	for _, one := range group {
-		if one.position, one.err = s.repeated(one.events); one.position == 0 && one.err == nil {
-			one.err = s.conflict(one.condition)
+// checkTogether checks every condition against the events that were recorded before the group.
+func checkTogether(_ context.Context, s *simpleStore, group []*groupAppend) {
+	for _, a := range group {
+		if a.position, a.err = s.findIDs(a.events); a.position == 0 && a.err == nil {
+			a.err = s.checkCondition(a.condition)
 		}
 	}
-	for _, one := range group {
-		if one.position == 0 && one.err == nil {
-			one.position, one.err = s.appendLocked(one.events, nil)
+	for _, a := range group {
+		if a.position == 0 && a.err == nil {
+			a.position, a.err = s.appendLocked(a.events, nil)
 		}
 	}
 }

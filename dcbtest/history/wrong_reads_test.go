@@ -13,12 +13,13 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Stores whose appends are right, and whose reads, waits or followers see them wrongly.
+// The appends of the stores below are correct. Their reads, waits or followers are wrong when they
+// overlap with appends, or when they page.
 
-// showsLate hands positions out in order, but a lower one may become visible after a higher: the fault of a database whose
-// sequence is drawn before the commit.
+// showsLate assigns positions in order, but a lower one may become visible after a higher one. A
+// database does that if it draws positions from a sequence before the transaction commits.
 type showsLate struct {
-	*plain
+	*simpleStore
 	hidden map[dcb.Position]bool // guarded by mu
 	mu     *sync.Mutex
 }
@@ -26,7 +27,7 @@ type showsLate struct {
 func (s showsLate) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	s.mu.Lock()
 	before, _ := s.Head(context.WithoutCancel(ctx))
-	last, err := s.plain.Append(ctx, events, condition)
+	last, err := s.simpleStore.Append(ctx, events, condition)
 	for position := before + 1; position <= last; position++ {
 		s.hidden[position] = true
 	}
@@ -43,12 +44,12 @@ func (s showsLate) Append(ctx context.Context, events []dcb.Event, condition *dc
 func (s showsLate) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	result, err := s.plain.Read(ctx, q, opts)
+	result, err := s.simpleStore.Read(ctx, q, opts)
 	result.Events = slices.DeleteFunc(result.Events, func(e dcb.SequencedEvent) bool { return s.hidden[e.Position] })
 	return result, err
 }
 
-// readAt reads as of a head in the past.
+// readAt reads the prefix of the sequence that ends at head.
 func readAt(ctx context.Context, s dcb.Store, head dcb.Position, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if opts.Before == 0 || opts.Before > head+1 {
 		opts.Before = head + 1
@@ -58,14 +59,14 @@ func readAt(ctx context.Context, s dcb.Store, head dcb.Position, q dcb.Query, op
 	return result, err
 }
 
-// readsReplica appends to one store and reads from another, which comes after.
+// readsReplica appends to one store and reads from a replica, which lags.
 type readsReplica struct {
-	*plain
-	replica *plain
+	*simpleStore
+	replica *simpleStore
 }
 
 func (s readsReplica) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	position, err := s.plain.Append(ctx, events, condition)
+	position, err := s.simpleStore.Append(ctx, events, condition)
 	go s.replicate()
 	return position, err
 }
@@ -90,11 +91,12 @@ func (s readsReplica) Wait(ctx context.Context, after dcb.Position) (dcb.Positio
 	return s.replica.Wait(ctx, after)
 }
 
-// cachesHead is a handle that asks for the head at every fourth read only, and reads as of the one it knows.
+// cachesHead reads the prefix up to a cached head. Each handle reads the head again at every fourth
+// read.
 type cachesHead struct {
-	*plain
-	reads *atomic.Uint64
-	known *atomic.Uint64
+	*simpleStore
+	reads  *atomic.Uint64
+	cached *atomic.Uint64
 }
 
 func (s cachesHead) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
@@ -103,16 +105,16 @@ func (s cachesHead) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions)
 		if err != nil {
 			return dcb.ReadResult{}, err
 		}
-		s.known.Store(uint64(head))
+		s.cached.Store(uint64(head))
 	}
-	return readAt(ctx, s.plain, dcb.Position(s.known.Load()), q, opts)
+	return readAt(ctx, s.simpleStore, dcb.Position(s.cached.Load()), q, opts)
 }
 
-// asksForHeadLater takes the head from another moment than the events.
-type asksForHeadLater struct{ *plain }
+// readsHeadAfter reads the events in one step, and then the head in another.
+type readsHeadAfter struct{ *simpleStore }
 
-func (s asksForHeadLater) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	result, err := s.plain.Read(ctx, q, opts)
+func (s readsHeadAfter) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, err := s.simpleStore.Read(ctx, q, opts)
 	if err != nil || opts.Limit > 0 {
 		return result, err
 	}
@@ -121,32 +123,32 @@ func (s asksForHeadLater) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOp
 	return result, err
 }
 
-// asksForHeadBefore is the other way round.
-type asksForHeadBefore struct{ *plain }
+// readsHeadBefore reads the head in one step, and then the events in another.
+type readsHeadBefore struct{ *simpleStore }
 
-func (s asksForHeadBefore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+func (s readsHeadBefore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	head, err := s.Head(ctx)
 	if err != nil {
 		return dcb.ReadResult{}, err
 	}
 	yield()
-	result, err := s.plain.Read(ctx, q, opts)
+	result, err := s.simpleStore.Read(ctx, q, opts)
 	if opts.Limit == 0 {
 		result.Head = head
 	}
 	return result, err
 }
 
-// readsItemByItem reads each item of a query at a moment of its own.
-type readsItemByItem struct{ *plain }
+// readsItemByItem reads the events of each item of a query in a step of its own.
+type readsItemByItem struct{ *simpleStore }
 
 func (s readsItemByItem) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if opts.Limit > 0 || opts.Backwards {
-		return s.plain.Read(ctx, q, opts)
+		return s.simpleStore.Read(ctx, q, opts)
 	}
 	var all dcb.ReadResult
 	for i := range q {
-		one, err := s.plain.Read(ctx, q[i:i+1], opts)
+		one, err := s.simpleStore.Read(ctx, q[i:i+1], opts)
 		if err != nil {
 			return dcb.ReadResult{}, err
 		}
@@ -159,10 +161,48 @@ func (s readsItemByItem) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOpt
 	return all, nil
 }
 
-// fallsAsleep looks at the head in one step, and in another asks to be woken at the next rise.
-type fallsAsleep struct{ *plain }
+// hasNoMore never sets More.
+type hasNoMore struct{ *simpleStore }
 
-func (s fallsAsleep) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+func (s hasNoMore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, err := s.simpleStore.Read(ctx, q, opts)
+	result.More = false
+	return result, err
+}
+
+// guessesMore sets More on every read that returns as many events as its limit, without checking
+// whether there is another one.
+type guessesMore struct{ *simpleStore }
+
+func (s guessesMore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	result, err := s.simpleStore.Read(ctx, q, opts)
+	if err == nil && opts.Limit > 0 && len(result.Events) == opts.Limit {
+		result.More = true
+		if !opts.Backwards {
+			result.Head = result.Events[opts.Limit-1].Position
+		}
+	}
+	return result, err
+}
+
+// alwaysHasMore sets More on every batch of its followers.
+type alwaysHasMore struct{ *simpleStore }
+
+func (s alwaysHasMore) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
+	return func(yieldBatch func(dcb.ReadResult, error) bool) {
+		for batch, err := range dcb.Follow(ctx, s.simpleStore, q, after) {
+			batch.More = err == nil
+			if !yieldBatch(batch, err) {
+				return
+			}
+		}
+	}
+}
+
+// losesWakeUps compares the head in one step, and begins to wait for the next rise in another.
+type losesWakeUps struct{ *simpleStore }
+
+func (s losesWakeUps) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	head, err := s.Head(ctx)
 	if err != nil || head > after {
 		return head, err
@@ -171,39 +211,40 @@ func (s fallsAsleep) Wait(ctx context.Context, after dcb.Position) (dcb.Position
 	if head, err = s.Head(ctx); err != nil {
 		return 0, err
 	}
-	return s.plain.Wait(ctx, max(head, after))
+	return s.simpleStore.Wait(ctx, max(head, after))
 }
 
-// wakesForAnything returns from Wait at the next rise, whatever the head is then.
-type wakesForAnything struct{ *plain }
+// wakesEarly returns from Wait at the next rise, even if the head is not above after.
+type wakesEarly struct{ *simpleStore }
 
-func (s wakesForAnything) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+func (s wakesEarly) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	head, err := s.Head(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return s.plain.Wait(ctx, min(head, after))
+	return s.simpleStore.Wait(ctx, min(head, after))
 }
 
-// dropsNotices tells its followers of each append by a channel, and drops the notice if they are busy.
-type dropsNotices struct {
-	*plain
-	mu      *sync.Mutex
-	notices *[]chan notice // guarded by mu
+// dropsNotifications sends its followers a notification for each append, and drops it if the
+// follower is busy.
+type dropsNotifications struct {
+	*simpleStore
+	mu       *sync.Mutex
+	channels *[]chan notification // of the followers; guarded by mu
 }
 
-// notice says which positions an append recorded.
-type notice struct{ after, last dcb.Position }
+// notification holds the positions that an append recorded: those in (after, last].
+type notification struct{ after, last dcb.Position }
 
-func (s dropsNotices) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+func (s dropsNotifications) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, _ := s.Head(context.WithoutCancel(ctx))
-	last, err := s.plain.Append(ctx, events, condition)
+	last, err := s.simpleStore.Append(ctx, events, condition)
 	if err == nil && last > before {
-		for _, follower := range *s.notices {
+		for _, follower := range *s.channels {
 			select {
-			case follower <- notice{before, last}:
+			case follower <- notification{before, last}:
 			default:
 			}
 		}
@@ -211,16 +252,16 @@ func (s dropsNotices) Append(ctx context.Context, events []dcb.Event, condition 
 	return last, err
 }
 
-func (s dropsNotices) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
+func (s dropsNotifications) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
 	return func(yield func(dcb.ReadResult, error) bool) {
 		s.mu.Lock()
-		notices := make(chan notice, 1)
-		*s.notices = append(*s.notices, notices)
+		notifications := make(chan notification, 1)
+		*s.channels = append(*s.channels, notifications)
 		batch, err := s.Read(ctx, q, dcb.ReadOptions{After: after})
 		s.mu.Unlock()
 		for yield(batch, err) && err == nil {
 			select {
-			case recorded := <-notices:
+			case recorded := <-notifications:
 				batch, err = readAt(ctx, s, recorded.last, q, dcb.ReadOptions{After: recorded.after})
 			case <-ctx.Done():
 				batch, err = dcb.ReadResult{}, ctx.Err()
@@ -229,14 +270,14 @@ func (s dropsNotices) Follow(ctx context.Context, q dcb.Query, after dcb.Positio
 	}
 }
 
-// goesBack makes its followers go on from a head that was asked for before the batch was read.
-type goesBack struct{ *plain }
+// followsFromOldHead continues after each batch from a head that it read before the batch.
+type followsFromOldHead struct{ *simpleStore }
 
-func (s goesBack) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
+func (s followsFromOldHead) Follow(ctx context.Context, q dcb.Query, after dcb.Position) iter.Seq2[dcb.ReadResult, error] {
 	return func(yieldBatch func(dcb.ReadResult, error) bool) {
 		for {
 			head, _ := s.Head(ctx)
-			s.letRise(ctx, head)
+			s.awaitRise(ctx, head)
 			batch, err := s.Read(ctx, q, dcb.ReadOptions{After: after})
 			if !yieldBatch(batch, err) || err != nil {
 				return
@@ -252,19 +293,19 @@ func (s goesBack) Follow(ctx context.Context, q dcb.Query, after dcb.Position) i
 	}
 }
 
-// letRise gives others a moment to append.
-func (s goesBack) letRise(ctx context.Context, head dcb.Position) {
+// awaitRise waits up to two milliseconds for an append.
+func (s followsFromOldHead) awaitRise(ctx context.Context, head dcb.Position) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Millisecond)
 	defer cancel()
 	_, _ = s.Wait(ctx, head)
 }
 
-// neverWakes ends a Wait at once or never.
-type neverWakes struct{ *plain }
+// neverWakes returns from Wait at once or never.
+type neverWakes struct{ *simpleStore }
 
 func (s neverWakes) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	if head, err := s.Head(ctx); err != nil || head > after {
 		return head, err
 	}
-	return s.plain.Wait(ctx, math.MaxUint64)
+	return s.simpleStore.Wait(ctx, math.MaxUint64)
 }

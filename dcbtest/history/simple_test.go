@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,25 +15,28 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// yield lets others run at the point where a wrong store is open to a race.
-func yield() {
-	for range 20 {
-		runtime.Gosched()
-	}
-}
-
-// plain is a correct store in few lines and separate steps, which the wrong stores put together wrongly.
-type plain struct {
-	mu     sync.Mutex // guards all else
+// simpleStore is a correct store made of a few separate steps, which the wrong stores combine in
+// wrong ways.
+type simpleStore struct {
+	mu     sync.Mutex // guards the fields below
 	events []dcb.SequencedEvent
 	head   dcb.Position
 	risen  chan struct{} // closed and replaced when the head rises
 }
 
-func newPlain() *plain { return &plain{risen: make(chan struct{})} }
+func newSimpleStore() *simpleStore { return &simpleStore{risen: make(chan struct{})} }
 
-func (s *plain) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if err := s.valid(ctx, events, condition); err != nil {
+func TestWorkloadRunOnTheSimpleStore(t *testing.T) {
+	t.Parallel()
+	store := newSimpleStore()
+	h := runWorkload(t, Workload{Handles: []dcb.Store{store, store}})
+	if err := h.Verify(t.Context(), store); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s *simpleStore) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if err := s.validate(ctx, events, condition); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
@@ -40,18 +44,18 @@ func (s *plain) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return s.appendLocked(events, condition)
 }
 
-func (s *plain) valid(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) error {
+func (s *simpleStore) validate(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) error {
 	if err := dcb.ValidateAppend(events, condition); err != nil {
 		return err
 	}
 	return ctx.Err()
 }
 
-func (s *plain) appendLocked(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	if position, err := s.repeated(events); position != 0 || err != nil {
+func (s *simpleStore) appendLocked(events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
+	if position, err := s.findIDs(events); position != 0 || err != nil {
 		return position, err
 	}
-	if err := s.conflict(condition); err != nil {
+	if err := s.checkCondition(condition); err != nil {
 		return 0, err
 	}
 	return s.record(now(), events...), nil
@@ -59,8 +63,9 @@ func (s *plain) appendLocked(events []dcb.Event, condition *dcb.AppendCondition)
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// repeated returns where events are recorded already, or dcb.ErrDuplicateID.
-func (s *plain) repeated(events []dcb.Event) (dcb.Position, error) {
+// findIDs returns the last position of events if they are already recorded, or dcb.ErrDuplicateID
+// if one of their IDs is recorded in another way. Otherwise it returns 0.
+func (s *simpleStore) findIDs(events []dcb.Event) (dcb.Position, error) {
 	for i := range s.events {
 		if !slices.ContainsFunc(events, func(e dcb.Event) bool { return e.ID != uuid.Nil && e.ID == s.events[i].ID }) {
 			continue
@@ -75,7 +80,7 @@ func (s *plain) repeated(events []dcb.Event) (dcb.Position, error) {
 	return 0, nil
 }
 
-func (s *plain) conflict(condition *dcb.AppendCondition) error {
+func (s *simpleStore) checkCondition(condition *dcb.AppendCondition) error {
 	if condition == nil {
 		return nil
 	}
@@ -87,7 +92,7 @@ func (s *plain) conflict(condition *dcb.AppendCondition) error {
 	return nil
 }
 
-func (s *plain) record(at time.Time, events ...dcb.Event) dcb.Position {
+func (s *simpleStore) record(at time.Time, events ...dcb.Event) dcb.Position {
 	for i := range events {
 		s.head++
 		event := dcb.SequencedEvent{Event: events[i].Clone(), Position: s.head, RecordedAt: at}
@@ -98,12 +103,12 @@ func (s *plain) record(at time.Time, events ...dcb.Event) dcb.Position {
 	return s.head
 }
 
-func (s *plain) wake() {
+func (s *simpleStore) wake() {
 	close(s.risen)
 	s.risen = make(chan struct{})
 }
 
-func (s *plain) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+func (s *simpleStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if err := dcb.ValidateRead(q, opts); err != nil {
 		return dcb.ReadResult{}, err
 	}
@@ -134,13 +139,13 @@ func (s *plain) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dc
 	return result, nil
 }
 
-func (s *plain) Head(ctx context.Context) (dcb.Position, error) {
+func (s *simpleStore) Head(ctx context.Context) (dcb.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.head, ctx.Err()
 }
 
-func (s *plain) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
+func (s *simpleStore) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	for {
 		s.mu.Lock()
 		head, risen := s.head, s.risen
@@ -155,5 +160,12 @@ func (s *plain) Wait(ctx context.Context, after dcb.Position) (dcb.Position, err
 		case <-risen:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// yield lets other goroutines run. The wrong stores call it where they are open to a race.
+func yield() {
+	for range 20 {
+		runtime.Gosched()
 	}
 }
