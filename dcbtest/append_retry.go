@@ -248,12 +248,12 @@ func rejectedRetries() []Case {
 				t.append(a)
 				err := t.appendFails(dcb.ErrDuplicateID, nil, dcb.Event{Type: "B", ID: a.ID})
 				if dcb.Retryable(err) || errors.Is(err, dcb.ErrInvalid) || errors.Is(err, dcb.ErrConflict) {
-					t.Errorf("the error is Retryable, ErrInvalid or ErrConflict besides ErrDuplicateID: %w", err)
+					t.Errorf("the error is ErrDuplicateID and also Retryable, ErrInvalid or ErrConflict: %w", err)
 				}
 			},
 		},
 		{
-			Name: "Append retry/fails for a recorded ID whatever the condition",
+			Name: "Append retry/fails for a recorded ID under any condition",
 			Rule: ruleDuplicateID,
 			Run: func(t *T) {
 				a := withID("A", "x")

@@ -152,7 +152,8 @@ func (t *T) wantContiguous(n int) {
 	}
 	for i := range events {
 		if first := events[i/n*n]; !slices.Equal(events[i].Tags, first.Tags) {
-			t.Errorf("the event at position %d has tags %v, between events with %v", events[i].Position, events[i].Tags, first.Tags)
+			t.Errorf("the event at position %d has tags %v, between events with %v",
+				events[i].Position, events[i].Tags, first.Tags)
 			return
 		}
 	}

@@ -25,7 +25,11 @@ func followCases() []Case {
 			},
 		},
 		{Name: "Follow/yields recorded events, then live ones", Rule: ruleFollow, Run: followLive},
-		{Name: "Subscribe/yields every event once, in order, during appends", Rule: ruleFollow + " " + ruleSubscribe, Run: subscribeMany},
+		{
+			Name: "Subscribe/yields every event once, in order, during appends",
+			Rule: ruleFollow + " " + ruleSubscribe,
+			Run:  subscribeMany,
+		},
 		{
 			Name: "Follow/yields Head if nothing matches",
 			Rule: ruleFollow,

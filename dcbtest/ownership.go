@@ -101,7 +101,11 @@ func argumentsUnchanged(t *T) {
 		{Type: "T", Tags: []string{"z", "a", "z", "b"}, Data: []byte("data"), Metadata: map[string]string{"k": "v"}},
 		{Type: "T"},
 	}
-	q := dcb.Query{{Types: []string{"Z", "A", "Z"}, Tags: []string{"z", "b", "z"}}, {Types: []string{"T"}}, {Tags: []string{"a"}}}
+	q := dcb.Query{
+		{Types: []string{"Z", "A", "Z"}, Tags: []string{"z", "b", "z"}},
+		{Types: []string{"T"}},
+		{Tags: []string{"a"}},
+	}
 	want, wantQuery := cloneEvents(given), cloneQuery(q)
 	t.appendIf(q, 0, given...)
 	t.read(q, dcb.ReadOptions{})

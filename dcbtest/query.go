@@ -8,7 +8,8 @@ import (
 	"github.com/dcbstore/dcb/dcbtest/internal/describe"
 )
 
-// matchCases check that reads and conditions of a store select what [dcb.Query.Matches] says.
+// matchCases check that reads and conditions of a store select the events for which
+// [dcb.Query.Matches] returns true.
 func matchCases() []Case {
 	cases := []Case{
 		matchCase("All selects every event", ruleMatchAll,
@@ -143,10 +144,14 @@ func textCases() []Case {
 			expect(typed(longText(dcb.MaxTypeBytes-1, "x"))),
 			expect(tagged(longText(dcb.MaxTagBytes, "a")), 1), expect(tagged(longText(dcb.MaxTagBytes, "b")), 2),
 			expect(tagged(longText(dcb.MaxTagBytes, "a"), longText(dcb.MaxTagBytes, "b")))),
-		{Name: "Query.Matches/tells awkward tags apart", Rule: ruleMatchBytes, Run: awkwardTags},
-		{Name: "Query.Matches/tells awkward types apart", Rule: ruleMatchBytes, Run: awkwardTypes},
-		{Name: "Query.Matches/tells pairs of awkward tags apart", Rule: ruleMatchItem, Run: awkwardPairs},
-		{Name: "Query.Matches/tells awkward texts apart in conditions", Rule: ruleMatchBytes + " " + ruleMatches, Run: awkwardConditions},
+		{Name: "Query.Matches/distinguishes awkward tags", Rule: ruleMatchBytes, Run: awkwardTags},
+		{Name: "Query.Matches/distinguishes awkward types", Rule: ruleMatchBytes, Run: awkwardTypes},
+		{Name: "Query.Matches/distinguishes pairs of awkward tags", Rule: ruleMatchItem, Run: awkwardPairs},
+		{
+			Name: "Query.Matches/distinguishes awkward texts in conditions",
+			Rule: ruleMatchBytes + " " + ruleMatches,
+			Run:  awkwardConditions,
+		},
 	}
 }
 
@@ -214,7 +219,8 @@ func (t *T) conditionSelects(q dcb.Query, want []dcb.Position) {
 	last := want[len(want)-1]
 	conflict := t.appendConflicts(q, last-1, probe)
 	if conflict.Position < last {
-		t.Errorf("%s after %d conflicts with position %d, want %d or later", describe.Query(q), last-1, conflict.Position, last)
+		t.Errorf("%s after %d conflicts with position %d, want %d or later",
+			describe.Query(q), last-1, conflict.Position, last)
 	}
 	if !q.Matches(probe) {
 		t.appendIf(q, last, probe)

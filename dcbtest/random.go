@@ -26,7 +26,7 @@ func randomCases() []Case {
 			},
 		},
 		{
-			Name: "Append condition/conflicts as Query.Matches says for random conditions",
+			Name: "Append condition/conflicts like Query.Matches for random conditions",
 			Rule: ruleMatches + " " + ruleConflict,
 			Run: func(t *T) {
 				random := rand.New(rand.NewPCG(3, 4))

@@ -25,10 +25,14 @@ func readCases() []Case {
 		{Name: "Read/every combination of options, no match", Rule: ruleOptions, Run: everyOption(tagged("absent"))},
 		{Name: "Read/every combination of options, an empty store", Rule: ruleOptions, Run: emptyStore},
 		{Name: "Read/continued at Head sees every event once", Rule: ruleContinue, Run: continueAtHead},
-		{Name: "Read/continued backwards before the last event sees every event once", Rule: ruleBefore + " " + ruleBackwards, Run: continueBackwards},
+		{
+			Name: "Read/continued backwards before the last event sees every event once",
+			Rule: ruleBefore + " " + ruleBackwards,
+			Run:  continueBackwards,
+		},
 		{Name: "Read/repeated below Head returns the same events", Rule: ruleVisibleInOrder, Run: repeatRead},
 		{Name: "Read/returns thousands of events in order", Rule: ruleReadOrder, Run: readMany},
-		{Name: "Read/sees an append as soon as it returned", Rule: rulePrefix, Run: readOwnAppends},
+		{Name: "Read/sees an append as soon as it returned", Rule: rulePrefix + " " + ruleHeadMethod, Run: readOwnAppends},
 	}
 	return slices.Concat(cases, optionCases(), moreCases())
 }

@@ -156,7 +156,11 @@ func pageOf(log model.Log, page wantPage) dcb.ReadResult {
 func pagesCases() []Case {
 	return []Case{
 		{Name: "Pages/are together the result of one Read", Rule: rulePages + " " + rulePrefix, Run: pagesOfOneRead},
-		{Name: "Pages/have their last event as Head until the last page", Rule: ruleHeadCut + " " + ruleHeadBackward, Run: headsOfPages},
+		{
+			Name: "Pages/have their last event as Head until the last page",
+			Rule: ruleHeadCut + " " + ruleHeadBackward,
+			Run:  headsOfPages,
+		},
 		{
 			Name: "Pages/do not contain events appended after the first pull",
 			Rule: rulePages + " " + rulePrefix,
@@ -164,7 +168,8 @@ func pagesCases() []Case {
 				t.append(plainEvents(600)...)
 				for _, backwards := range []bool{false, true} {
 					head, n := t.head(), 0
-					for page := range t.batches(dcb.Pages(t.ctx, t.Store, dcb.All(), dcb.ReadOptions{Backwards: backwards}, dcb.PageOptions{})) {
+					opts := dcb.ReadOptions{Backwards: backwards}
+					for page := range t.batches(dcb.Pages(t.ctx, t.Store, dcb.All(), opts, dcb.PageOptions{})) {
 						t.append(event("T"))
 						n += len(page.Events)
 						if page.Head > head {
@@ -227,7 +232,8 @@ func headsOfPages(t *T) {
 				want = page.Events[len(page.Events)-1].Position
 			}
 			if page.Head != want {
-				t.Errorf("a page of Pages(%+v) has positions %v and Head %d, want %d", opts, positions(page.Events), page.Head, want)
+				t.Errorf("a page of Pages(%+v) has positions %v and Head %d, want %d",
+					opts, positions(page.Events), page.Head, want)
 			}
 		}
 		if last.More {

@@ -53,8 +53,9 @@ const (
 	ruleMoreExactly = "A read that returns exactly Limit events and leaves none out has More false."
 	ruleReadPage    = "ReadPage also stops at the event with which types, tags, data and metadata reach " +
 		"that many bytes. On a store without it only Limit bounds a page."
-	rulePages    = "Pages is the one paging iterator: every other helper and every protocol pages through it."
-	ruleContinue = "A forward reader that always continues with After: result.Head sees every event " +
+	rulePages      = "Pages is the one paging iterator: every other helper and every protocol pages through it."
+	ruleHeadMethod = "Head is never lower than the result of an append that returned before."
+	ruleContinue   = "A forward reader that always continues with After: result.Head sees every event " +
 		"once and never reads the same range twice."
 	ruleReturned = "The returned events belong to the caller: changing them changes nothing in the " +
 		"store."
@@ -128,9 +129,10 @@ const (
 // Calls in general.
 const (
 	ruleGoroutines = "Several goroutines may call the methods of a store at once."
-	ruleHandles    = "Several stores, also in other processes, may share the same events."
-	ruleArguments  = "A store keeps no reference to its arguments after a call returns, and does not " +
+	ruleHandles    = "Several stores, also in other processes, may share the same events, where the kind of " +
+		"store allows it."
+	ruleArguments = "A store keeps no reference to its arguments after a call returns, and does not " +
 		"change them."
-	ruleContext = "A context ends the call that it was passed to, and no other call. The call returns " +
+	ruleContext = "A context ends the call that it was passed to, and no other call. The call then returns " +
 		"the context's error."
 )

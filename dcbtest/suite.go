@@ -69,7 +69,7 @@ type Case struct {
 // Need is a set of the optional functions of a [Suite].
 type Need uint8
 
-// The functions that a case may need besides Suite.Open.
+// The functions that a case may need in addition to Suite.Open.
 const (
 	NeedSecond Need = 1 << iota // Suite.Second
 	NeedReopen                  // Suite.Reopen

@@ -50,7 +50,8 @@ func wrongEvents() []faultyStore {
 			build: changingEvents(func(e *dcb.Event) { delete(e.Metadata, "empty") }),
 		},
 		{
-			name: "an event without an ID gets one", caughtBy: "Read/returns any ID, and no ID, as it was appended",
+			name:     "an event without an ID gets one",
+			caughtBy: "Read/returns any ID, and no ID, as it was appended",
 			build: changingEvents(func(e *dcb.Event) {
 				if e.ID == uuid.Nil {
 					e.ID = uuid.New()
@@ -66,7 +67,8 @@ func wrongEvents() []faultyStore {
 			}),
 		},
 		{
-			name: "control characters are removed from types", caughtBy: "Append/accepts any valid text as a type",
+			name:     "control characters are removed from types",
+			caughtBy: "Append/accepts any valid text as a type",
 			build: changingEvents(func(e *dcb.Event) {
 				if stripped := bytes.ReplaceAll([]byte(e.Type), []byte("\x01"), nil); len(stripped) > 0 {
 					e.Type = string(stripped)
@@ -88,7 +90,8 @@ func wrongEvents() []faultyStore {
 			build: changingEvents(func(e *dcb.Event) { slices.Sort(e.Tags) }),
 		},
 		{
-			name: "a repeated tag is recorded where it was last mentioned", caughtBy: "Append/records a repeated tag once",
+			name:     "a repeated tag is recorded where it was last mentioned",
+			caughtBy: "Append/records a repeated tag once",
 			build: changingEvents(func(e *dcb.Event) {
 				slices.Reverse(e.Tags)
 				e.Tags = slices.Clone(dcb.UniqueTags(e.Tags))
@@ -127,18 +130,21 @@ func wrongAppends() []faultyStore {
 			},
 		},
 		{
-			name: "an append returns the position of its first event", caughtBy: "Append/gives the events of a call consecutive positions",
+			name:     "an append returns the position of its first event",
+			caughtBy: "Append/gives the events of a call consecutive positions",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				position, err := s.record(a)
 				return position - min(position, dcb.Position(len(a.events))-1), err
 			}),
 		},
 		{
-			name: "the events of a call are recorded in reverse", caughtBy: "Append/keeps the order of the events of a call",
-			build: changingAppend(func(a *appendArgs, _ *simpleStore) { slices.Reverse(a.events) }),
+			name:     "the events of a call are recorded in reverse",
+			caughtBy: "Append/keeps the order of the events of a call",
+			build:    changingAppend(func(a *appendArgs, _ *simpleStore) { slices.Reverse(a.events) }),
 		},
 		{
-			name: "an event equal to the last one is dropped", caughtBy: "Append/records equal events without IDs each time",
+			name:     "an event equal to the last one is dropped",
+			caughtBy: "Append/records equal events without IDs each time",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				if head := s.log.Head(); head > 0 && a.events[0].Same(s.log[head-1].Event) {
 					return head, nil
@@ -147,7 +153,8 @@ func wrongAppends() []faultyStore {
 			}),
 		},
 		{
-			name: "an invalid append records its valid events", caughtBy: "Append limits/one invalid event fails the whole append",
+			name:     "an invalid append records its valid events",
+			caughtBy: "Append limits/one invalid event fails the whole append",
 			build: func(s *simpleStore) dcb.Store {
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
 					position, err := s.Append(ctx, a.events, a.condition)
@@ -159,7 +166,8 @@ func wrongAppends() []faultyStore {
 			},
 		},
 		{
-			name: "a conflicting append stays in the index", caughtBy: "Append/leaves nothing to find when it fails",
+			name:     "a conflicting append stays in the index",
+			caughtBy: "Append/leaves nothing to find when it fails",
 			build: func(s *simpleStore) dcb.Store {
 				var failed []dcb.Event
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
@@ -204,9 +212,10 @@ func wrongLimits() []faultyStore {
 		acceptingInvalid("data may have a byte more", "Append limits/data bytes", func(events []dcb.Event) {
 			events[0].Data = nil
 		}),
-		acceptingInvalid("metadata may have any number of entries", "Append limits/metadata entries", func(events []dcb.Event) {
-			events[0].Metadata = nil
-		}),
+		acceptingInvalid("metadata may have any number of entries",
+			"Append limits/metadata entries", func(events []dcb.Event) {
+				events[0].Metadata = nil
+			}),
 		acceptingInvalid("text may have a NUL", "Append limits/text has no NUL", func(events []dcb.Event) {
 			events[len(events)-1] = event("T")
 		}),
@@ -214,14 +223,16 @@ func wrongLimits() []faultyStore {
 			events[len(events)-1] = event("T")
 		}),
 		{
-			name: "the last event of the largest append is lost", caughtBy: "Append limits/the greatest number of events",
+			name:     "the last event of the largest append is lost",
+			caughtBy: "Append limits/the greatest number of events",
 			build: changingAppend(func(a *appendArgs, _ *simpleStore) {
 				a.events = a.events[:min(len(a.events), dcb.MaxEvents-1)]
 			}),
 		},
 		{
-			name: "the last byte of the largest append is lost", caughtBy: "Append limits/the greatest number of bytes",
-			build: changingEvents(func(e *dcb.Event) { e.Data = e.Data[:len(e.Data)-1] }),
+			name:     "the last byte of the largest append is lost",
+			caughtBy: "Append limits/the greatest number of bytes",
+			build:    changingEvents(func(e *dcb.Event) { e.Data = e.Data[:len(e.Data)-1] }),
 		},
 		{
 			name: "an append may have an event more", caughtBy: "Append limits/one event too many",

@@ -26,8 +26,8 @@ func wrongContexts() []faultyStore {
 		{
 			name: "Read loses the error of its context", caughtBy: "Read/fails if its deadline has passed",
 			build: func(s *simpleStore) dcb.Store {
-				return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-					result, err := s.Read(ctx, q, opts)
+				return &patchedStore{simpleStore: s, read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
+					result, err := s.Read(ctx, a.query, a.opts)
 					if err != nil {
 						err = &dcb.UnavailableError{Cause: errors.New(err.Error())}
 					}
@@ -36,7 +36,8 @@ func wrongContexts() []faultyStore {
 			},
 		},
 		{
-			name: "Append hangs and ignores its context", caughtBy: "Append/gives positions from 1 without gaps", hangs: true,
+			name:     "Append hangs and ignores its context",
+			caughtBy: "Append/gives positions from 1 without gaps", hangs: true,
 			build: func(s *simpleStore) dcb.Store {
 				return &patchedStore{simpleStore: s, append: func(context.Context, appendArgs) (dcb.Position, error) {
 					<-s.closed
@@ -45,7 +46,8 @@ func wrongContexts() []faultyStore {
 			},
 		},
 		{
-			name: "a context ends later calls", caughtBy: "Append/ignores the end of its context after it has returned",
+			name:     "a context ends later calls",
+			caughtBy: "Append/ignores the end of its context after it has returned",
 			build: func(s *simpleStore) dcb.Store {
 				var first context.Context //nolint:containedctx // the fault under test
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
@@ -59,8 +61,14 @@ func wrongContexts() []faultyStore {
 	}
 	for _, method := range []string{"Append", "Append condition", "Read", "ReadPage", "Head"} {
 		stores = append(stores,
-			faultyStore{name: method + " ignores a cancelled context", caughtBy: method + "/fails if its context is cancelled", build: withoutContext},
-			faultyStore{name: method + " ignores a passed deadline", caughtBy: method + "/fails if its deadline has passed", build: withoutContext})
+			faultyStore{
+				name: method + " ignores a cancelled context", caughtBy: method + "/fails if its context is cancelled",
+				build: withoutContext,
+			},
+			faultyStore{
+				name: method + " ignores a passed deadline", caughtBy: method + "/fails if its deadline has passed",
+				build: withoutContext,
+			})
 	}
 	for _, method := range []string{"Wait", "Stream", "Follow"} {
 		stores = append(stores,
@@ -83,8 +91,8 @@ func withoutContext(s *simpleStore) dcb.Store {
 		append: func(_ context.Context, a appendArgs) (dcb.Position, error) {
 			return s.Append(context.Background(), a.events, a.condition)
 		},
-		read: func(_ context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-			return s.Read(context.Background(), q, opts)
+		read: func(_ context.Context, a readArgs) (dcb.ReadResult, error) {
+			return s.Read(context.Background(), a.query, a.opts)
 		},
 		page: func(_ context.Context, a readArgs) (dcb.ReadResult, error) {
 			return s.ReadPage(context.Background(), a.query, a.opts, a.bytes)

@@ -15,7 +15,8 @@ import (
 func wrongConditions() []faultyStore {
 	return []faultyStore{
 		{
-			name: "a conflicting append records half of its events", caughtBy: "Append condition/records all events of a call or none",
+			name:     "a conflicting append records half of its events",
+			caughtBy: "Append condition/records all events of a call or none",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				position, err := s.record(a)
 				if errors.Is(err, dcb.ErrConflict) {
@@ -25,16 +26,18 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "every condition fails unless the store is empty", caughtBy: "Append condition/succeeds if nothing matches",
-			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.FailIfEventsMatch = dcb.All() }),
+			name:     "every condition fails unless the store is empty",
+			caughtBy: "Append condition/succeeds if nothing matches",
+			build:    changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.FailIfEventsMatch = dcb.All() }),
 		},
 		{
 			name: "After is inclusive in conditions", caughtBy: "Append condition/ignores an event at After",
 			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.After = max(c.After, 1) - 1 }),
 		},
 		{
-			name: "the event after After is ignored", caughtBy: "Append condition/conflicts if an event after After matches",
-			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.After++ }),
+			name:     "the event after After is ignored",
+			caughtBy: "Append condition/conflicts if an event after After matches",
+			build:    changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.After++ }),
 		},
 		{
 			name: "After is ignored in conditions", caughtBy: "Append condition/ignores an event before After",
@@ -49,7 +52,8 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "After beyond the head is cut to before the head", caughtBy: "Append condition/accepts After beyond the head",
+			name:     "After beyond the head is cut to before the head",
+			caughtBy: "Append condition/accepts After beyond the head",
 			build: changingCondition(func(c *dcb.AppendCondition, s *simpleStore) {
 				if head := s.snapshot().Head(); c.After > head {
 					c.After = head - 1
@@ -57,7 +61,8 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "After overflows for events with IDs", caughtBy: "Append condition/accepts After beyond the head for events with IDs",
+			name:     "After overflows for events with IDs",
+			caughtBy: "Append condition/accepts After beyond the head for events with IDs",
 			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) {
 				if c.After+1 == 0 {
 					c.After = 0
@@ -65,7 +70,8 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "the events of the call are checked", caughtBy: "Append condition/does not check the events of the call",
+			name:     "the events of the call are checked",
+			caughtBy: "Append condition/does not check the events of the call",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				for _, e := range a.events[1:] {
 					if a.condition != nil && a.condition.FailIfEventsMatch.Matches(e) {
@@ -76,8 +82,9 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "unrelated appends conflict", caughtBy: "Append condition/succeeds after events that do not match",
-			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.FailIfEventsMatch = dcb.All() }),
+			name:     "unrelated appends conflict",
+			caughtBy: "Append condition/succeeds after events that do not match",
+			build:    changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.FailIfEventsMatch = dcb.All() }),
 		},
 		{
 			name: "only the first item of a condition counts", caughtBy: "Append condition/on several items",
@@ -94,7 +101,8 @@ func wrongConditions() []faultyStore {
 			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) { c.FailIfEventsMatch[0].Tags = nil }),
 		},
 		{
-			name: "the tags of two events combine", caughtBy: "Append condition/does not combine the tags of two events",
+			name:     "the tags of two events combine",
+			caughtBy: "Append condition/does not combine the tags of two events",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				var tags []string
 				for _, e := range s.log {
@@ -123,8 +131,9 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a read is too great by one", caughtBy: "Append condition/accepts the Head of a read as After",
-			build: changingResult(func(r *dcb.ReadResult, _ readArgs) { r.Head++ }),
+			name:     "the head of a read is too great by one",
+			caughtBy: "Append condition/accepts the Head of a read as After",
+			build:    changingResult(func(r *dcb.ReadResult, _ readArgs) { r.Head++ }),
 		},
 		{
 			name:     "the head of a limited read hides the events left out",
@@ -132,7 +141,8 @@ func wrongConditions() []faultyStore {
 			build:    changingResult(func(r *dcb.ReadResult, a readArgs) { r.Head = a.log.Head() }),
 		},
 		{
-			name: "a read returns the head of the first read", caughtBy: "Append condition/succeeds after a conflict and a new read",
+			name:     "a read returns the head of the first read",
+			caughtBy: "Append condition/succeeds after a conflict and a new read",
 			build: func(s *simpleStore) dcb.Store {
 				first := sync.OnceValue(func() dcb.Position { return s.snapshot().Head() })
 				return changingResult(func(r *dcb.ReadResult, _ readArgs) { r.Head = first() })(s)
@@ -151,19 +161,22 @@ func wrongConditions() []faultyStore {
 			}),
 		},
 		{
-			name: "a conflict names the head", caughtBy: "Append condition/ConflictError names a matching event after After",
-			build: changingConflict(func(s *simpleStore, _ error) error { return &dcb.ConflictError{Position: s.log.Head()} }),
+			name:     "a conflict names the head",
+			caughtBy: "Append condition/ConflictError names a matching event after After",
+			build:    changingConflict(func(s *simpleStore, _ error) error { return &dcb.ConflictError{Position: s.log.Head()} }),
 		},
 		{
-			name: "a conflict is no ConflictError", caughtBy: "Append condition/conflicts with an event in the middle of a call",
-			build: changingConflict(func(*simpleStore, error) error { return fmt.Errorf("simple: append: %w", dcb.ErrConflict) }),
+			name:     "a conflict is no ConflictError",
+			caughtBy: "Append condition/conflicts with an event in the middle of a call",
+			build:    changingConflict(func(*simpleStore, error) error { return fmt.Errorf("simple: append: %w", dcb.ErrConflict) }),
 		},
 		{
 			name: "a conflict is Retryable", caughtBy: "Append condition/a conflict is not Retryable",
 			build: changingConflict(func(_ *simpleStore, err error) error { return &dcb.UnavailableError{Cause: err} }),
 		},
 		{
-			name: "random conditions ignore their second item", caughtBy: "Append condition/conflicts as Query.Matches says for random conditions",
+			name:     "random conditions ignore their second item",
+			caughtBy: "Append condition/conflicts like Query.Matches for random conditions",
 			build: changingCondition(func(c *dcb.AppendCondition, _ *simpleStore) {
 				if len(c.FailIfEventsMatch) == 2 {
 					c.FailIfEventsMatch = c.FailIfEventsMatch[:1]
@@ -262,9 +275,9 @@ func interleaving(s *simpleStore) dcb.Store {
 			}
 			return position, nil
 		},
-		read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+		read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
 			time.Sleep(between / 2)
-			return s.Read(ctx, q, opts)
+			return s.Read(ctx, a.query, a.opts)
 		},
 	}
 }

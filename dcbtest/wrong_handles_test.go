@@ -29,19 +29,22 @@ func wrongHandles() []faultyStore {
 			},
 		},
 		{
-			name: "a handle reads only events from after it was opened", caughtBy: "Two handles/Read sees events from before the handle was opened",
+			name:     "a handle reads only events from after it was opened",
+			caughtBy: "Two handles/Read sees events from before the handle was opened",
 			build: func(s *simpleStore) dcb.Store {
 				opened := s.snapshot().Head()
 				return changingRead(func(_ *dcb.Query, opts *dcb.ReadOptions) { opts.After = max(opts.After, opened) })(s)
 			},
 		},
 		{
-			name: "an append wakes only its own handle", caughtBy: "Two handles/Wait returns after an append through the other handle",
-			hangs: true, build: wakingOwnHandle,
+			name:     "an append wakes only its own handle",
+			caughtBy: "Two handles/Wait returns after an append through the other handle",
+			hangs:    true, build: wakingOwnHandle,
 		},
 		{
-			name: "an append reaches only followers of its own handle", caughtBy: "Two handles/Subscribe yields the appends of the other handle",
-			hangs: true, build: wakingOwnHandle,
+			name:     "an append reaches only followers of its own handle",
+			caughtBy: "Two handles/Subscribe yields the appends of the other handle",
+			hangs:    true, build: wakingOwnHandle,
 		},
 		{
 			name:     "a handle checks conditions against its own events",
@@ -90,7 +93,8 @@ func wrongHandles() []faultyStore {
 			}(),
 		},
 		{
-			name: "a cancelled append is recorded through the other handle", caughtBy: "Two handles/a cancelled Append does not affect the other handle",
+			name:     "a cancelled append is recorded through the other handle",
+			caughtBy: "Two handles/a cancelled Append does not affect the other handle",
 			build: func(s *simpleStore) dcb.Store {
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
 					position, err := s.Append(context.WithoutCancel(ctx), a.events, a.condition)
@@ -108,11 +112,13 @@ func wrongHandles() []faultyStore {
 func wrongReopens() []faultyStore {
 	return []faultyStore{
 		{
-			name: "reopening loses the last event", caughtBy: "Reopen/Read returns the events as before", build: correct,
+			name:     "reopening loses the last event",
+			caughtBy: "Reopen/Read returns the events as before", build: correct,
 			reopened: func(s *simpleStore) { s.log = s.log[:max(len(s.log), 1)-1] },
 		},
 		{
-			name: "reopening records the events again", caughtBy: "Reopen/Read returns the events as before", build: correct,
+			name:     "reopening records the events again",
+			caughtBy: "Reopen/Read returns the events as before", build: correct,
 			reopened: func(s *simpleStore) {
 				letOthersRun()
 				for i := range s.log {
@@ -121,11 +127,13 @@ func wrongReopens() []faultyStore {
 			},
 		},
 		{
-			name: "reopening an empty store records an event", caughtBy: "Reopen/an empty store is still empty", build: correct,
+			name:     "reopening an empty store records an event",
+			caughtBy: "Reopen/an empty store is still empty", build: correct,
 			reopened: func(s *simpleStore) { _, _ = s.record(appendArgs{events: []dcb.Event{event("Opened")}}) },
 		},
 		{
-			name: "reopening skips positions", caughtBy: "Reopen/Append continues the positions without a gap", build: correct,
+			name:     "reopening skips positions",
+			caughtBy: "Reopen/Append continues the positions without a gap", build: correct,
 			reopened: func(s *simpleStore) {
 				for i := range s.log {
 					s.log[i].Position += 10
@@ -133,7 +141,8 @@ func wrongReopens() []faultyStore {
 			},
 		},
 		{
-			name: "reopening sets the clock back", caughtBy: "Reopen/Append continues the positions without a gap", build: correct,
+			name:     "reopening sets the clock back",
+			caughtBy: "Reopen/Append continues the positions without a gap", build: correct,
 			reopened: func(s *simpleStore) {
 				for i := range s.log {
 					s.log[i].RecordedAt = s.log[i].RecordedAt.Add(time.Hour)
@@ -141,7 +150,8 @@ func wrongReopens() []faultyStore {
 			},
 		},
 		{
-			name: "reopening does not index tags", caughtBy: "Reopen/Read selects the same events", build: correct,
+			name:     "reopening does not index tags",
+			caughtBy: "Reopen/Read selects the same events", build: correct,
 			reopened: func(s *simpleStore) {
 				for i := range s.log {
 					s.log[i].Tags = nil
@@ -161,11 +171,13 @@ func wrongReopens() []faultyStore {
 			caughtBy: "Reopen/Append recognizes earlier IDs", build: idsPerHandle,
 		},
 		{
-			name: "reopening moves the positions of a reader", caughtBy: "Reopen/Follow continues at an earlier Head", build: correct,
+			name:     "reopening moves the positions of a reader",
+			caughtBy: "Reopen/Follow continues at an earlier Head", build: correct,
 			reopened: func(s *simpleStore) { s.log = s.log[:max(len(s.log), 1)-1] },
 		},
 		{
-			name: "the old handle still appends", caughtBy: "Reopen/Append through the old handle fails with ErrClosed",
+			name:     "the old handle still appends",
+			caughtBy: "Reopen/Append through the old handle fails with ErrClosed",
 			build: func(s *simpleStore) dcb.Store {
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
 					return s.open().Append(ctx, a.events, a.condition)

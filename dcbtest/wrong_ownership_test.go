@@ -11,16 +11,19 @@ import (
 func wrongOwners() []faultyStore {
 	return []faultyStore{
 		{
-			name: "the tags of an argument are kept", caughtBy: "Append ownership/the caller may change tags afterwards",
-			build: keepingArguments(func(recorded, given *dcb.Event) { recorded.Tags = given.Tags }),
+			name:     "the tags of an argument are kept",
+			caughtBy: "Append ownership/the caller may change tags afterwards",
+			build:    keepingArguments(func(recorded, given *dcb.Event) { recorded.Tags = given.Tags }),
 		},
 		{
-			name: "the data of an argument is kept", caughtBy: "Append ownership/the caller may change data afterwards",
-			build: keepingArguments(func(recorded, given *dcb.Event) { recorded.Data = given.Data }),
+			name:     "the data of an argument is kept",
+			caughtBy: "Append ownership/the caller may change data afterwards",
+			build:    keepingArguments(func(recorded, given *dcb.Event) { recorded.Data = given.Data }),
 		},
 		{
-			name: "the metadata of an argument is kept", caughtBy: "Append ownership/the caller may change metadata afterwards",
-			build: keepingArguments(func(recorded, given *dcb.Event) { recorded.Metadata = given.Metadata }),
+			name:     "the metadata of an argument is kept",
+			caughtBy: "Append ownership/the caller may change metadata afterwards",
+			build:    keepingArguments(func(recorded, given *dcb.Event) { recorded.Metadata = given.Metadata }),
 		},
 		{
 			name:     "the slice of events of an argument is kept",
@@ -33,8 +36,8 @@ func wrongOwners() []faultyStore {
 						last = a.events
 						return s.Append(ctx, a.events, a.condition)
 					},
-					read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-						result, err := s.Read(ctx, q, opts)
+					read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
+						result, err := s.Read(ctx, a.query, a.opts)
 						for i := range result.Events {
 							result.Events[i].Type = last[result.Events[i].Position-1].Type
 						}
@@ -44,7 +47,8 @@ func wrongOwners() []faultyStore {
 			},
 		},
 		{
-			name: "the tags of an argument are sorted", caughtBy: "Append ownership/does not change its arguments",
+			name:     "the tags of an argument are sorted",
+			caughtBy: "Append ownership/does not change its arguments",
 			build: func(s *simpleStore) dcb.Store {
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
 					position, err := s.Append(ctx, a.events, a.condition)
@@ -72,11 +76,13 @@ func wrongOwners() []faultyStore {
 			build: returningRecorded(func(returned, recorded *dcb.SequencedEvent) { returned.Data = recorded.Data }),
 		},
 		{
-			name: "a read returns the recorded metadata", caughtBy: "Read ownership/the caller may change metadata",
-			build: returningRecorded(func(returned, recorded *dcb.SequencedEvent) { returned.Metadata = recorded.Metadata }),
+			name:     "a read returns the recorded metadata",
+			caughtBy: "Read ownership/the caller may change metadata",
+			build:    returningRecorded(func(returned, recorded *dcb.SequencedEvent) { returned.Metadata = recorded.Metadata }),
 		},
 		{
-			name: "the tags of a result are adjacent in one slice", caughtBy: "Read ownership/the caller may append to tags and data",
+			name:     "the tags of a result are adjacent in one slice",
+			caughtBy: "Read ownership/the caller may append to tags and data",
 			build: changingResult(func(r *dcb.ReadResult, _ readArgs) {
 				var tags []string
 				for _, e := range r.Events {

@@ -18,7 +18,8 @@ func wrongMores() []faultyStore {
 		changingMore("More is true for every limited read", "Read/More is false if nothing was left out",
 			func(_ *dcb.ReadResult, a readArgs) bool { return a.opts.Limit > 0 }),
 		changingMore("More is true if Limit is reached", "Read/More is false if exactly Limit events match", isFull),
-		changingMore("More is true if Limit is reached backwards", "Read/More is false if exactly Limit events match backwards",
+		changingMore("More is true if Limit is reached backwards",
+			"Read/More is false if exactly Limit events match backwards",
 			func(r *dcb.ReadResult, a readArgs) bool { return r.More || a.opts.Backwards && isFull(r, a) }),
 		changingMore("More is false backwards", "Read/More is true if Limit left out an older event backwards",
 			func(r *dcb.ReadResult, a readArgs) bool { return r.More && !a.opts.Backwards }),
@@ -44,7 +45,8 @@ func wrongMores() []faultyStore {
 			}),
 		changingMore("More is true on an empty store", "Read/More is false and Head is 0 on an empty store",
 			func(r *dcb.ReadResult, a readArgs) bool { return r.More || len(a.log) == 0 }),
-		changingMore("More is true if the last read is full", "Read/continued while More is true takes no read too many", isFull),
+		changingMore("More is true if the last read is full",
+			"Read/continued while More is true takes no read too many", isFull),
 	}
 }
 
@@ -64,11 +66,13 @@ func wrongPages() []faultyStore {
 			build: changingPage(func(a *readArgs) { a.bytes = 1 << 30 }, nil),
 		},
 		{
-			name: "a page has one event too many", caughtBy: "ReadPage/ends with the event that reaches the bytes",
-			build: changingPage(func(a *readArgs) { a.bytes++ }, nil),
+			name:     "a page has one event too many",
+			caughtBy: "ReadPage/ends with the event that reaches the bytes",
+			build:    changingPage(func(a *readArgs) { a.bytes++ }, nil),
 		},
 		{
-			name: "a page ends before the event that reaches the bytes", caughtBy: "ReadPage/has at least one event",
+			name:     "a page ends before the event that reaches the bytes",
+			caughtBy: "ReadPage/has at least one event",
 			build: changingPage(nil, func(r *dcb.ReadResult, _ readArgs) {
 				if r.More && len(r.Events) > 0 {
 					r.Events = r.Events[:len(r.Events)-1]
@@ -84,7 +88,8 @@ func wrongPages() []faultyStore {
 			}, nil),
 		},
 		{
-			name: "More is true if the bytes are reached", caughtBy: "ReadPage/has More false if it ends with the last event",
+			name:     "More is true if the bytes are reached",
+			caughtBy: "ReadPage/has More false if it ends with the last event",
 			build: changingPage(nil, func(r *dcb.ReadResult, a readArgs) {
 				size := 0
 				for i := range r.Events {
@@ -94,11 +99,13 @@ func wrongPages() []faultyStore {
 			}),
 		},
 		{
-			name: "Head of a page is the store's", caughtBy: "ReadPage/has its last event as Head if bytes left events out",
-			build: changingPage(nil, func(r *dcb.ReadResult, a readArgs) { r.Head = a.opts.Top(a.log.Head()) }),
+			name:     "Head of a page is the store's",
+			caughtBy: "ReadPage/has its last event as Head if bytes left events out",
+			build:    changingPage(nil, func(r *dcb.ReadResult, a readArgs) { r.Head = a.opts.Top(a.log.Head()) }),
 		},
 		{
-			name: "Head of a backward page is its last event", caughtBy: "ReadPage/has the Head of a whole read backwards",
+			name:     "Head of a backward page is its last event",
+			caughtBy: "ReadPage/has the Head of a whole read backwards",
 			build: changingPage(nil, func(r *dcb.ReadResult, a readArgs) {
 				if a.opts.Backwards && r.More {
 					r.Head = lastOf(r)
@@ -126,15 +133,18 @@ func wrongPages() []faultyStore {
 			return (&dcb.Event{Type: e.Type, Tags: e.Tags, Data: e.Data}).Size()
 		}),
 		{
-			name: "a page ignores all items but the first", caughtBy: "ReadPage/returns the same pages as Query.Matches for random queries",
-			build: changingPage(func(a *readArgs) { a.query = a.query[:1] }, nil),
+			name:     "a page ignores all items but the first",
+			caughtBy: "ReadPage/returns the same pages as Query.Matches for random queries",
+			build:    changingPage(func(a *readArgs) { a.query = a.query[:1] }, nil),
 		},
 		{
-			name: "a page of a negative Limit is not bounded", caughtBy: "ReadPage/fails for an invalid query or Limit",
-			build: changingPage(func(a *readArgs) { a.opts.Limit = max(a.opts.Limit, 0) }, nil),
+			name:     "a page of a negative Limit is not bounded",
+			caughtBy: "ReadPage/fails for an invalid query or Limit",
+			build:    changingPage(func(a *readArgs) { a.opts.Limit = max(a.opts.Limit, 0) }, nil),
 		},
 		{
-			name: "a page after another loses its first event", caughtBy: "Pages/are together the result of one Read",
+			name:     "a page after another loses its first event",
+			caughtBy: "Pages/are together the result of one Read",
 			build: changingPage(nil, func(r *dcb.ReadResult, a readArgs) {
 				if a.opts.After > 0 && len(r.Events) > 1 {
 					r.Events = r.Events[1:]
@@ -142,8 +152,9 @@ func wrongPages() []faultyStore {
 			}),
 		},
 		{
-			name: "Head of every page is the store's", caughtBy: "Pages/have their last event as Head until the last page",
-			build: changingPage(nil, func(r *dcb.ReadResult, a readArgs) { r.Head = a.log.Head() }),
+			name:     "Head of every page is the store's",
+			caughtBy: "Pages/have their last event as Head until the last page",
+			build:    changingPage(nil, func(r *dcb.ReadResult, a readArgs) { r.Head = a.log.Head() }),
 		},
 		{
 			name: "pages ignore Before", caughtBy: "Pages/do not contain events appended after the first pull",

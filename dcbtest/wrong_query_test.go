@@ -34,7 +34,8 @@ func queriesMatchedWrongly() []faultyStore {
 		matching("only the first 100 items count", "Query.Matches/finds the events of hundreds of items",
 			func(q dcb.Query, e dcb.Event) bool { return q[:min(len(q), 100)].Matches(e) }),
 		{
-			name: "an event with a repeated tag is not indexed", caughtBy: "Query.Matches/a tag appended twice counts once",
+			name:     "an event with a repeated tag is not indexed",
+			caughtBy: "Query.Matches/a tag appended twice counts once",
 			build: changingEvents(func(e *dcb.Event) {
 				if len(dcb.UniqueTags(e.Tags)) < len(e.Tags) {
 					e.Tags = nil
@@ -42,15 +43,18 @@ func queriesMatchedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "an event comes twice if two items match it", caughtBy: "Query.Matches/an event that several items match comes once",
-			build: onePerItem,
+			name:     "an event comes twice if two items match it",
+			caughtBy: "Query.Matches/an event that several items match comes once",
+			build:    onePerItem,
 		},
 		{
-			name: "an event comes twice if an item is repeated", caughtBy: "Query.Matches/repeated items change nothing",
-			build: onePerItem,
+			name:     "an event comes twice if an item is repeated",
+			caughtBy: "Query.Matches/repeated items change nothing",
+			build:    onePerItem,
 		},
 		{
-			name: "only reads match by the contract", caughtBy: "Query.Matches/tells awkward texts apart in conditions",
+			name:     "only reads match by the contract",
+			caughtBy: "Query.Matches/distinguishes awkward texts in conditions",
 			build: func(s *simpleStore) dcb.Store {
 				wrong := matchingBy(func(q dcb.Query, e dcb.Event) bool { return matchesAfter(q, e, strings.ToLower, strings.ToLower) })
 				patched := wrong(s).(*patchedStore)
@@ -59,7 +63,8 @@ func queriesMatchedWrongly() []faultyStore {
 			},
 		},
 		{
-			name: "an item of three tags matches by one", caughtBy: "Read/selects the same events as Query.Matches for random queries",
+			name:     "an item of three tags matches by one",
+			caughtBy: "Read/selects the same events as Query.Matches for random queries",
 			build: matchingBy(func(q dcb.Query, e dcb.Event) bool {
 				return slices.ContainsFunc(q, func(item dcb.QueryItem) bool {
 					return hasType(item, e) && containsAll(e.Tags, item.Tags[:min(len(item.Tags), 1)])
@@ -75,12 +80,14 @@ func itemsMatchedWrongly() []faultyStore {
 			func(item dcb.QueryItem, e dcb.Event) bool { return containsAll(e.Tags, item.Tags) }),
 		itemMatching("tags are ignored", "Query.Matches/a tag selects the events that have it",
 			func(item dcb.QueryItem, e dcb.Event) bool { return hasType(item, e) }),
-		itemMatching("one tag of an item is enough", "Query.Matches/an item selects the events that have all of its tags",
+		itemMatching("one tag of an item is enough",
+			"Query.Matches/an item selects the events that have all of its tags",
 			func(item dcb.QueryItem, e dcb.Event) bool {
 				has := func(tag string) bool { return slices.Contains(e.Tags, tag) }
 				return hasType(item, e) && (len(item.Tags) == 0 || slices.ContainsFunc(item.Tags, has))
 			}),
-		itemMatching("an event must have all types of an item", "Query.Matches/an item selects the events of any of its types",
+		itemMatching("an event must have all types of an item",
+			"Query.Matches/an item selects the events of any of its types",
 			func(item dcb.QueryItem, e dcb.Event) bool {
 				return all(item.Types, func(t string) bool { return t == e.Type }) && containsAll(e.Tags, item.Tags)
 			}),
@@ -96,7 +103,8 @@ func itemsMatchedWrongly() []faultyStore {
 				}
 				return hasType(item, e) || containsAll(e.Tags, item.Tags)
 			}),
-		itemMatching("an item without types and tags selects nothing", "Query.Matches/an item without types and tags selects every event",
+		itemMatching("an item without types and tags selects nothing",
+			"Query.Matches/an item without types and tags selects every event",
 			func(item dcb.QueryItem, e dcb.Event) bool {
 				return len(item.Types)+len(item.Tags) > 0 && item.Matches(e)
 			}),
@@ -110,13 +118,15 @@ func itemsMatchedWrongly() []faultyStore {
 			func(item dcb.QueryItem, e dcb.Event) bool {
 				return item.Matches(e) || item.Matches(dcb.Event{Type: e.Type, Tags: append([]string{e.Type}, e.Tags...)})
 			}),
-		itemMatching("tags beyond 128 of an item are ignored", "Query.Matches/an item with more tags than an event may have selects nothing",
+		itemMatching("tags beyond 128 of an item are ignored",
+			"Query.Matches/an item with more tags than an event may have selects nothing",
 			func(item dcb.QueryItem, e dcb.Event) bool {
 				return hasType(item, e) && containsAll(e.Tags, item.Tags[:min(len(item.Tags), 128)])
 			}),
 		itemMatching("an item of 128 tags selects nothing", "Query.Matches/an item may have as many tags as an event",
 			func(item dcb.QueryItem, e dcb.Event) bool { return len(item.Tags) < 128 && item.Matches(e) }),
-		itemMatching("a repeated tag must be there as often", "Query.Matches/repeated types and tags of an item change nothing",
+		itemMatching("a repeated tag must be there as often",
+			"Query.Matches/repeated types and tags of an item change nothing",
 			func(item dcb.QueryItem, e dcb.Event) bool { return item.Matches(e) && len(item.Tags) <= len(e.Tags) }),
 		itemMatching("a rare type is missing from the index", "Append/accepts many different types and tags",
 			func(item dcb.QueryItem, e dcb.Event) bool { return e.Type != "T1234" && item.Matches(e) }),
@@ -160,10 +170,11 @@ func textsComparedWrongly() []faultyStore {
 		comparing("the case of types is ignored", "Query.Matches/upper and lower case differ", strings.ToLower, nil),
 		comparing("reserved characters of tags are replaced", "Query.Matches/separators and quotes are plain text",
 			nil, underscores(":", "&", "|", "!", "'", "(", ")", `\`, "<")),
-		comparing("separators in tags are replaced", "Query.Matches/tells awkward tags apart", nil, underscores(":", "&", "|")),
-		comparing("quotes in types are dropped", "Query.Matches/tells awkward types apart",
+		comparing("separators in tags are replaced",
+			"Query.Matches/distinguishes awkward tags", nil, underscores(":", "&", "|")),
+		comparing("quotes in types are dropped", "Query.Matches/distinguishes awkward types",
 			strings.NewReplacer("'", "", `"`, "").Replace, nil),
-		comparing("separators in pairs of tags are replaced", "Query.Matches/tells pairs of awkward tags apart",
+		comparing("separators in pairs of tags are replaced", "Query.Matches/distinguishes pairs of awkward tags",
 			nil, underscores(":", "&", "|")),
 		comparing("tags are normalized", "Query.Matches/Unicode normal forms differ",
 			nil, strings.NewReplacer("e\u0301", "é", "\u212b", "Å").Replace),
@@ -219,18 +230,18 @@ func matchingBy(matches func(q dcb.Query, e dcb.Event) bool) builder {
 	return func(s *simpleStore) dcb.Store {
 		return &patchedStore{
 			simpleStore: s,
-			read: func(_ context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-				if err := dcb.ValidateRead(q, opts); err != nil {
+			read: func(_ context.Context, a readArgs) (dcb.ReadResult, error) {
+				if err := dcb.ValidateRead(a.query, a.opts); err != nil {
 					return dcb.ReadResult{}, err
 				}
 				log := s.snapshot()
 				marked := slices.Clone(log)
 				for i := range marked {
-					if marked[i].Event = event("no"); matches(q, log[i].Event) {
+					if marked[i].Event = event("no"); matches(a.query, log[i].Event) {
 						marked[i].Event = event("yes")
 					}
 				}
-				result, err := marked.Read(typed("yes"), opts)
+				result, err := marked.Read(typed("yes"), a.opts)
 				for i := range result.Events {
 					result.Events[i] = log[result.Events[i].Position-1].Clone()
 				}
@@ -251,10 +262,10 @@ func matchingBy(matches func(q dcb.Query, e dcb.Event) bool) builder {
 
 // onePerItem builds a store that reads each item by itself and merges the results.
 func onePerItem(s *simpleStore) dcb.Store {
-	return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
+	return &patchedStore{simpleStore: s, read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
 		var merged dcb.ReadResult
-		for _, item := range q {
-			result, err := s.Read(ctx, dcb.Query{item}, opts)
+		for _, item := range a.query {
+			result, err := s.Read(ctx, dcb.Query{item}, a.opts)
 			if err != nil {
 				return result, err
 			}

@@ -13,8 +13,9 @@ import (
 func wrongReads() []faultyStore {
 	return slices.Concat(optionsAppliedWrongly(), headsComputedWrongly(), []faultyStore{
 		{
-			name: "a read returns at most a thousand events", caughtBy: "Read/returns thousands of events in order",
-			build: changingResult(func(r *dcb.ReadResult, _ readArgs) { r.Events = r.Events[:min(len(r.Events), 1000)] }),
+			name:     "a read returns at most a thousand events",
+			caughtBy: "Read/returns thousands of events in order",
+			build:    changingResult(func(r *dcb.ReadResult, _ readArgs) { r.Events = r.Events[:min(len(r.Events), 1000)] }),
 		},
 		{
 			name: "a read misses the newest event", caughtBy: "Read/sees an append as soon as it returned",
@@ -70,10 +71,10 @@ func optionsAppliedWrongly() []faultyStore {
 			name:     "Backwards with Limit returns the oldest events, reversed",
 			caughtBy: "Read/Backwards with Limit returns the newest events",
 			build: func(s *simpleStore) dcb.Store {
-				return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-					backwards := opts.Backwards
-					opts.Backwards = false
-					r, err := s.Read(ctx, q, opts)
+				return &patchedStore{simpleStore: s, read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
+					backwards := a.opts.Backwards
+					a.opts.Backwards = false
+					r, err := s.Read(ctx, a.query, a.opts)
 					if err == nil && backwards {
 						slices.Reverse(r.Events)
 						r.Head = s.snapshot().Head()
@@ -83,7 +84,8 @@ func optionsAppliedWrongly() []faultyStore {
 			},
 		},
 		{
-			name: "Before is ignored when reading on backwards", caughtBy: "Read/continued backwards before the last event sees every event once",
+			name:     "Before is ignored when reading on backwards",
+			caughtBy: "Read/continued backwards before the last event sees every event once",
 			build: changingRead(func(_ *dcb.Query, opts *dcb.ReadOptions) {
 				if opts.Before > 0 && opts.Limit == 3 {
 					opts.Before--
@@ -111,7 +113,8 @@ func optionsAppliedWrongly() []faultyStore {
 			build: limitingFirst(func(dcb.Query) dcb.Query { return dcb.All() }),
 		},
 		{
-			name: "Limit counts events without the tags", caughtBy: "Read/every combination of options, a type and a tag",
+			name:     "Limit counts events without the tags",
+			caughtBy: "Read/every combination of options, a type and a tag",
 			build: limitingFirst(func(q dcb.Query) dcb.Query {
 				types := cloneQuery(q)
 				for i := range types {
@@ -121,7 +124,8 @@ func optionsAppliedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "Limit applies to each item", caughtBy: "Read/every combination of options, several items", build: onePerItem,
+			name:     "Limit applies to each item",
+			caughtBy: "Read/every combination of options, several items", build: onePerItem,
 		},
 		{
 			name: "Limit overflows", caughtBy: "Read/Limit may have any value from 0",
@@ -139,7 +143,8 @@ func optionsAppliedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "After is ignored beside Limit and Backwards", caughtBy: "Read/every combination of options, a tag",
+			name:     "After is ignored beside Limit and Backwards",
+			caughtBy: "Read/every combination of options, a tag",
 			build: changingRead(func(_ *dcb.Query, opts *dcb.ReadOptions) {
 				if opts.Limit > 0 && opts.Backwards {
 					opts.After = 0
@@ -153,9 +158,9 @@ func optionsAppliedWrongly() []faultyStore {
 // match.
 func limitingFirst(wider func(q dcb.Query) dcb.Query) builder {
 	return func(s *simpleStore) dcb.Store {
-		return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-			r, err := s.Read(ctx, wider(q), opts)
-			r.Events = slices.DeleteFunc(r.Events, func(e dcb.SequencedEvent) bool { return !q.Matches(e.Event) })
+		return &patchedStore{simpleStore: s, read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
+			r, err := s.Read(ctx, wider(a.query), a.opts)
+			r.Events = slices.DeleteFunc(r.Events, func(e dcb.SequencedEvent) bool { return !a.query.Matches(e.Event) })
 			return r, err
 		}}
 	}
@@ -164,7 +169,7 @@ func limitingFirst(wider func(q dcb.Query) dcb.Query) builder {
 func headsComputedWrongly() []faultyStore {
 	return []faultyStore{
 		{
-			name: "the head of a read is its last event", caughtBy: "Read/Head is the store's whatever matched",
+			name: "the head of a read is its last event", caughtBy: "Read/Head is the store's if later events do not match",
 			build: changingResult(func(r *dcb.ReadResult, _ readArgs) {
 				r.Head = 0
 				for _, e := range r.Events {
@@ -173,11 +178,13 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a limited read is the store's", caughtBy: "Read/Head is the last event if Limit left events out",
-			build: changingResult(func(r *dcb.ReadResult, a readArgs) { r.Head = a.log.Head() }),
+			name:     "the head of a limited read is the store's",
+			caughtBy: "Read/Head is the last event if Limit left events out",
+			build:    changingResult(func(r *dcb.ReadResult, a readArgs) { r.Head = a.log.Head() }),
 		},
 		{
-			name: "the head of every limited read is its last event", caughtBy: "Read/Head is the store's if exactly Limit events match",
+			name:     "the head of every limited read is its last event",
+			caughtBy: "Read/Head is the store's if exactly Limit events match",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				if n := len(r.Events); n > 0 && n == a.opts.Limit && !a.opts.Backwards {
 					r.Head = r.Events[n-1].Position
@@ -185,7 +192,8 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "events beyond Before count as left out", caughtBy: "Read/Head is just before Before if only Before left events out",
+			name:     "events beyond Before count as left out",
+			caughtBy: "Read/Head is Before - 1 if only Before left events out",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				a.opts.Before = 0
 				if beyond, _ := a.log.Read(a.query, a.opts); a.opts.Limit == len(r.Events) {
@@ -194,7 +202,8 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a limited backward read is its last event", caughtBy: "Read/Head of a backward read is just before Before, or the store's",
+			name:     "the head of a limited backward read is its last event",
+			caughtBy: "Read/Head of a backward read is Before - 1, or the store's",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				if n := len(r.Events); a.opts.Backwards && n > 0 && n == a.opts.Limit {
 					r.Head = r.Events[n-1].Position
@@ -210,7 +219,8 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a limited read is too great by one", caughtBy: "Read/continued at Head sees every event once",
+			name:     "the head of a limited read is too great by one",
+			caughtBy: "Read/continued at Head sees every event once",
 			build: changingResult(func(r *dcb.ReadResult, a readArgs) {
 				if a.opts.Limit > 0 && len(r.Events) == a.opts.Limit {
 					r.Head++
@@ -218,7 +228,8 @@ func headsComputedWrongly() []faultyStore {
 			}),
 		},
 		{
-			name: "the head of a read without events is 0", caughtBy: "Read/every combination of options, no match",
+			name:     "the head of a read without events is 0",
+			caughtBy: "Read/every combination of options, no match",
 			build: changingResult(func(r *dcb.ReadResult, _ readArgs) {
 				if len(r.Events) == 0 {
 					r.Head = 0

@@ -43,7 +43,8 @@ func wrongRetries() []faultyStore {
 			}),
 		},
 		{
-			name: "new events beside recorded ones are recorded", caughtBy: "Append retry/fails for recorded and new IDs in one call",
+			name:     "new events beside recorded ones are recorded",
+			caughtBy: "Append retry/fails for recorded and new IDs in one call",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				a.events = slices.DeleteFunc(slices.Clone(a.events), func(e dcb.Event) bool { return positionOf(s, e.ID) > 0 })
 				if len(a.events) == 0 {
@@ -63,7 +64,8 @@ func wrongRetries() []faultyStore {
 			}),
 		},
 		{
-			name: "an ID twice in one call is recorded twice", caughtBy: "Append retry/fails for an ID twice in one call",
+			name:     "an ID twice in one call is recorded twice",
+			caughtBy: "Append retry/fails for an ID twice in one call",
 			build: func(s *simpleStore) dcb.Store {
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
 					if errors.Is(dcb.ValidateAppend(a.events, a.condition), dcb.ErrDuplicateID) {
@@ -76,7 +78,8 @@ func wrongRetries() []faultyStore {
 			},
 		},
 		{
-			name: "a duplicate ID is also a conflict", caughtBy: "Append retry/ErrDuplicateID is no other error and not Retryable",
+			name:     "a duplicate ID is also a conflict",
+			caughtBy: "Append retry/ErrDuplicateID is no other error and not Retryable",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				position, err := s.record(a)
 				if errors.Is(err, dcb.ErrDuplicateID) {
@@ -86,7 +89,8 @@ func wrongRetries() []faultyStore {
 			}),
 		},
 		{
-			name: "the condition is checked before the IDs", caughtBy: "Append retry/fails for a recorded ID whatever the condition",
+			name:     "the condition is checked before the IDs",
+			caughtBy: "Append retry/fails for a recorded ID under any condition",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				if a.condition != nil {
 					a.events = slices.Clone(a.events)
@@ -111,7 +115,8 @@ func wrongRetries() []faultyStore {
 			},
 		},
 		{
-			name: "equal events with new IDs are a retry", caughtBy: "Append retry/equal events with new IDs are new events",
+			name:     "equal events with new IDs are a retry",
+			caughtBy: "Append retry/equal events with new IDs are new events",
 			build: replacingAppend(func(s *simpleStore, a appendArgs) (dcb.Position, error) {
 				e := a.events[0].Clone()
 				for _, recorded := range s.log {
@@ -123,8 +128,9 @@ func wrongRetries() []faultyStore {
 			}),
 		},
 		{
-			name: "the same call of many callers races", caughtBy: "Append retry/records the same call of many callers once",
-			build: racingIDs,
+			name:     "the same call of many callers races",
+			caughtBy: "Append retry/records the same call of many callers once",
+			build:    racingIDs,
 		},
 		{
 			name: "overlapping calls race", caughtBy: "Append retry/records each ID of overlapping calls once",

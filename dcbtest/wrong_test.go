@@ -24,9 +24,11 @@ type faultyStore struct {
 }
 
 func faultyStores() []faultyStore {
-	return slices.Concat(wrongEvents(), wrongAppends(), wrongLimits(), wrongConditions(), wrongRaces(), wrongRetries(),
-		wrongQueries(), wrongReads(), wrongMores(), wrongPages(), wrongTimes(), wrongOwners(), wrongWaits(), wrongContexts(), wrongCloses(),
-		wrongStreams(), wrongFollows(), wrongHandles(), wrongReopens())
+	return slices.Concat(
+		wrongEvents(), wrongAppends(), wrongLimits(), wrongConditions(), wrongRaces(), wrongRetries(),
+		wrongQueries(), wrongReads(), wrongMores(), wrongPages(), wrongTimes(), wrongOwners(),
+		wrongWaits(), wrongStreams(), wrongFollows(), wrongContexts(), wrongCloses(), wrongHandles(), wrongReopens(),
+	)
 }
 
 // Each case runs in a synctest bubble, whose clock advances only when all goroutines block. So a
@@ -108,7 +110,7 @@ func (f faultyStore) suite() Suite {
 // patchedStore is a correct store with some methods replaced.
 type patchedStore struct {
 	*simpleStore
-	read func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error)
+	read func(ctx context.Context, a readArgs) (dcb.ReadResult, error)
 	// page replaces ReadPage. Default nil: if read is replaced, ReadPage calls it.
 	page   func(ctx context.Context, a readArgs) (dcb.ReadResult, error)
 	append func(ctx context.Context, a appendArgs) (dcb.Position, error)
@@ -139,7 +141,7 @@ func (p *patchedStore) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptio
 	if p.read == nil {
 		return p.simpleStore.Read(ctx, q, opts)
 	}
-	return p.read(ctx, q, opts)
+	return p.read(ctx, readArgs{query: q, opts: opts})
 }
 
 func (p *patchedStore) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
@@ -147,7 +149,7 @@ func (p *patchedStore) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadO
 	case p.page != nil:
 		return p.page(ctx, readArgs{query: q, opts: opts, bytes: bytes})
 	case p.read != nil:
-		return p.read(ctx, q, opts)
+		return p.read(ctx, readArgs{query: q, opts: opts})
 	}
 	return p.simpleStore.ReadPage(ctx, q, opts, bytes)
 }
@@ -183,9 +185,9 @@ func (p *patchedStore) Close() error {
 // changingRead builds a store that changes the arguments of every Read.
 func changingRead(change func(q *dcb.Query, opts *dcb.ReadOptions)) builder {
 	return func(s *simpleStore) dcb.Store {
-		return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-			change(&q, &opts)
-			return s.Read(ctx, q, opts)
+		return &patchedStore{simpleStore: s, read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
+			change(&a.query, &a.opts)
+			return s.Read(ctx, a.query, a.opts)
 		}}
 	}
 }
@@ -201,10 +203,11 @@ type readArgs struct {
 // changingResult builds a store that changes the result of every Read.
 func changingResult(change func(r *dcb.ReadResult, a readArgs)) builder {
 	return func(s *simpleStore) dcb.Store {
-		return &patchedStore{simpleStore: s, read: func(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-			r, err := s.Read(ctx, q, opts)
+		return &patchedStore{simpleStore: s, read: func(ctx context.Context, a readArgs) (dcb.ReadResult, error) {
+			r, err := s.Read(ctx, a.query, a.opts)
 			if err == nil {
-				change(&r, readArgs{query: q, opts: opts, log: s.snapshot()})
+				a.log = s.snapshot()
+				change(&r, a)
 			}
 			return r, err
 		}}

@@ -23,7 +23,8 @@ func wrongWaits() []faultyStore {
 			}),
 		},
 		{
-			name: "Wait ignores a greater head", caughtBy: "Wait/returns at once if the head is greater", hangs: true,
+			name:     "Wait ignores a greater head",
+			caughtBy: "Wait/returns at once if the head is greater", hangs: true,
 			build: replacingWait(func(ctx context.Context, s *simpleStore, _ dcb.Position) (dcb.Position, error) {
 				return nextAppend(ctx, s)
 			}),
@@ -50,11 +51,13 @@ func wrongWaits() []faultyStore {
 			}),
 		},
 		{
-			name: "an append wakes one call", caughtBy: "Wait/one append ends the waits of many callers", hangs: true,
+			name:     "an append wakes one call",
+			caughtBy: "Wait/one append ends the waits of many callers", hangs: true,
 			build: wakingOne,
 		},
 		{
-			name: "the first append wakes one call", caughtBy: "Wait/many callers wait for different positions", hangs: true,
+			name:     "the first append wakes one call",
+			caughtBy: "Wait/many callers wait for different positions", hangs: true,
 			build: wakingOne,
 		},
 		{
@@ -65,14 +68,16 @@ func wrongWaits() []faultyStore {
 			}),
 		},
 		{
-			name: "Wait returns a head that Read does not see", caughtBy: "Wait/Read sees the head that Wait returned",
+			name:     "Wait returns a head that Read does not see",
+			caughtBy: "Wait/Read sees the head that Wait returned",
 			build: replacingWait(func(ctx context.Context, s *simpleStore, after dcb.Position) (dcb.Position, error) {
 				head, err := s.Wait(ctx, after)
 				return head + 1, err
 			}),
 		},
 		{
-			name: "Wait ignores the end of its context", caughtBy: "Wait/returns when its context is cancelled", hangs: true,
+			name:     "Wait ignores the end of its context",
+			caughtBy: "Wait/returns when its context is cancelled", hangs: true,
 			build: waitWithoutContext,
 		},
 		{
@@ -84,7 +89,8 @@ func wrongWaits() []faultyStore {
 			build: endingAllWaits,
 		},
 		{
-			name: "Close does not end a Wait", caughtBy: "Wait/returns ErrClosed when the store is closed", hangs: true,
+			name:     "Close does not end a Wait",
+			caughtBy: "Wait/returns ErrClosed when the store is closed", hangs: true,
 			build: replacingWait(func(ctx context.Context, s *simpleStore, after dcb.Position) (dcb.Position, error) {
 				head, err := s.Wait(ctx, after)
 				if errors.Is(err, dcb.ErrClosed) {
