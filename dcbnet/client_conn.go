@@ -14,14 +14,16 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// clientConn is the client's side of a connection. One goroutine reads responses and hands each to its
-// call; another one sends pings.
+// clientConn is the client's side of a connection. One goroutine at a time reads responses and hands
+// each to its call (client_read.go); another one sends pings.
 type clientConn struct {
 	address string
 	conn    *messageConn
 	queue   *sendQueue
 	done    chan struct{}     // closed when the connection is lost
 	forget  func(*clientConn) // called when it takes no more calls
+	reading chan struct{}     // capacity 1; full while a goroutine reads, see client_read.go
+	wake    chan struct{}     // capacity 1; receives when the read loop must read
 
 	mu        sync.Mutex // guards what follows
 	lastID    uint64
@@ -39,6 +41,8 @@ type clientCall struct {
 	id    uint64
 	ready chan struct{} // capacity 1; receives when there are responses or the connection is lost
 
+	readsAlone bool // its caller is the reader until the next response
+
 	responses []response // guarded by clientConn.mu
 }
 
@@ -50,8 +54,10 @@ func newClientConn(address string, opts *ClientOptions, forget func(*clientConn)
 	}
 	c := &clientConn{
 		address: address, conn: newMessageConn(network, opts.MessageBytes), done: make(chan struct{}),
-		forget: forget, calls: make(map[uint64]*clientCall), maxCalls: 1,
+		forget: forget, reading: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		calls: make(map[uint64]*clientCall), maxCalls: 1,
 	}
+	c.reading <- struct{}{} // for the read loop
 	c.queue = newSendQueue(c.conn.send, c.isAlone)
 	c.queue.inBackground = true
 	if err := c.hello(opts.Key); err != nil {
@@ -167,9 +173,16 @@ func (c *clientConn) start(ctx context.Context, r *request) (*clientCall, error)
 	c.mu.Unlock()
 
 	r.id = call.id
-	err := c.sendRequest(ctx, r, limit)
+	call.readsAlone = c.readAlone()
+	err := errBusy
+	if !c.isRetired() { // readAlone may have found out
+		err = c.sendRequest(ctx, r, limit)
+	}
 	if err == nil {
 		return call, nil
+	}
+	if call.readsAlone {
+		defer c.stopReading() // after the call was removed
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,6 +229,12 @@ func (c *clientConn) wait(ctx context.Context, closed <-chan struct{}, call *cli
 		case lost != nil:
 			// A server that is stopping has answered every call that it started.
 			return response{}, !errors.Is(lost, wire.ErrStopping), lost
+		}
+		if call.readsAlone {
+			call.readsAlone = false
+			c.readUntil(ctx, call)
+			c.stopReading()
+			continue
 		}
 		select {
 		case <-call.ready:
@@ -276,18 +295,6 @@ func (c *clientConn) keepAlive(interval time.Duration) {
 			go func() { _ = c.queue.put((&request{kind: pingRequest}).append) }() // writing may block
 		}
 	}
-}
-
-// readLoop hands responses to their calls until the connection is lost.
-func (c *clientConn) readLoop() {
-	err := c.conn.checkFirst()
-	for err == nil {
-		var message []byte
-		if message, err = c.conn.receive(); err == nil {
-			err = readResponses(message, c.deliver)
-		}
-	}
-	c.lose(c.explain(err))
 }
 
 // explain returns what the end of the connection means for the calls under way.

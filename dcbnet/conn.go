@@ -2,6 +2,7 @@ package dcbnet
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -39,9 +41,15 @@ const (
 type messageConn struct {
 	net.Conn
 
-	reading sync.Mutex // guards in and limit; a new goroutine may take over reading
-	in      *bufio.Reader
-	limit   int // maximum bytes of a received message
+	raw syscall.RawConn // of the TCP connection or UNIX socket; nil for other connections
+
+	reading    sync.Mutex // guards what follows; a new goroutine may take over reading
+	in         *bufio.Reader
+	limit      int // maximum bytes of a received message
+	header     [headerBytes]byte
+	headerRead int    // bytes of header that have been read
+	body       []byte // of a message whose header has been read; nil before
+	bodyRead   int    // bytes of body that have been read
 
 	received, sent atomic.Bool // since the last tick
 
@@ -50,6 +58,12 @@ type messageConn struct {
 
 func newMessageConn(conn net.Conn, limit int) *messageConn {
 	c := &messageConn{Conn: conn, limit: limit}
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if network, ok := conn.(syscall.Conn); ok {
+		c.raw, _ = network.SyscallConn() // nil after an error
+	}
 	c.in = bufio.NewReaderSize(activity{c}, readBuffer)
 	return c
 }
@@ -86,37 +100,41 @@ func (c *messageConn) send(message *[]byte) error {
 	return err
 }
 
-// receive returns the next message, in memory of its own.
+// receive returns the next message, in memory of its own. After a timeout it can be called again: the
+// connection keeps the part of a message that has arrived.
 func (c *messageConn) receive() ([]byte, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	var header [headerBytes]byte
-	if _, err := io.ReadFull(c.in, header[:]); err != nil {
+	n, err := io.ReadFull(c.in, c.header[c.headerRead:])
+	if c.headerRead += n; err != nil {
 		return nil, lost(err)
 	}
-	length := binary.BigEndian.Uint32(header[:])
+	length := binary.BigEndian.Uint32(c.header[:])
 	if uint64(length) > uint64(c.limit) {
 		return nil, fmt.Errorf("%w: it has %d bytes; the limit is %d", errTooLarge, length, c.limit)
 	}
-	return c.receiveBody(int(length))
+	if err := c.receiveBody(int(length)); err != nil {
+		return nil, lost(err)
+	}
+	body := c.body
+	c.headerRead, c.body, c.bodyRead = 0, nil, 0
+	return body, nil
 }
 
-// receiveBody reads length bytes. It grows the buffer of a large message as its content arrives.
-func (c *messageConn) receiveBody(length int) ([]byte, error) {
-	body := make([]byte, min(length, firstGrowth))
-	read := 0
+// receiveBody reads the body, of length bytes. It grows the buffer of a large message as its content
+// arrives.
+func (c *messageConn) receiveBody(length int) error {
+	if c.body == nil {
+		c.body = make([]byte, min(length, firstGrowth))
+	}
 	for {
-		n, err := io.ReadFull(c.in, body[read:])
-		read += n
-		if err != nil {
-			return nil, lost(err)
+		n, err := io.ReadFull(c.in, c.body[c.bodyRead:])
+		if c.bodyRead += n; err != nil || c.bodyRead == length {
+			return err
 		}
-		if read == length {
-			return body, nil
-		}
-		grown := make([]byte, min(length, 2*len(body)))
-		copy(grown, body)
-		body = grown
+		grown := make([]byte, min(length, 2*len(c.body)))
+		copy(grown, c.body)
+		c.body = grown
 	}
 }
 
@@ -157,6 +175,13 @@ func (c *messageConn) closeGently(limit time.Duration) {
 		_, _ = io.Copy(io.Discard, c.in)
 	}
 }
+
+// canPeek reports whether isReadable works for the connection.
+func (c *messageConn) canPeek() bool { return canPeek && c.raw != nil }
+
+// isReadable reports, without waiting, whether a part of a message has arrived or the connection has
+// ended. The caller must be the only reader.
+func (c *messageConn) isReadable() bool { return c.in.Buffered() > 0 || isReadable(c.raw) }
 
 // hasBuffered reports whether a part of the next message has been read already.
 func (c *messageConn) hasBuffered() bool { return c.in.Buffered() > 0 }

@@ -51,7 +51,9 @@ func TestKeepaliveOfTheClientDetectsADeadServer(t *testing.T) {
 		const interval = 50 * time.Millisecond
 		server := serve(t, memstore.New(nil), nil) // sends no pings for minutes
 		client := server.dial(t, func(o *ClientOptions) { o.keepalive, o.RetryFor = interval, time.Nanosecond })
+		client.mu.Lock()
 		conn, began := client.conns[0], time.Now()
+		client.mu.Unlock()
 		<-conn.done
 		if took := time.Since(began); took > 3*interval {
 			t.Errorf("the client closed a silent connection after %v", took)
