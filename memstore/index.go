@@ -5,38 +5,21 @@ import (
 	"sync/atomic"
 
 	"github.com/dcbstore/dcb"
+	"github.com/dcbstore/dcb/internal/chunked"
 )
 
-const chunkEvents = 1024
-
-// sequence holds the events, in chunks, so that an event never moves. One goroutine at a time adds
-// events. Meanwhile any number of goroutines read events at or below a head that they loaded.
+// sequence holds the events. One goroutine at a time adds events. Meanwhile any number of goroutines
+// read events at or below a head that they loaded.
 type sequence struct {
-	chunks atomic.Pointer[[]*[chunkEvents]dcb.SequencedEvent]
+	array chunked.Array[dcb.SequencedEvent]
 }
 
 // add adds the event at its position, which is the next one.
-func (s *sequence) add(event dcb.SequencedEvent) {
-	chunk, offset := locate(event.Position)
-	if offset == 0 {
-		var chunks []*[chunkEvents]dcb.SequencedEvent
-		if published := s.chunks.Load(); published != nil {
-			chunks = *published
-		}
-		chunks = append(chunks, new([chunkEvents]dcb.SequencedEvent))
-		s.chunks.Store(&chunks)
-	}
-	(*s.chunks.Load())[chunk][offset] = event
-}
+func (s *sequence) add(event dcb.SequencedEvent) { s.array.Push(event) }
 
 // at returns the event itself, which the caller must not change.
 func (s *sequence) at(position dcb.Position) *dcb.SequencedEvent {
-	chunk, offset := locate(position)
-	return &(*s.chunks.Load())[chunk][offset]
-}
-
-func locate(position dcb.Position) (chunk, offset uint64) {
-	return uint64(position-1) / chunkEvents, uint64(position-1) % chunkEvents
+	return s.array.At(uint64(position - 1))
 }
 
 // index maps each term (a tag or a type) to the positions of its events. One goroutine at a time

@@ -2,36 +2,6 @@ package tail
 
 import "sync/atomic"
 
-// vector is an array that grows without moving what is in it.
-type vector[T any] struct {
-	length int // of the goroutine that adds
-	pages  atomic.Pointer[[]*[vectorPage]T]
-}
-
-const vectorPage = 2048
-
-func (v *vector[T]) at(i uint32) *T {
-	return &(*v.pages.Load())[i/vectorPage][i%vectorPage]
-}
-
-// next returns the place behind the last.
-func (v *vector[T]) next() *T {
-	if v.length%vectorPage == 0 {
-		var pages []*[vectorPage]T
-		if published := v.pages.Load(); published != nil {
-			pages = *published
-		}
-		pages = append(pages, new([vectorPage]T))
-		v.pages.Store(&pages)
-	}
-	return v.at(uint32(v.length))
-}
-
-func (v *vector[T]) push(value T) {
-	*v.next() = value
-	v.length++
-}
-
 // arena holds lists. A list has room for a number of elements that follows from its length; when that is full it is copied to where there
 // is more, and the old one stays for those who are reading it.
 type arena struct {

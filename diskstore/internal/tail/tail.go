@@ -16,6 +16,7 @@ import (
 	"github.com/dcbstore/dcb/diskstore/internal/indexfile"
 	"github.com/dcbstore/dcb/diskstore/internal/postings"
 	"github.com/dcbstore/dcb/diskstore/internal/term"
+	"github.com/dcbstore/dcb/internal/chunked"
 )
 
 // shards divide the terms by the low bits of their keys, so that making one table larger is done before anybody notices.
@@ -24,8 +25,8 @@ const shards = 64
 // Index is the index of one segment. Make one with New.
 type Index struct {
 	tables  [shards]atomic.Pointer[table]
-	entries vector[entry]
-	events  vector[event]
+	entries chunked.Array[entry]
+	events  chunked.Array[event]
 	lists   arena
 
 	sorting sync.Once
@@ -57,8 +58,8 @@ func New() *Index {
 // Add adds the next event: the place of its record in the segment, the keys of its type and its tags, and that of its ID if it has one, and
 // otherwise 0.
 func (x *Index) Add(place uint32, typeKey, idKey term.Key, tags []term.Key) {
-	offset := uint32(x.events.length)
-	x.events.push(event{place, x.add(typeKey, offset)})
+	offset := uint32(x.events.Len())
+	x.events.Push(event{place, x.add(typeKey, offset)})
 	for _, tag := range tags {
 		x.add(tag, offset)
 	}
@@ -68,7 +69,7 @@ func (x *Index) Add(place uint32, typeKey, idKey term.Key, tags []term.Key) {
 }
 
 // Added returns how many events were added. It is for the goroutine that adds.
-func (x *Index) Added() uint32 { return uint32(x.events.length) }
+func (x *Index) Added() uint32 { return uint32(x.events.Len()) }
 
 // add puts offset at the end of the list of key, and returns the number of its entry.
 func (x *Index) add(key term.Key, offset uint32) uint32 {
@@ -76,7 +77,7 @@ func (x *Index) add(key term.Key, offset uint32) uint32 {
 	if !ok {
 		number = x.insert(key)
 	}
-	e := x.entries.at(number)
+	e := x.entries.At(uint64(number))
 	list := e.list.Load()
 	if length := uint32(list); length > 0 && x.lists.slice(list)[length-1] == offset {
 		return number // two tags of one event with the same key
@@ -91,7 +92,7 @@ func (x *Index) List(key term.Key) (postings.List, error) {
 	if !ok {
 		return postings.List{}, nil
 	}
-	return postings.Plain(x.lists.slice(x.entries.at(number).list.Load())), nil
+	return postings.Plain(x.lists.slice(x.entries.At(uint64(number)).list.Load())), nil
 }
 
 // TypeID returns the number by which Event names the type with that key.
@@ -102,12 +103,12 @@ func (x *Index) TypeID(key term.Key) (id uint32, ok bool, err error) {
 
 // Event returns where the record of an event lies in its segment, and the ID of its type.
 func (x *Index) Event(offset uint32) (place, typeID uint32, err error) {
-	e := x.events.at(offset)
+	e := x.events.At(uint64(offset))
 	return e.place, e.typeTerm, nil
 }
 
 // TypeKey returns the key of the type with that ID.
-func (x *Index) TypeKey(id uint32) (term.Key, error) { return x.entries.at(id).key, nil }
+func (x *Index) TypeKey(id uint32) (term.Key, error) { return x.entries.At(uint64(id)).key, nil }
 
 // The rest of the methods are for an index that nobody adds to any more: they make it a source of an index file.
 
@@ -120,7 +121,7 @@ func (x *Index) TermCount(kind term.Kind) int { return len(x.sort().ranked[kind]
 // ReadTerms sets into to the terms of a kind from that with a rank on.
 func (x *Index) ReadTerms(kind term.Kind, rank int, into []indexfile.Term) error {
 	for i, number := range x.sort().ranked[kind][rank:][:len(into)] {
-		e := x.entries.at(number)
+		e := x.entries.At(uint64(number))
 		into[i] = indexfile.Term{Key: e.key, List: postings.Plain(x.lists.slice(e.list.Load()))}
 	}
 	return nil
@@ -130,7 +131,7 @@ func (x *Index) ReadTerms(kind term.Kind, rank int, into []indexfile.Term) error
 func (x *Index) ReadEvents(offset uint32, into []indexfile.Event) error {
 	rank := x.sort().rank
 	for i := range into {
-		e := x.events.at(offset + uint32(i))
+		e := x.events.At(uint64(offset + uint32(i)))
 		into[i] = indexfile.Event{Place: e.place, Type: rank[e.typeTerm]}
 	}
 	return nil
@@ -145,12 +146,12 @@ type sorted struct {
 // sort sorts the entries, the first time that it is called.
 func (x *Index) sort() *sorted {
 	x.sorting.Do(func() {
-		for number := range uint32(x.entries.length) {
-			kind := x.entries.at(number).key.Kind()
+		for number := range uint32(x.entries.Len()) {
+			kind := x.entries.At(uint64(number)).key.Kind()
 			x.sorted.ranked[kind] = append(x.sorted.ranked[kind], number)
 		}
 		for kind := range x.sorted.ranked {
-			slices.SortFunc(x.sorted.ranked[kind], func(a, b uint32) int { return cmp.Compare(x.entries.at(a).key, x.entries.at(b).key) })
+			slices.SortFunc(x.sorted.ranked[kind], func(a, b uint32) int { return cmp.Compare(x.entries.At(uint64(a)).key, x.entries.At(uint64(b)).key) })
 		}
 		x.sorted.rank = make(map[uint32]uint32)
 		for rank, number := range x.sorted.ranked[term.Type] {
@@ -181,7 +182,7 @@ func (x *Index) find(key term.Key) (number uint32, ok bool) {
 		if slot == 0 {
 			return 0, false
 		}
-		if slot>>32 == uint64(key)>>32 && x.entries.at(uint32(slot)-1).key == key {
+		if slot>>32 == uint64(key)>>32 && x.entries.At(uint64(uint32(slot)-1)).key == key {
 			return uint32(slot) - 1, true
 		}
 	}
@@ -189,9 +190,8 @@ func (x *Index) find(key term.Key) (number uint32, ok bool) {
 
 // insert makes an entry for a key that has none.
 func (x *Index) insert(key term.Key) (number uint32) {
-	number = uint32(x.entries.length)
-	x.entries.next().key = key
-	x.entries.length++
+	number = uint32(x.entries.Len())
+	x.entries.Next().key = key
 	shard := &x.tables[key%shards]
 	t := shard.Load()
 	if t.used++; 2*t.used > len(t.slots) {
@@ -199,7 +199,7 @@ func (x *Index) insert(key term.Key) (number uint32) {
 		larger.used = t.used
 		for i := range t.slots {
 			if slot := t.slots[i].Load(); slot != 0 {
-				larger.put(x.entries.at(uint32(slot)-1).key, slot)
+				larger.put(x.entries.At(uint64(uint32(slot)-1)).key, slot)
 			}
 		}
 		t = larger
