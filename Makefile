@@ -1,75 +1,94 @@
-# The commands of development. `make` lists them. CI runs `make check` and nothing else.
+# The commands of development. `make` lists them. CI runs `make check`.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help speedrun check postgres python build vet lint prose cross tidy test crash bench cover dist fmt clean
+.PHONY: help speedrun check postgres python build vet lint prose cross tidy test crash bench cover dist dist-all fmt clean
 
+# The tools are pinned in a module of their own, and compiled the first time that they run.
 golangci := go tool -modfile=tools/go.mod golangci-lint
 vale := go tool -modfile=tools/go.mod vale
+skipcheck := go -C tools run ./skipcheck
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-speedrun: ## run the course-subscription speedrun and print its report (ARGS="--duration 10s …")
-	@go run ./cmd/dcbstore speedrun $(ARGS)
+speedrun: ## run the course-subscription speedrun and print its report (ARGS="--duration 30s …")
+	@echo "compiling; the first time takes a minute"
+	@go build -o bin/dcbstore ./cmd/dcbstore
+	@bin/dcbstore speedrun $(ARGS)
+	@printf '\n%s\n' "Try next:" \
+		"  make speedrun ARGS='--store mem:'           the same in memory" \
+		"  bin/dcbstore bench append --clients 64      other workloads: bin/dcbstore bench --help" \
+		"  bin/dcbstore serve                          a server on the events of this run" \
+		"  docs/guide.md                               write your own application"
 
-check: postgres python build vet lint cross tidy test ## everything that CI checks
+check: postgres python build vet lint prose cross tidy test ## everything that CI checks
 
-postgres: ## install PostgreSQL and PgBouncer if they are missing and may be installed
+postgres: ## install PostgreSQL and PgBouncer if they are missing (as root, on Debian and Ubuntu)
 	@bash .ci/install $$(go run ./internal/pgtest/pgtest missing)
 
-python: ## make the virtual environment of the clients in Python that our servers are tested with
+python: ## create the virtual environment of the Python clients that test our servers
 	@bash .ci/python >/dev/null || { bash .ci/install python3 python3-venv && bash .ci/python >/dev/null; }
 
 build: ## compile everything
 	go build ./...
 
-vet: ## look for mistakes, with go vet
+vet: ## run go vet
 	go vet ./...
+	go -C tools vet ./...
+	go -C tools/compare vet ./...
 
 # These linters are new, and not every package passes yet.
 pending := depguard,exhaustive,fatcontext,forbidigo,funlen,lll,nolintlint,revive,staticcheck,unparam
 
-lint: ## run the linters of .golangci.yml
+lint: ## run the linters of .golangci.yml, and those of tools: references, rules, paths of a machine
 	$(golangci) run --disable $(pending)
 	cd tools && go tool golangci-lint run
 	cd tools/compare && go tool -modfile=../go.mod golangci-lint run
 	go -C tools test ./...
+	go -C tools/compare test ./...
+	go -C tools run ./rulecheck ..
+	@! git grep -nE '(^|[^[:alnum:]_.-])/(home|root|Users|work)/[[:alnum:]_]' -- . ':!Makefile' \
+		|| { echo "the lines above have paths of somebody's machine" >&2; exit 1; }
 
 prose: ## check the English of comments, pages and commit subjects with Vale (PATHS="dir file" checks only these)
 	$(vale) test .vale
 	$(vale) $(or $(PATHS),.)
 	$(if $(PATHS),,bash .ci/subjects)
 
-cross: ## compile, and vet, for the other systems
+cross: ## run go vet for the other systems
 	GOOS=darwin go vet ./...
 	GOOS=windows go vet ./...
 
 tidy: ## bring go.mod and generated code up to date; fails if they were not
 	@before=$$(git status --porcelain; git diff); \
-	set -x; go generate ./...; go mod tidy; set +x; \
+	set -x; go generate ./...; go mod tidy; go -C tools mod tidy; go -C tools/compare mod tidy; set +x; \
 	[ "$$before" == "$$(git status --porcelain; git diff)" ] || { git status --short; echo "the files above were not up to date" >&2; exit 1; }
 
-test: ## run all tests, with the race detector, and what is too large for that without it; one that is skipped counts as failed
-	go test -json -run KeepsTheContract ./dcbnet ./umadb ./dcbhttp ./pgstore | go run ./internal/tidy/noskip
-	go test -race -timeout 60m -json ./... | go run ./internal/tidy/noskip
+test: ## run all tests with the race detector; large cases run without it; a skipped test is a failure
+	go test -json -run KeepsTheContract ./dcbnet ./umadb ./dcbhttp ./pgstore | $(skipcheck)
+	go test -race -timeout 60m -json ./... | $(skipcheck)
 
-crash: ## crash the store in a directory a hundred thousand times in memory, and kill it a thousand times
+crash: ## crash the store in a directory 100,000 times in memory, and kill its process 1,000 times
 	DCB_CRASHES=100000 DCB_KILLS=1000 go test -count 1 -v -timeout 3h -run 'AfterCrash|AfterKill|SurvivesFaults' ./diskstore
 
-bench: ## run all benchmarks, six times each: for benchstat
+bench: ## run all benchmarks six times, for benchstat
 	go test -run '^$$' -bench . -benchmem -count 6 ./...
 
-cover: ## run all tests and print how much of the code they cover
+cover: ## run all tests and print the coverage
 	go test -coverpkg ./... -coverprofile cover.out ./...
 	@go tool cover -func cover.out | tail -n 1
 
-# The version is the tag, or what is behind the last one; the date is that of the commit, so that the same commit gives the same bytes.
-platforms := linux/amd64 linux/arm64 darwin/arm64 darwin/amd64 windows/amd64
+# The version is the last tag and the commits since. The date is the commit's, so that one commit always
+# gives the same bytes.
+dist: platforms = $(shell go env GOOS)/$(shell go env GOARCH)
+dist-all: platforms = linux/amd64 linux/arm64 darwin/arm64 darwin/amd64 windows/amd64
 
-dist: ## build static binaries of the command for all systems into dist/, with the version stamped and checksums
+dist: ## build a static binary of the command for this machine in dist/, with version and checksum
+dist-all: ## the same for all systems
+dist dist-all:
 	@version=$$(git describe --tags --always --dirty --match 'v*'); commit=$$(git rev-parse HEAD); \
 	date=$$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ); \
 	rm -rf dist; mkdir dist; \
@@ -82,8 +101,8 @@ dist: ## build static binaries of the command for all systems into dist/, with t
 	done; \
 	cd dist; sha256sum dcbstore-* >SHA256SUMS
 
-fmt: ## format everything
+fmt: ## format all Go code
 	$(golangci) fmt
 
-clean: ## remove what the other targets made
+clean: ## remove the files that other targets made
 	rm -rf bin dist dcb-data cover.out

@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// What go test -json said of a package that has one test of each fate, and of one without tests.
+// The output of go test -json for a package with one test, and for one without tests.
 const recorded = `{"Action":"start","Package":"a"}
 {"Action":"run","Package":"a","Test":"TestGood"}
 {"Action":"output","Package":"a","Test":"TestGood","Output":"=== RUN   TestGood\n"}
-{"Action":"output","Package":"a","Test":"TestGood","Output":"    a_test.go:3: said by the good\n"}
+{"Action":"output","Package":"a","Test":"TestGood","Output":"    a_test.go:3: a log line of a passed test\n"}
 {"Action":"output","Package":"a","Test":"TestGood","Output":"--- PASS: TestGood (0.00s)\n"}
 {"Action":"pass","Package":"a","Test":"TestGood","Elapsed":0}
 {"Action":"output","Package":"a","Output":"PASS\n"}
@@ -19,18 +19,18 @@ const recorded = `{"Action":"start","Package":"a"}
 {"Action":"skip","Package":"b","Elapsed":0}
 `
 
-func TestWhatPassedReadsAsFromGoTest(t *testing.T) {
+func TestTranslatePrintsPassedPackagesAsGoTestDoes(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	if err := translate(strings.NewReader(recorded), &out); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := out.String(), "ok  \ta\t0.001s\n?   \tb\t[no test files]\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+		t.Errorf("translate printed %q, want %q", got, want)
 	}
 }
 
-func TestASkippedTestIsAnError(t *testing.T) {
+func TestTranslateFailsIfATestWasSkipped(t *testing.T) {
 	t.Parallel()
 	events := `{"Action":"output","Package":"a","Test":"TestIdle","Output":"    a_test.go:3: no server\n"}
 {"Action":"skip","Package":"a","Test":"TestIdle","Elapsed":0}
@@ -38,14 +38,14 @@ func TestASkippedTestIsAnError(t *testing.T) {
 	var out strings.Builder
 	err := translate(strings.NewReader(events), &out)
 	if err == nil || !strings.Contains(err.Error(), "a TestIdle\n    a_test.go:3: no server") {
-		t.Errorf("got error %v, want one that names the test and what it said", err)
+		t.Errorf("translate = %v, want an error with the test and its output", err)
 	}
 	if !strings.HasPrefix(out.String(), "ok  \ta") {
-		t.Errorf("got %q", out.String())
+		t.Errorf("translate printed %q, want the line of package a", out.String())
 	}
 }
 
-func TestWhatFailedIsPrinted(t *testing.T) {
+func TestTranslatePrintsTheOutputOfFailedTests(t *testing.T) {
 	t.Parallel()
 	events := `{"Action":"build-output","ImportPath":"c","Output":"c.go:1: syntax error\n"}
 {"Action":"output","Package":"a","Test":"TestBad","Output":"    a_test.go:5: wrong\n"}
@@ -60,13 +60,13 @@ func TestWhatFailedIsPrinted(t *testing.T) {
 	}
 	want := "c.go:1: syntax error\n    a_test.go:5: wrong\nFAIL\ta\t600s\npanic: test timed out\n"
 	if got := out.String(); got != want {
-		t.Errorf("got %q, want %q", got, want)
+		t.Errorf("translate printed %q, want %q", got, want)
 	}
 }
 
-func TestWhatIsNotFromGoTestIsAnError(t *testing.T) {
+func TestTranslateFailsOnOtherInput(t *testing.T) {
 	t.Parallel()
 	if err := translate(strings.NewReader("ok  \ta\t0.001s\n"), &strings.Builder{}); err == nil {
-		t.Error("no error")
+		t.Error("translate = nil, want an error")
 	}
 }
