@@ -11,11 +11,11 @@ import (
 
 // retryCases check appends whose IDs, or some of them, are recorded already.
 func retryCases() []Case {
-	return slices.Concat(recognizedRetries(), rejectedRetries(), concurrentRetries())
+	return slices.Concat(recognizedRetryCases(), rejectedRetryCases(), concurrentRetryCases())
 }
 
-// recognizedRetries are appends that must return the position of the events recorded before.
-func recognizedRetries() []Case {
+// recognizedRetryCases are appends that must return the position of the events recorded before.
+func recognizedRetryCases() []Case {
 	return []Case{
 		{
 			Name: "Append retry/records the events once",
@@ -153,8 +153,8 @@ func recognizedRetries() []Case {
 	}
 }
 
-// rejectedRetries are appends that must fail with ErrDuplicateID.
-func rejectedRetries() []Case {
+// rejectedRetryCases are appends that must fail with ErrDuplicateID.
+func rejectedRetryCases() []Case {
 	return []Case{
 		{
 			Name: "Append retry/fails for reordered events",
@@ -284,7 +284,7 @@ func changedField(difference string, change func(e *dcb.Event)) Case {
 	}
 }
 
-func concurrentRetries() []Case {
+func concurrentRetryCases() []Case {
 	return []Case{
 		{
 			Name: "Append retry/records the same call of many callers once",

@@ -49,10 +49,10 @@ func wrongContexts() []faultyStore {
 			name:     "a context ends later calls",
 			caughtBy: "Append/ignores the end of its context after it has returned",
 			build: func(s *simpleStore) dcb.Store {
-				var first context.Context //nolint:containedctx // the fault under test
+				var first context.Context
 				return &patchedStore{simpleStore: s, append: func(ctx context.Context, a appendArgs) (dcb.Position, error) {
 					if first == nil {
-						first = ctx
+						first = ctx //nolint:fatcontext // the fault under test
 					}
 					return s.Append(first, a.events, a.condition)
 				}}
