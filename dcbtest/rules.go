@@ -109,6 +109,7 @@ const (
 	ruleLastError   = "Iterators: an error comes at most once, last, with a zero value."
 	ruleStopEarly   = "Iterators: stopping early releases everything."
 	ruleIterContext = "Iterators: a cancelled context ends with its error."
+	ruleSecondClose = "A second Close returns nil, in every store."
 	ruleClose       = "Close ends waiting calls with ErrClosed; every later call fails with ErrClosed."
 )
 

@@ -36,7 +36,8 @@ func Run(t *testing.T, open func(t testing.TB) dcb.Store) {
 // Suite describes how to open the store under test. Only Open is required.
 type Suite struct {
 	// Open returns a new, empty store that shares no events with any other. If the store is an
-	// io.Closer, the kit closes it. Open registers any other cleanup with t.Cleanup.
+	// io.Closer, the kit closes it, in some cases more than once. Open registers any other cleanup
+	// with t.Cleanup.
 	Open func(t testing.TB) dcb.Store
 	// Second returns another handle on the events of s, as another process would have. The kit
 	// closes it like s. Default nil: cases that need a second handle are skipped.

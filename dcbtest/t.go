@@ -122,7 +122,8 @@ func (t *T) track(s dcb.Store) dcb.Store {
 	return s
 }
 
-// closeAll closes the stores of the case, including those that the case has closed itself.
+// closeAll closes the stores of the case, including those that the case has closed itself: a second
+// Close returns nil.
 func (t *T) closeAll() {
 	t.mu.Lock()
 	opened := t.opened
@@ -133,7 +134,7 @@ func (t *T) closeAll() {
 			continue
 		}
 		t.guard(func() {
-			if err := closer.Close(); err != nil && !errors.Is(err, dcb.ErrClosed) {
+			if err := closer.Close(); err != nil {
 				t.fail(fmt.Errorf("Close at the end of the case: %w", err))
 			}
 		})

@@ -105,7 +105,20 @@ func withoutContext(s *simpleStore) dcb.Store {
 func wrongCloses() []faultyStore {
 	stores := []faultyStore{
 		{
-			name: "the second Close fails", caughtBy: "Close/may be called twice",
+			name: "the second Close returns ErrClosed", caughtBy: "Close/a second call returns nil",
+			build: func(s *simpleStore) dcb.Store {
+				closed := false
+				return &patchedStore{simpleStore: s, close: func() error {
+					if closed {
+						return dcb.ErrClosed
+					}
+					closed = true
+					return s.Close()
+				}}
+			},
+		},
+		{
+			name: "the second Close fails", caughtBy: "Close/a second call returns nil",
 			build: func(s *simpleStore) dcb.Store {
 				closed := false
 				return &patchedStore{simpleStore: s, close: func() error {

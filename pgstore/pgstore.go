@@ -231,10 +231,9 @@ func checkServer(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// Close waits for the appends under way and for the reads to end, and closes the connections. Waiting callers and later calls get
-// dcb.ErrClosed.
+// Close waits for the appends and the reads under way and closes the connections. It ends waiting
+// calls with dcb.ErrClosed; every later call fails with it. A second Close returns nil.
 func (s *Store) Close() error {
-	err := fmt.Errorf("pgstore: close: %w", dcb.ErrClosed)
 	s.closing.Do(func() {
 		close(s.closed)
 		s.watch.Close()
@@ -243,9 +242,8 @@ func (s *Store) Close() error {
 		<-s.listened
 		s.appends.Close()
 		s.reads.Close()
-		err = nil
 	})
-	return err
+	return nil
 }
 
 // Index returns the strategy that the schema was made with.

@@ -49,7 +49,7 @@ func openAt(t testing.TB, dsn string, options pgstore.Options) *handle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() }) // dcb.ErrClosed if the test closed it
+	t.Cleanup(func() { _ = store.Close() })
 	return &handle{store, dsn, options}
 }
 
