@@ -12,8 +12,8 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// These are the checks of the public suite for Dynamic Consistency Boundaries, by its protocol, on every
-// store: conditions hold under parallel writes, positions rise, and unrelated writers do not conflict.
+// These are the checks of the public suite for Dynamic Consistency Boundaries, on every store. Conditions
+// hold under parallel writes, positions rise, and unrelated writers do not conflict.
 
 type suiteAppended struct {
 	DurationInMicroseconds *float64

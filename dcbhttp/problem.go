@@ -14,8 +14,8 @@ import (
 )
 
 // problemResponse is an error as RFC 9457 has it. Programs look at Code. Field and Limit are set if
-// something in the request is wrong: Field is a JSON pointer into the body, whose members are also
-// the parameters of a URL, or the name of a header.
+// something in the request is wrong. Field is a JSON pointer into the body, or the name of a header.
+// The parameters of a URL count as members of the body.
 type problemResponse struct {
 	Type   string    `json:"type"`
 	Title  string    `json:"title"`

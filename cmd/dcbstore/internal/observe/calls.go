@@ -14,14 +14,14 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// mostMethods is how many methods of all wires get series of their own. There are fewer; should a wire ever pass on what a caller made up, it
-// ends here.
-const mostMethods = 100
+// maxMethods is the number of methods that get series of their own. There are fewer; the limit protects
+// against a protocol that passes on a name of a caller's.
+const maxMethods = 100
 
-// Calls is told of each call by the wires: Done is their [wire.Observer].
+// Calls counts and logs the calls of all protocols. Its Done is their [wire.Observer].
 type Calls struct {
 	log      *failures
-	tracer   trace.Tracer // nil where nobody traces
+	tracer   trace.Tracer // nil if there are no traces
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
@@ -31,23 +31,23 @@ type Calls struct {
 
 type method struct{ wire, name string }
 
-// series are the metrics of a method.
+// series has the metrics of one method.
 type series struct {
 	method
 	ok       prometheus.Counter
 	duration prometheus.Observer
 }
 
-// Calls adds the metrics of calls. Those that fail are told to log. The spans of calls are made by the handlers of gRPC and HTTP, except for
-// those of dcbnet, which only this knows: they are made with tracer, if there is one.
+// Calls adds the metrics of calls. Failed calls are logged to log. The handlers of gRPC and HTTP make the
+// spans of their calls; spans of dcbnet's calls are made here with tracer, if it is not nil.
 func (m *Metrics) Calls(log *slog.Logger, tracer trace.Tracer) *Calls {
 	c := &Calls{
 		log: newFailures(log), tracer: tracer,
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcb_calls_total", Help: "Calls that were answered, by what came of them.",
+			Name: "dcb_calls_total", Help: "Calls answered, by result.",
 		}, []string{"wire", "method", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "dcb_call_duration_seconds", Help: "How long a call took, from its arrival to its answer.", Buckets: buckets,
+			Name: "dcb_call_duration_seconds", Help: "Time from the arrival of a call to its answer.", Buckets: buckets,
 		}, []string{"wire", "method"}),
 	}
 	c.series.Store(&map[method]*series{})
@@ -68,13 +68,14 @@ func (c *Calls) Done(ctx context.Context, call wire.Call) {
 	}
 	code := wire.CodeOf(call.Err)
 	c.total.WithLabelValues(s.wire, s.name, string(code)).Inc()
-	c.log.tell(ctx, s.method, code, call)
+	c.log.log(ctx, s.method, code, call)
 }
 
-// dcbnet is the protocol whose calls have no handler around them.
+// dcbnet is the protocol without a handler that makes spans.
 const dcbnet = "dcbnet"
 
-// span makes a span of a call that is done, beside those of the store: both are children of the caller's, or each the root of a trace.
+// span makes the span of a finished call. It is a sibling of the store's spans: both are children of the
+// caller's span, or each is the root of a trace.
 func (c *Calls) span(ctx context.Context, name string, call wire.Call) context.Context {
 	now := time.Now()
 	ctx, span := c.tracer.Start(ctx, dcbnet+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(now.Add(-call.Duration)))
@@ -89,7 +90,7 @@ func (c *Calls) of(m method) *series {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := *c.series.Load()
-	if len(known) >= mostMethods {
+	if len(known) >= maxMethods {
 		m = method{"other", "other"}
 	}
 	if s, ok := known[m]; ok {
@@ -100,7 +101,7 @@ func (c *Calls) of(m method) *series {
 		duration: c.duration.WithLabelValues(m.wire, m.name),
 	}
 	for _, code := range []wire.Code{wire.Unavailable, wire.Corrupt, wire.Internal} {
-		c.total.WithLabelValues(m.wire, m.name, string(code)) // for alerts, which want to see it at 0 first
+		c.total.WithLabelValues(m.wire, m.name, string(code)) // at 0, so that alerts see the first increase
 	}
 	more := maps.Clone(known)
 	more[m] = s

@@ -15,7 +15,7 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-func TestCallsAreCountedByWhatCameOfThem(t *testing.T) {
+func TestDoneCountsCallsByCode(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	c := m.Calls(slog.New(slog.DiscardHandler), nil)
@@ -28,28 +28,28 @@ func TestCallsAreCountedByWhatCameOfThem(t *testing.T) {
 	})
 }
 
-func TestHoweverManyMethodsThereAreTheSeriesAreBounded(t *testing.T) {
+func TestDoneBoundsTheSeries(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	c := m.Calls(slog.New(slog.DiscardHandler), nil)
-	for i := range 10 * mostMethods {
+	for i := range 10 * maxMethods {
 		c.Done(t.Context(), wire.Call{Protocol: "http", Method: fmt.Sprint("/", i)})
 	}
-	if got := len(*c.series.Load()); got > mostMethods+1 {
+	if got := len(*c.series.Load()); got > maxMethods+1 {
 		t.Errorf("%d methods have series", got)
 	}
-	want(t, m, map[string]float64{"dcb_calls_total,ok,other,other": 9 * mostMethods})
+	want(t, m, map[string]float64{"dcb_calls_total,ok,other,other": 9 * maxMethods})
 }
 
-// lines returns a logger, and what it was told.
+// lines returns a logger and its output.
 func lines(level slog.Level) (*slog.Logger, *bytes.Buffer) {
-	var told bytes.Buffer
-	return slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: level})), &told
+	var output bytes.Buffer
+	return slog.New(slog.NewTextHandler(&output, &slog.HandlerOptions{Level: level})), &output
 }
 
-func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
+func TestDoneLogsAFailedCallWithItsCause(t *testing.T) {
 	t.Parallel()
-	// All of these have a secret that somebody sent.
+	// Each of these errors contains a secret that a caller sent.
 	const secret = "ann@example.com"
 	tooLong := dcb.ValidateAppend([]dcb.Event{{Type: "T", Metadata: map[string]string{secret: strings.Repeat("x", 5000)}}}, nil)
 	for _, c := range []struct {
@@ -72,9 +72,9 @@ func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
 		{fmt.Errorf("segment 3: %w", dcb.ErrCorrupt), "ERROR", "segment 3"},
 		{errors.New("nil map"), "ERROR", "nil map"},
 	} {
-		log, told := lines(slog.LevelDebug)
+		log, output := lines(slog.LevelDebug)
 		New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "dcbnet", Method: "append", Key: "billing", Err: c.err})
-		line := told.String()
+		line := output.String()
 		if strings.Count(line, "\n") != 1 || !strings.Contains(line, "level="+c.level+" ") || !strings.Contains(line, c.want) ||
 			!strings.Contains(line, "key_name=billing") || !strings.Contains(line, "wire=dcbnet method=append") {
 			t.Errorf("%v: %s", c.err, line)
@@ -85,70 +85,70 @@ func TestAFailedCallIsOneLineWithItsCause(t *testing.T) {
 	}
 }
 
-func TestACallThatSucceededIsNoLine(t *testing.T) {
+func TestDoneLogsNoSuccessfulCall(t *testing.T) {
 	t.Parallel()
-	log, told := lines(slog.LevelDebug)
+	log, output := lines(slog.LevelDebug)
 	New(Build{}).Calls(log, nil).Done(t.Context(), wire.Call{Protocol: "dcbnet", Method: "append"})
-	if told.Len() > 0 {
-		t.Error(told.String())
+	if output.Len() > 0 {
+		t.Error(output.String())
 	}
 }
 
-func TestAFloodOfFailuresIsAFewLinesASecond(t *testing.T) {
+func TestDoneLimitsTheLinesPerSecond(t *testing.T) {
 	t.Parallel()
-	log, told := lines(slog.LevelInfo)
+	log, output := lines(slog.LevelInfo)
 	c := New(Build{}).Calls(log, nil)
 	now := time.Unix(1_000, 0)
-	c.log.budgets.now = func() time.Time { return now }
+	c.log.limits.now = func() time.Time { return now }
 	for range 1_000 {
 		c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/read", Err: auth.ErrKey})
 	}
-	if got := strings.Count(told.String(), "\n"); got != mostLines {
-		t.Errorf("%d lines; want %d", got, mostLines)
+	if got := strings.Count(output.String(), "\n"); got != maxLines {
+		t.Errorf("%d lines; want %d", got, maxLines)
 	}
-	told.Reset()
-	// Another kind of failure is still seen, and later it is said how many were not.
+	output.Reset()
+	// Another kind of failure is still logged, and a later line has the number of dropped ones.
 	c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/read", Err: dcb.ErrCorrupt})
 	now = now.Add(time.Second)
 	c.Done(t.Context(), wire.Call{Protocol: "http", Method: "/read", Err: auth.ErrKey})
-	if got := told.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, fmt.Sprint("not_logged_before=", 1_000-mostLines)) {
+	if got := output.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, fmt.Sprint("not_logged_before=", 1_000-maxLines)) {
 		t.Error(got)
 	}
 }
 
-func TestThePlaceOfAMistakeHasOnlyNamesOfOurs(t *testing.T) {
+func TestFieldPathHasOnlyKnownNames(t *testing.T) {
 	t.Parallel()
 	for field, want := range map[string]string{
 		"events[3].Tags[0]": "events[3].Tags[0]", "condition.FailIfEventsMatch[1].Types[2]": "condition.FailIfEventsMatch[1].Types[2]",
 		`events[3].Metadata["a.b"]`: "events[3].Metadata", "query": "query", "": "", "hans": "", "events[0].hans.Tags": "events[0]",
 	} {
-		if got := place(field); got != want {
+		if got := fieldPath(field); got != want {
 			t.Errorf("%s becomes %q; want %q", field, got, want)
 		}
 	}
 }
 
-func TestWhatOthersMakeHappenIsLoggedAFewTimesASecond(t *testing.T) {
+func TestCalmLimitsTheLinesPerSecond(t *testing.T) {
 	t.Parallel()
-	log, told := lines(slog.LevelInfo)
+	log, output := lines(slog.LevelInfo)
 	quiet := Calm(log).With("wire", "http")
 	now := time.Unix(1_000, 0)
-	quiet.Handler().(*calm).budgets.now = func() time.Time { return now }
+	quiet.Handler().(*calm).limits.now = func() time.Time { return now }
 	for port := range 1_000 {
 		quiet.Warn(fmt.Sprintf("http: TLS handshake error from 10.0.0.1:%d: EOF", port))
 	}
-	if got := strings.Count(told.String(), "\n"); got != mostLines {
-		t.Errorf("%d lines; want %d", got, mostLines)
+	if got := strings.Count(output.String(), "\n"); got != maxLines {
+		t.Errorf("%d lines; want %d", got, maxLines)
 	}
-	told.Reset()
+	output.Reset()
 	quiet.Error("something else")
-	if !strings.Contains(told.String(), `level=ERROR msg="something else" wire=http`) {
-		t.Error(told.String())
+	if !strings.Contains(output.String(), `level=ERROR msg="something else" wire=http`) {
+		t.Error(output.String())
 	}
-	for i := range 2 * mostKinds {
+	for i := range 2 * maxKinds {
 		quiet.Info(strings.Repeat("x", i))
 	}
-	if got := len(quiet.Handler().(*calm).budgets.spent); got > mostKinds+1 {
-		t.Errorf("%d kinds are told apart", got)
+	if got := len(quiet.Handler().(*calm).limits.kinds); got > maxKinds+1 {
+		t.Errorf("%d kinds have limits of their own, want at most one more than maxKinds", got)
 	}
 }

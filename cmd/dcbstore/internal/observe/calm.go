@@ -8,90 +8,94 @@ import (
 	"time"
 )
 
-// mostLines is how many lines of one kind there are in a second. A database that is away, or somebody who tries keys or opens connections, must
-// not fill the disk, nor hide everything else.
-const mostLines = 20
+// maxLines is the number of lines of one kind per second. A database that is down, or a client that tries
+// keys or opens connections, must not fill the disk or hide other lines.
+const maxLines = 20
 
-// mostKinds is how many kinds are told apart.
-const mostKinds = 1000
+// maxKinds is the number of kinds with a limit of their own.
+const maxKinds = 1000
 
-// budgets say which lines may be written.
-type budgets struct {
+// rateLimits limits the lines of each kind.
+type rateLimits struct {
 	now func() time.Time
 
-	mu    sync.Mutex // guards spent
-	spent map[string]*budget
+	mu    sync.Mutex // guards kinds
+	kinds map[string]*rateLimit
 }
 
-// budget is what was written of one kind in a second, and what was left out since the last that was written.
-type budget struct {
-	second       int64
-	written, out int
+// rateLimit counts the lines of one kind.
+type rateLimit struct {
+	second  int64
+	written int // in that second
+	dropped int // since the last line that was written
 }
 
-func newBudgets() *budgets { return &budgets{now: time.Now, spent: make(map[string]*budget)} }
+func newRateLimits() *rateLimits {
+	return &rateLimits{now: time.Now, kinds: make(map[string]*rateLimit)}
+}
 
-// mayWrite reports whether a line of this kind may be written now, and how many were left out before it.
-func (b *budgets) mayWrite(kind string) (may bool, left int) {
-	second := b.now().Unix()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	one := b.spent[kind]
-	if one == nil && len(b.spent) >= mostKinds {
+// allow reports whether a line of this kind can be written now, and how many were dropped before it.
+func (r *rateLimits) allow(kind string) (ok bool, dropped int) {
+	second := r.now().Unix()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	limit := r.kinds[kind]
+	if limit == nil && len(r.kinds) >= maxKinds {
 		kind = "other"
-		one = b.spent[kind]
+		limit = r.kinds[kind]
 	}
-	if one == nil {
-		one = new(budget)
-		b.spent[kind] = one
+	if limit == nil {
+		limit = new(rateLimit)
+		r.kinds[kind] = limit
 	}
-	if one.second != second {
-		one.second, one.written = second, 0
+	if limit.second != second {
+		limit.second, limit.written = second, 0
 	}
-	if one.written == mostLines {
-		one.out++
+	if limit.written == maxLines {
+		limit.dropped++
 		return false, 0
 	}
-	one.written++
-	left, one.out = one.out, 0
-	return true, left
+	limit.written++
+	dropped, limit.dropped = limit.dropped, 0
+	return true, dropped
 }
 
-// notLogged is the attribute that says how many lines of the kind were left out before this one.
+// notLogged is the attribute with the number of lines of the kind that were dropped before this one.
 const notLogged = "not_logged_before"
 
-// Calm returns a logger for what others can make happen, such as connections that are turned away: of one message it writes a few lines a second, and then
-// says how many it left out. A message is the same up to its first digit, since some of those of net/http have an address in them.
-func Calm(log *slog.Logger) *slog.Logger { return slog.New(&calm{log.Handler(), newBudgets()}) }
+// Calm returns a logger for events that clients can cause, such as refused connections. It writes at most
+// 20 lines per second with the same message; a later line has the number of lines that were dropped.
+// Messages are compared up to their first digit, because some of net/http contain an address.
+func Calm(log *slog.Logger) *slog.Logger { return slog.New(&calm{log.Handler(), newRateLimits()}) }
 
 type calm struct {
 	slog.Handler
-	budgets *budgets
+	limits *rateLimits
 }
 
-// Handle is part of slog.Handler.
+// Handle implements [slog.Handler].
 func (c *calm) Handle(ctx context.Context, r slog.Record) error {
 	kind := r.Message
 	if digit := strings.IndexAny(kind, "0123456789"); digit > 0 {
 		kind = kind[:digit]
 	}
-	may, left := c.budgets.mayWrite(kind)
-	if !may {
+	ok, dropped := c.limits.allow(kind)
+	if !ok {
 		return nil
 	}
-	if left > 0 {
+	if dropped > 0 {
 		r = r.Clone()
-		r.AddAttrs(slog.Int(notLogged, left))
+		r.AddAttrs(slog.Int(notLogged, dropped))
 	}
 	return c.Handler.Handle(ctx, r)
 }
 
-// WithAttrs is part of slog.Handler.
+// WithAttrs implements [slog.Handler].
 func (c *calm) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &calm{c.Handler.WithAttrs(attrs), c.budgets}
+	return &calm{c.Handler.WithAttrs(attrs), c.limits}
 }
 
-// WithGroup is part of slog.Handler.
+// WithGroup implements [slog.Handler].
 func (c *calm) WithGroup(name string) slog.Handler {
-	return &calm{c.Handler.WithGroup(name), c.budgets}
+	return &calm{c.Handler.WithGroup(name), c.limits}
 }

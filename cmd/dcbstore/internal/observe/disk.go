@@ -11,22 +11,22 @@ import (
 	"github.com/dcbstore/dcb/diskstore"
 )
 
-// sizesLast is how long the sizes of files are good for: looking at them asks the file system for each.
-const sizesLast = 10 * time.Second
+// maxSizesAge is how long file sizes are reused, because reading them takes a system call per file.
+const maxSizesAge = 10 * time.Second
 
-// disk tells of a store in a directory what it counts itself, and what it takes.
+// disk collects the metrics of a store in a directory, and the sizes of its files.
 type disk struct {
 	store interface{ Metrics() diskstore.Metrics }
 	dir   string
 
-	mu     sync.Mutex // guards what follows
-	sizes  map[string]size
-	looked time.Time
+	mu         sync.Mutex // guards what follows
+	sizes      map[string]size
+	measuredAt time.Time
 
-	groupSize, groupTime, syncs, syncTime, lookups, merges, rebuilds, bytes, files, free, room *prometheus.Desc
+	groupSize, groupTime, syncs, syncTime, lookups, merges, rebuilds, bytes, files, free, total *prometheus.Desc
 }
 
-// size is that of all files of a kind.
+// size is the number and the total size of the files of a kind.
 type size struct{ files, bytes int64 }
 
 // Disk adds the metrics of a store in a directory.
@@ -40,30 +40,30 @@ func newDisk(store interface{ Metrics() diskstore.Metrics }, dir string) *disk {
 	}
 	return &disk{
 		store: store, dir: dir,
-		groupSize: desc("dcb_disk_group_appends", "How many appends were written together, with one write and one sync."),
-		groupTime: desc("dcb_disk_group_duration_seconds", "How long a group took, from its write to its answers."),
+		groupSize: desc("dcb_disk_group_appends", "Appends per group, which has one write and one sync."),
+		groupTime: desc("dcb_disk_group_duration_seconds", "Time from the write of a group to its answers."),
 		syncs:     desc("dcb_disk_syncs_total", "Syncs of the log."),
-		syncTime:  desc("dcb_disk_sync_duration_seconds", "How long a sync of the log took."),
+		syncTime:  desc("dcb_disk_sync_duration_seconds", "Duration of a sync of the log."),
 		lookups:   desc("dcb_disk_lookups_total", "Lookups of a query in one index, in memory or in a file."),
 		merges:    desc("dcb_disk_merges_total", "Merges of index files."),
-		rebuilds:  desc("dcb_disk_rebuilds_total", "Index files that were damaged and made again."),
-		bytes:     desc("dcb_disk_bytes", "The size of the store's files, room that was prepared included.", "kind"),
-		files:     desc("dcb_disk_files", "The store's files.", "kind"),
-		free:      desc("dcb_disk_filesystem_free_bytes", "What the file system that the store is on has left for it."),
-		room:      desc("dcb_disk_filesystem_size_bytes", "The size of the file system that the store is on."),
+		rebuilds:  desc("dcb_disk_rebuilds_total", "Damaged index files that were rebuilt."),
+		bytes:     desc("dcb_disk_bytes", "Size of the store's files, including preallocated space.", "kind"),
+		files:     desc("dcb_disk_files", "Number of the store's files.", "kind"),
+		free:      desc("dcb_disk_filesystem_free_bytes", "Free space of the store's file system."),
+		total:     desc("dcb_disk_filesystem_size_bytes", "Size of the store's file system."),
 	}
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements [prometheus.Collector].
 func (d *disk) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		d.groupSize, d.groupTime, d.syncs, d.syncTime, d.lookups, d.merges, d.rebuilds, d.bytes, d.files, d.free, d.room,
+		d.groupSize, d.groupTime, d.syncs, d.syncTime, d.lookups, d.merges, d.rebuilds, d.bytes, d.files, d.free, d.total,
 	} {
 		to <- desc
 	}
 }
 
-// Collect is part of prometheus.Collector.
+// Collect implements [prometheus.Collector].
 func (d *disk) Collect(to chan<- prometheus.Metric) {
 	count := func(desc *prometheus.Desc, value int64) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value))
@@ -85,11 +85,12 @@ func (d *disk) Collect(to chan<- prometheus.Metric) {
 	}
 	if free, size, ok := fileSystem(d.dir); ok {
 		gauge(d.free, free)
-		gauge(d.room, size)
+		gauge(d.total, size)
 	}
 }
 
-// durations is a histogram of the store as one of Prometheus. The store's counts are each of a bucket alone, and its last has no bound.
+// durations returns a histogram of the store as one of Prometheus, whose buckets are cumulative. The last
+// bucket of the store has no bound.
 func durations(desc *prometheus.Desc, h diskstore.Histogram) prometheus.Metric {
 	bounded := make(map[float64]uint64, len(h.Counts)-1)
 	total := uint64(0)
@@ -102,7 +103,7 @@ func durations(desc *prometheus.Desc, h diskstore.Histogram) prometheus.Metric {
 	return prometheus.MustNewConstHistogram(desc, total, h.Sum.Seconds(), bounded)
 }
 
-// sizes is durations for numbers, whose sum is counted elsewhere.
+// sizes is like durations, for numbers whose sum is counted elsewhere.
 func sizes(desc *prometheus.Desc, counts diskstore.Sizes, sum int64) prometheus.Metric {
 	bounded := make(map[float64]uint64, len(counts)-1)
 	total := uint64(0)
@@ -115,17 +116,18 @@ func sizes(desc *prometheus.Desc, counts diskstore.Sizes, sum int64) prometheus.
 	return prometheus.MustNewConstHistogram(desc, total, float64(sum), bounded)
 }
 
-// measured returns the sizes of the files by kind, at most sizesLast old.
+// measured returns the sizes of the files by kind, at most maxSizesAge old.
 func (d *disk) measured() map[string]size {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sizes == nil || time.Since(d.looked) > sizesLast {
-		d.sizes, d.looked = measure(d.dir), time.Now()
+	if d.sizes == nil || time.Since(d.measuredAt) > maxSizesAge {
+		d.sizes, d.measuredAt = measure(d.dir), time.Now()
 	}
 	return d.sizes
 }
 
-// measure leaves out what goes away while it looks. What is neither log nor index is other: the lock, and what is being made.
+// measure returns the sizes of the files by kind: log, index and other, such as the lock and files that
+// are being written. It ignores files that disappear meanwhile.
 func measure(dir string) map[string]size {
 	sizes := map[string]size{"log": {}, "index": {}, "other": {}}
 	entries, err := os.ReadDir(dir)

@@ -2,5 +2,5 @@
 
 package observe
 
-// fileSystem: it is not known here.
+// fileSystem reports that the sizes are not known on this system.
 func fileSystem(string) (free, size int64, ok bool) { return 0, 0, false }

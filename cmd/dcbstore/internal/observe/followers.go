@@ -11,38 +11,38 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// followers knows who follows, and tells at each scrape how far behind they are. It is told as figures over all of them, not as one of each: how
-// many there are is up to the callers, and the number of series is not.
+// followers knows the followers, and reports at each scrape how far they lag. It reports figures over all
+// of them, because clients decide how many there are, and the number of series must be bounded.
 type followers struct {
 	store dcb.Store
 	now   func() time.Time
 
-	mu   sync.Mutex // guards what is in the map, and of each its standing
+	mu   sync.Mutex // guards open, and the fields of a follower that say so
 	open map[*follower]struct{}
 
 	up, head, count, furthest, behind, longest *prometheus.Desc
 }
 
-// follower is one who follows.
+// follower is one follower.
 type follower struct {
-	position atomic.Uint64 // all up to here was taken
+	position atomic.Uint64 // the follower has taken every event up to here
 
-	// standing and since are where a scrape saw it behind the head first, and when.
-	standing uint64
-	since    time.Time
+	// stalledAt and since are the position and time at which a scrape first saw it lag there. Guarded by mu.
+	stalledAt uint64
+	since     time.Time
 }
 
 func newFollowers(store dcb.Store) *followers {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return &followers{
 		store: store, now: time.Now, open: make(map[*follower]struct{}),
-		up:       desc("dcb_store_up", "Whether the store answers: 1, or 0 if it did not say its head when it was asked for this."),
+		up:       desc("dcb_store_up", "1 if the store returned its head for this scrape, 0 if not."),
 		head:     desc("dcb_head_position", "The position of the last event."),
-		count:    desc("dcb_followers", "Who follows now."),
-		furthest: desc("dcb_follower_lag_max_events", "How many positions the follower that is furthest behind is behind the head."),
-		behind:   desc("dcb_followers_behind", "Followers that are behind the head."),
+		count:    desc("dcb_followers", "Followers."),
+		furthest: desc("dcb_follower_lag_max_events", "Greatest lag of a follower behind the head, in positions."),
+		behind:   desc("dcb_followers_behind", "Followers that lag behind the head."),
 		longest: desc("dcb_follower_stall_max_seconds",
-			"How long a follower that is behind the head has not moved, as far as scrapes have seen; the longest of all."),
+			"Longest time that a lagging follower has not moved, as seen by scrapes."),
 	}
 }
 
@@ -61,14 +61,15 @@ func (f *followers) leave(one *follower) {
 	delete(f.open, one)
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements [prometheus.Collector].
 func (f *followers) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{f.up, f.head, f.count, f.furthest, f.behind, f.longest} {
 		to <- desc
 	}
 }
 
-// Collect is part of prometheus.Collector. Where the store does not answer nothing is said of its head, rather than something wrong.
+// Collect implements [prometheus.Collector]. If the store does not answer, the metrics of its head are
+// absent.
 func (f *followers) Collect(to chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
@@ -85,21 +86,21 @@ func (f *followers) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(f.up, 1)
 	gauge(f.head, float64(head))
-	s := f.look(uint64(head))
+	s := f.lag(uint64(head))
 	gauge(f.count, float64(s.count))
 	gauge(f.furthest, float64(s.furthest))
 	gauge(f.behind, float64(s.behind))
 	gauge(f.longest, s.longest.Seconds())
 }
 
-// sight is what a scrape sees of all followers.
-type sight struct {
+// lag summarizes the followers at a scrape.
+type lag struct {
 	count, behind int
 	furthest      uint64
 	longest       time.Duration
 }
 
-func (f *followers) look(head uint64) (s sight) {
+func (f *followers) lag(head uint64) (s lag) {
 	now := f.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,8 +113,8 @@ func (f *followers) look(head uint64) (s sight) {
 		}
 		s.behind++
 		s.furthest = max(s.furthest, head-at)
-		if one.since.IsZero() || one.standing != at {
-			one.standing, one.since = at, now
+		if one.since.IsZero() || one.stalledAt != at {
+			one.stalledAt, one.since = at, now
 		}
 		s.longest = max(s.longest, now.Sub(one.since))
 	}

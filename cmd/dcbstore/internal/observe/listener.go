@@ -7,9 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Listener returns l with its connections counted as those of a wire, which is grpc or http.
-func (m *Metrics) Listener(wire string, l net.Listener) net.Listener {
-	return &listener{Listener: l, open: m.connections.WithLabelValues(wire), accepted: m.accepted.WithLabelValues(wire)}
+// Listener returns l with its connections counted for a protocol: dcbnet, umadb or http.
+func (m *Metrics) Listener(protocol string, l net.Listener) net.Listener {
+	return &listener{Listener: l, open: m.connections.WithLabelValues(protocol), accepted: m.accepted.WithLabelValues(protocol)}
 }
 
 type listener struct {
@@ -29,7 +29,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &connection{Conn: conn, closed: sync.OnceFunc(l.open.Dec)}, nil
 }
 
-// connection leaves the count when it is closed, once.
+// connection is counted until it is closed.
 type connection struct {
 	net.Conn
 	closed func()

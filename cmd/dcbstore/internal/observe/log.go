@@ -12,15 +12,18 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// failures writes one line for each call that failed.
+// failures logs one line per failed call.
 type failures struct {
-	log     *slog.Logger
-	budgets *budgets
+	logger *slog.Logger
+	limits *rateLimits
 }
 
-func newFailures(log *slog.Logger) *failures { return &failures{log: log, budgets: newBudgets()} }
+func newFailures(logger *slog.Logger) *failures {
+	return &failures{logger: logger, limits: newRateLimits()}
+}
 
-// levelOf says how bad a code is for who runs the server: nothing, a caller's mistake, something to look at, or a fault.
+// levelOf returns the level for a code: debug for a normal result, info for a mistake of the caller's,
+// warn for something to look at, error for a fault.
 func levelOf(code wire.Code) slog.Level {
 	switch code {
 	case wire.Conflict, wire.Canceled:
@@ -34,13 +37,13 @@ func levelOf(code wire.Code) slog.Level {
 	}
 }
 
-func (f *failures) tell(ctx context.Context, m method, code wire.Code, call wire.Call) {
+func (f *failures) log(ctx context.Context, m method, code wire.Code, call wire.Call) {
 	level := levelOf(code)
-	if !f.log.Enabled(ctx, level) {
+	if !f.logger.Enabled(ctx, level) {
 		return
 	}
-	may, left := f.budgets.mayWrite(string(code))
-	if !may {
+	ok, dropped := f.limits.allow(string(code))
+	if !ok {
 		return
 	}
 	attrs := []slog.Attr{
@@ -53,14 +56,15 @@ func (f *failures) tell(ctx context.Context, m method, code wire.Code, call wire
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
 	}
-	if left > 0 {
-		attrs = append(attrs, slog.Int(notLogged, left))
+	if dropped > 0 {
+		attrs = append(attrs, slog.Int(notLogged, dropped))
 	}
-	f.log.LogAttrs(ctx, level, "a call failed", attrs...)
+	f.logger.LogAttrs(ctx, level, "call failed", attrs...)
 }
 
-// cause says why a call failed. Where the fault is the caller's, the error's text may have in it what he sent, so that only its kind and the
-// place are told; he himself is told all of it. Where the fault is ours its text has what the operator needs.
+// cause returns why a call failed, for the log. An error about the request can contain parts of the
+// request. So only its kind and the path to the field are logged; the caller gets the whole text. Other
+// errors are logged in full, for the operator.
 func cause(code wire.Code, err error) string {
 	switch code {
 	case wire.Unavailable, wire.Unknown, wire.Corrupt, wire.Internal, wire.Canceled, wire.Deadline, wire.NoKey, wire.NoPermission, wire.Limit:
@@ -71,18 +75,19 @@ func cause(code wire.Code, err error) string {
 		return dcb.ErrDuplicateID.Error()
 	default:
 		if invalid, ok := errors.AsType[*dcb.InvalidError](err); ok {
-			return strings.TrimSpace(dcb.ErrInvalid.Error() + ": " + place(invalid.Field))
+			return strings.TrimSpace(dcb.ErrInvalid.Error() + ": " + fieldPath(invalid.Field))
 		}
 		return dcb.ErrInvalid.Error()
 	}
 }
 
-// place returns the path to a field as far as it is made of names of ours and of numbers: a key of somebody's metadata ends it.
-func place(field string) string {
+// fieldPath returns the part of the path to a field that has only known names and numbers. A metadata key
+// ends it.
+func fieldPath(field string) string {
 	end := 0
-	for word := range strings.FieldsFuncSeq(field, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
+	for word := range strings.FieldsFuncSeq(field, func(r rune) bool { return strings.ContainsRune(".[]/", r) }) {
 		number := strings.Trim(word, "0123456789") == ""
-		if !number && !known[word] {
+		if !number && !knownNames[word] {
 			break
 		}
 		end += strings.Index(field[end:], word) + len(word)
@@ -93,12 +98,12 @@ func place(field string) string {
 	return field[:end]
 }
 
-// known are the words that the path to a field is made of.
-var known = map[string]bool{
+// knownNames has the names in paths to fields.
+var knownNames = map[string]bool{
 	"events": true, "Type": true, "Tags": true, "Data": true, "Metadata": true, "ID": true,
 	"condition": true, "FailIfEventsMatch": true, "query": true, "Types": true,
 	"options": true, "Limit": true, "After": true, "Before": true, "Backwards": true,
-	// As they are called on the wires.
+	// The names in the protocols.
 	"event_type": true, "type": true, "tags": true, "data": true, "dataBase64": true, "metadata": true, "uuid": true, "id": true,
 	"fail_if_events_match": true, "failIfEventsMatch": true, "after": true, "before": true, "items": true, "types": true,
 	"limit": true, "start": true, "from": true, "backwards": true, "subscribe": true, "batch_size": true, "tracking_info": true,

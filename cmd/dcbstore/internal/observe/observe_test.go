@@ -22,7 +22,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// figures returns the metrics of ours by name and labels. Of a histogram it is how many there were.
+// figures returns our metrics by name and labels. The value of a histogram is its count.
 func figures(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
 	families, err := m.Gatherer().Gather()
@@ -71,7 +71,7 @@ func appendTo(t *testing.T, s dcb.Store, events []dcb.Event) {
 	}
 }
 
-func TestWhatAStoreDoesIsCounted(t *testing.T) {
+func TestStoreCountsItsCalls(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	s := m.Store(memstore.New(nil), nil)
@@ -111,7 +111,7 @@ func TestWhatAStoreDoesIsCounted(t *testing.T) {
 	})
 }
 
-func TestAStoreThatDoesNotAnswerIsNotUp(t *testing.T) {
+func TestFollowersCollectReportsAStoreThatIsDown(t *testing.T) {
 	t.Parallel()
 	inner := memstore.New(nil)
 	m := New(Build{})
@@ -125,7 +125,7 @@ func TestAStoreThatDoesNotAnswerIsNotUp(t *testing.T) {
 	}
 }
 
-func TestItIsSeenHowFarBehindFollowersAre(t *testing.T) {
+func TestFollowersCollectReportsTheLag(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	s := m.Store(memstore.New(nil), nil)
@@ -147,7 +147,7 @@ func TestItIsSeenHowFarBehindFollowersAre(t *testing.T) {
 			taken <- batch
 		}
 	}()
-	// A second one does not take what it is given until it is told to.
+	// A second follower waits before it takes its batch.
 	stuck, release := make(chan struct{}), make(chan struct{})
 	left := make(chan struct{})
 	go func() {
@@ -175,7 +175,7 @@ func TestItIsSeenHowFarBehindFollowersAre(t *testing.T) {
 	want(t, m, map[string]float64{"dcb_followers": 0, "dcb_followers_behind": 0, "dcb_follower_lag_max_events": 0, "dcb_follower_stall_max_seconds": 0})
 }
 
-func TestAFollowerThatMovesDoesNotStall(t *testing.T) {
+func TestFollowersLagOfAMovingFollower(t *testing.T) {
 	t.Parallel()
 	f := newFollowers(nil)
 	now := time.Unix(1_000, 0)
@@ -183,22 +183,22 @@ func TestAFollowerThatMovesDoesNotStall(t *testing.T) {
 	one := f.enter(0)
 	for i := range uint64(5) {
 		one.position.Store(i)
-		if s := f.look(100); s.longest != 0 || s.furthest != 100-i || s.behind != 1 {
+		if s := f.lag(100); s.longest != 0 || s.furthest != 100-i || s.behind != 1 {
 			t.Errorf("%+v at %d", s, i)
 		}
 		now = now.Add(time.Minute)
 	}
 	one.position.Store(100)
-	if s := f.look(100); s.longest != 0 || s.behind != 0 {
+	if s := f.lag(100); s.longest != 0 || s.behind != 0 {
 		t.Errorf("%+v of one who is not behind", s)
 	}
 	now = now.Add(time.Hour)
-	if s := f.look(101); s.longest != 0 || s.behind != 1 {
+	if s := f.lag(101); s.longest != 0 || s.behind != 1 {
 		t.Errorf("%+v of one who had nothing to do for an hour and has now", s)
 	}
 }
 
-func TestAStoreInADirectoryTellsMore(t *testing.T) {
+func TestDiskCollect(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	store, err := diskstore.Open(dir, nil)
@@ -225,7 +225,7 @@ func TestAStoreInADirectoryTellsMore(t *testing.T) {
 	}
 }
 
-func TestFilesAreMeasuredByKind(t *testing.T) {
+func TestMeasureSumsFilesByKind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, bytes := range map[string]int{"1.log": 10, "2.log": 5, "1-2.index": 7, "1.tmp": 1} {
@@ -245,7 +245,7 @@ type counted diskstore.Metrics
 
 func (c counted) Metrics() diskstore.Metrics { return diskstore.Metrics(c) }
 
-func TestAHistogramOfTheStoreBecomesOneOfPrometheus(t *testing.T) {
+func TestDurationsAndSizesConvertHistograms(t *testing.T) {
 	t.Parallel()
 	var c counted
 	last := len(c.SyncTime.Counts) - 1
@@ -277,7 +277,7 @@ func TestAHistogramOfTheStoreBecomesOneOfPrometheus(t *testing.T) {
 	t.Error("there is no such histogram")
 }
 
-// full returns metrics with everything in them that there is.
+// full returns metrics with all parts.
 func full(t *testing.T) *Metrics {
 	t.Helper()
 	dir := t.TempDir()
@@ -296,7 +296,7 @@ func full(t *testing.T) *Metrics {
 	return m
 }
 
-func TestTheNamesOfMetricsAreAsPrometheusWantsThem(t *testing.T) {
+func TestMetricsFollowTheNamingRulesOfPrometheus(t *testing.T) {
 	t.Parallel()
 	families, err := full(t).Gatherer().Gather()
 	if err != nil {
@@ -324,7 +324,7 @@ func TestTheNamesOfMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	}
 }
 
-func TestAScrapeIsAnswered(t *testing.T) {
+func TestHandlerAnswersAScrape(t *testing.T) {
 	t.Parallel()
 	answer := httptest.NewRecorder()
 	full(t).Handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
@@ -339,7 +339,7 @@ func TestAScrapeIsAnswered(t *testing.T) {
 	}
 }
 
-func TestConnectionsAreCountedUntilTheyAreClosed(t *testing.T) {
+func TestListenerCountsConnectionsUntilTheyAreClosed(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -364,7 +364,7 @@ func TestConnectionsAreCountedUntilTheyAreClosed(t *testing.T) {
 	want(t, m, map[string]float64{"dcb_connections,grpc": 0, "dcb_connections_accepted_total,grpc": 1})
 }
 
-func TestAReloadThatFailedShowsUntilOneSucceeds(t *testing.T) {
+func TestReloadedReportsAFailureUntilASuccess(t *testing.T) {
 	t.Parallel()
 	m := New(Build{})
 	m.Reloaded(errors.New("no"))
@@ -373,7 +373,7 @@ func TestAReloadThatFailedShowsUntilOneSucceeds(t *testing.T) {
 	want(t, m, map[string]float64{"dcb_config_last_reload_successful": 1, "dcb_config_reloads_total,ok": 1})
 }
 
-// nothing is a store that takes no time.
+// nothing is a store that does nothing.
 type nothing struct{ dcb.Store }
 
 func (nothing) Append(context.Context, []dcb.Event, *dcb.AppendCondition) (dcb.Position, error) {
@@ -384,7 +384,7 @@ func (nothing) Read(context.Context, dcb.Query, dcb.ReadOptions) (dcb.ReadResult
 	return dcb.ReadResult{}, nil
 }
 
-func BenchmarkWhatWatchingCosts(b *testing.B) {
+func BenchmarkStore(b *testing.B) {
 	s := New(Build{}).Store(nothing{}, nil)
 	ctx, events := b.Context(), event("a")
 	b.Run("append", func(b *testing.B) {

@@ -13,14 +13,15 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// countEvery is after how many events of a stream they are counted, so that a long one shows while it goes on.
+// countEvery is the number of events of a stream that are counted together, so that a long stream is
+// visible before it ends.
 const countEvery = 1024
 
-// Store is a store that is watched: it does what the one within does, and counts. What it adds to a call are two looks at the clock and some
-// atomic additions; see BenchmarkWhatWatchingCosts.
+// Store is a store whose calls are counted. It adds two readings of the clock and some atomic additions to
+// a call; see BenchmarkStore.
 type Store struct {
 	inner     dcb.Store
-	tracer    trace.Tracer // nil where nobody traces
+	tracer    trace.Tracer // nil if there are no traces
 	followers *followers
 
 	appends, eventsAppended, conflicts, reads, eventsRead prometheus.Counter
@@ -36,7 +37,7 @@ var (
 	_ wire.FollowerObserver = (*Store)(nil)
 )
 
-// Store wraps inner. A registry can have one store. Without a tracer there are no spans.
+// Store wraps inner. There can be one store per Metrics. If tracer is nil there are no spans.
 func (m *Metrics) Store(inner dcb.Store, tracer trace.Tracer) *Store {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
@@ -46,19 +47,19 @@ func (m *Metrics) Store(inner dcb.Store, tracer trace.Tracer) *Store {
 	}
 	s := &Store{
 		inner: inner, tracer: tracer, followers: newFollowers(inner),
-		appends:        counter("dcb_appends_total", "Appends that were recorded, or found to be recorded already."),
-		eventsAppended: counter("dcb_events_appended_total", "Events of the appends that were recorded."),
+		appends:        counter("dcb_appends_total", "Successful appends, including repeated ones."),
+		eventsAppended: counter("dcb_events_appended_total", "Events of successful appends."),
 		conflicts:      counter("dcb_append_conflicts_total", "Appends whose condition failed."),
-		reads:          counter("dcb_reads_total", "Reads and streams that were answered."),
-		eventsRead:     counter("dcb_events_read_total", "Events that were read, streamed or given to followers."),
-		appendTime:     histogram("dcb_append_duration_seconds", "How long the store took for an append, whatever came of it."),
-		readTime:       histogram("dcb_read_duration_seconds", "How long the store took for a read, or until a stream's first event."),
-		waiters:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "dcb_waiters", Help: "Calls that wait for the head to move, those of followers included."}),
+		reads:          counter("dcb_reads_total", "Successful reads and streams."),
+		eventsRead:     counter("dcb_events_read_total", "Events returned by reads, streams and follows."),
+		appendTime:     histogram("dcb_append_duration_seconds", "Duration of appends in the store, including failed ones."),
+		readTime:       histogram("dcb_read_duration_seconds", "Duration of reads in the store; of streams, until the first event."),
+		waiters:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "dcb_waiters", Help: "Calls that wait for a new head, including those of followers."}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcb_store_errors_total", Help: "Calls of the store that failed, other than by a conflict.",
+			Name: "dcb_store_errors_total", Help: "Failed calls of the store, except conflicts.",
 		}, []string{"operation", "code"}),
 	}
-	// What alerts look at is there from the start: a series that begins with 1 has not increased.
+	// The series of alerts exist from the start: a series that begins with 1 has not increased.
 	for _, operation := range []string{"append", "read", "head", "wait", "stream"} {
 		for _, code := range []wire.Code{wire.Unavailable, wire.Corrupt, wire.Internal} {
 			s.failed.WithLabelValues(operation, string(code))
@@ -81,7 +82,7 @@ func (s *Store) fail(operation string, err error) {
 	}
 }
 
-// Append is the store's.
+// Append implements [dcb.Store].
 func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
 	start := time.Now()
 	ctx, span := s.begin(ctx, "store.append")
@@ -99,14 +100,14 @@ func (s *Store) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return position, err
 }
 
-// Read is the store's.
+// Read implements [dcb.Store].
 func (s *Store) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	return s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, error) {
 		return s.inner.Read(ctx, q, opts)
 	})
 }
 
-// ReadPage is as [dcb.ReadPage] does it with the store.
+// ReadPage implements [dcb.Pager].
 func (s *Store) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
 	return s.read(ctx, q, opts, func(ctx context.Context) (dcb.ReadResult, error) {
 		return dcb.ReadPage(ctx, s.inner, q, opts, bytes)
@@ -130,7 +131,7 @@ func (s *Store) read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, rea
 	return result, err
 }
 
-// Head is the store's.
+// Head implements [dcb.Store].
 func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 	ctx, span := s.begin(ctx, "store.head")
 	head, err := s.inner.Head(ctx)
@@ -143,7 +144,7 @@ func (s *Store) Head(ctx context.Context) (dcb.Position, error) {
 	return head, err
 }
 
-// Wait is the store's.
+// Wait implements [dcb.Store].
 func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
 	s.waiters.Inc()
 	defer s.waiters.Dec()
@@ -158,14 +159,14 @@ func (s *Store) Wait(ctx context.Context, after dcb.Position) (dcb.Position, err
 	return head, err
 }
 
-// Stream is as [dcb.Stream] does it with the store.
+// Stream implements [dcb.Streamer].
 func (s *Store) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 	return func(yield func(dcb.SequencedEvent, error) bool) {
 		start := time.Now()
 		ctx, span := s.begin(ctx, "store.stream")
 		var failure error
 		first, events, uncounted := true, 0, 0
-		// Only until the first event is the time the store's; after that it is also its reader's.
+		// After the first event, the time depends on the consumer, too.
 		answered := func() {
 			if first {
 				first = false

@@ -26,25 +26,26 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// ErrTraces: what the environment says about traces is not right.
+// ErrTraces means that the environment configures traces wrongly, or that sending them failed.
 var ErrTraces = errors.New("observe: traces")
 
-// Traces makes spans of calls, and of what the store does for them. A nil *Traces makes none, and costs nothing.
+// Traces makes spans of calls and of the calls of the store. A nil *Traces makes none.
 type Traces struct {
 	provider *sdktrace.TracerProvider
 	context  propagation.TraceContext
 }
 
-// TracesFromEnv returns traces as the standard variables of OpenTelemetry say, which getenv returns; nil if they say nothing or no.
-// That differs from the standard in one thing: an exporter that nobody named is none, so that a server that nobody told of a collector does not look for one.
-// The SDK reads the rest from the environment itself: endpoint, headers, certificates, sampler, batches.
+// TracesFromEnv returns traces as the standard variables of OpenTelemetry configure them, or nil if they
+// configure none. It differs from the standard in one rule. Without an endpoint or an exporter in the
+// environment there are no traces, so a server without a collector does not try to reach one. The
+// SDK itself reads the rest from the environment: endpoint, headers, certificates, sampler, batches.
 func TracesFromEnv(ctx context.Context, getenv func(string) string, build Build, log *slog.Logger) (*Traces, error) {
 	exporter, err := exporterFromEnv(ctx, getenv)
 	if err != nil || exporter == nil {
 		return nil, err
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces", "cause", err.Error()) }))
-	// In the order of who has the last word.
+	// Later options override earlier ones.
 	described, err := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", "dcb"), attribute.String("service.version", build.Version)),
 		resource.WithFromEnv())
@@ -54,7 +55,7 @@ func TracesFromEnv(ctx context.Context, getenv func(string) string, build Build,
 	return &Traces{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(described))}, nil
 }
 
-// NewTraces returns traces that go where provider sends them.
+// NewTraces returns traces that provider sends.
 func NewTraces(provider *sdktrace.TracerProvider) *Traces { return &Traces{provider: provider} }
 
 func exporterFromEnv(ctx context.Context, getenv func(string) string) (sdktrace.SpanExporter, error) {
@@ -78,7 +79,7 @@ func exporterFromEnv(ctx context.Context, getenv func(string) string) (sdktrace.
 		}
 	case "otlp":
 	default:
-		return nil, fmt.Errorf("%w: OTEL_TRACES_EXPORTER is %q; there are otlp and none", ErrTraces, kind)
+		return nil, fmt.Errorf("%w: OTEL_TRACES_EXPORTER is %q; it must be otlp or none", ErrTraces, kind)
 	}
 	switch protocol := first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"); protocol {
 	case "grpc":
@@ -86,11 +87,11 @@ func exporterFromEnv(ctx context.Context, getenv func(string) string) (sdktrace.
 	case "", "http/protobuf":
 		return otlptracehttp.New(ctx)
 	default:
-		return nil, fmt.Errorf("%w: OTEL_EXPORTER_OTLP_PROTOCOL is %q; there are grpc and http/protobuf", ErrTraces, protocol)
+		return nil, fmt.Errorf("%w: OTEL_EXPORTER_OTLP_PROTOCOL is %q; it must be grpc or http/protobuf", ErrTraces, protocol)
 	}
 }
 
-// Tracer is for the spans of a store; nil if there are none.
+// Tracer returns the tracer for the spans of a store, or nil if there are no traces.
 func (t *Traces) Tracer() trace.Tracer {
 	if t == nil {
 		return nil
@@ -98,7 +99,7 @@ func (t *Traces) Tracer() trace.Tracer {
 	return t.provider.Tracer("github.com/dcbstore/dcb")
 }
 
-// GRPC returns the options of a gRPC server that make a span of each call. Health checks get none.
+// GRPC returns the options of a gRPC server that make a span of each call, except health checks.
 func (t *Traces) GRPC() []grpc.ServerOption {
 	if t == nil {
 		return nil
@@ -111,7 +112,7 @@ func (t *Traces) GRPC() []grpc.ServerOption {
 	))}
 }
 
-// HTTP returns handler with a span around each call. Scrapes and looks at the server's health are none.
+// HTTP returns handler with a span around each call, except scrapes and health checks.
 func (t *Traces) HTTP(handler http.Handler) http.Handler {
 	if t == nil {
 		return handler
@@ -124,7 +125,7 @@ func (t *Traces) HTTP(handler http.Handler) http.Handler {
 	)
 }
 
-// Traceparent puts a caller's trace into the context of a request of dcbnet.
+// Traceparent returns ctx with the trace of the caller, for a request of dcbnet.
 func (t *Traces) Traceparent(ctx context.Context, traceparent string) context.Context {
 	if t == nil || traceparent == "" {
 		return ctx
@@ -132,7 +133,7 @@ func (t *Traces) Traceparent(ctx context.Context, traceparent string) context.Co
 	return t.context.Extract(ctx, propagation.MapCarrier{"traceparent": traceparent})
 }
 
-// Shutdown sends what was not sent yet.
+// Shutdown sends the spans that have not been sent.
 func (t *Traces) Shutdown(ctx context.Context) error {
 	if t == nil {
 		return nil
@@ -143,7 +144,7 @@ func (t *Traces) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// begin begins a span of the store; nil if nobody traces.
+// begin begins a span of the store. The span is nil if there are no traces.
 func (s *Store) begin(ctx context.Context, name string) (context.Context, trace.Span) {
 	if s.tracer == nil {
 		return ctx, nil
@@ -151,7 +152,7 @@ func (s *Store) begin(ctx context.Context, name string) (context.Context, trace.
 	return s.tracer.Start(ctx, name)
 }
 
-// end ends a span. A conflict is an answer and no fault.
+// end ends a span. A conflict is not an error of the span.
 func end(span trace.Span, err error, attributes ...attribute.KeyValue) {
 	span.SetAttributes(attributes...)
 	if err != nil {
@@ -169,17 +170,15 @@ func endAppend(span trace.Span, events []dcb.Event, condition *dcb.AppendConditi
 	if condition != nil {
 		attributes = append(attributes, attribute.Int("dcb.items", len(condition.FailIfEventsMatch)), position("dcb.after", condition.After))
 	}
-	var conflict *dcb.ConflictError
-	switch {
-	case err == nil:
+	if err == nil {
 		attributes = append(attributes, position("dcb.position", at))
-	case errors.As(err, &conflict):
+	} else if conflict, ok := errors.AsType[*dcb.ConflictError](err); ok {
 		attributes = append(attributes, position("dcb.conflicting_position", conflict.Position))
 	}
 	end(span, err, attributes...)
 }
 
-// boundsOf says what was asked for, without saying what for.
+// boundsOf returns the attributes of a read, without the types and tags of its query.
 func boundsOf(q dcb.Query, opts dcb.ReadOptions) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.Int("dcb.items", len(q)), position("dcb.after", opts.After), position("dcb.before", opts.Before),

@@ -30,7 +30,7 @@ func inMemory(t *testing.T) (*Traces, *tracetest.InMemoryExporter) {
 	return traces, exporter
 }
 
-func TestEachOperationOfTheStoreIsASpanWithCountsAndPositionsOnly(t *testing.T) {
+func TestStoreMakesSpansWithCountsAndPositionsOnly(t *testing.T) {
 	t.Parallel()
 	traces, exporter := inMemory(t)
 	s := New(Build{}).Store(memstore.New(nil), traces.Tracer())
@@ -60,13 +60,13 @@ func TestEachOperationOfTheStoreIsASpanWithCountsAndPositionsOnly(t *testing.T) 
 		}
 		break
 	}
-	var told []string
+	var spans []string
 	for _, span := range exporter.GetSpans() {
 		text := span.Name
 		for _, a := range span.Attributes {
 			text += fmt.Sprintf(" %s=%s", a.Key, a.Value.String())
 		}
-		told = append(told, text)
+		spans = append(spans, text)
 		if strings.Contains(fmt.Sprintf("%+v", span), secret) {
 			t.Errorf("somebody's data is in %+v", span)
 		}
@@ -87,12 +87,12 @@ func TestEachOperationOfTheStoreIsASpanWithCountsAndPositionsOnly(t *testing.T) 
 		"store.stream dcb.items=1 dcb.after=0 dcb.before=0 dcb.limit=0 dcb.backwards=false dcb.events=1",
 		"store.read dcb.items=1 dcb.after=0 dcb.before=0 dcb.limit=64 dcb.backwards=false dcb.events=1 dcb.head=1",
 	}
-	if got := strings.Join(told, "\n"); got != strings.Join(want, "\n") {
+	if got := strings.Join(spans, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
 	}
 }
 
-func TestACallOverHTTPIsASpanWithoutItsQuery(t *testing.T) {
+func TestHTTPMakesSpansWithoutTheQuery(t *testing.T) {
 	t.Parallel()
 	traces, exporter := inMemory(t)
 	var inside trace.SpanContext
@@ -112,7 +112,7 @@ func TestACallOverHTTPIsASpanWithoutItsQuery(t *testing.T) {
 	}
 }
 
-func TestACallInASessionIsASpanOfItsCallersTrace(t *testing.T) {
+func TestDoneMakesASpanOfTheCallersTrace(t *testing.T) {
 	t.Parallel()
 	traces, exporter := inMemory(t)
 	c := New(Build{}).Calls(slog.New(slog.DiscardHandler), traces.Tracer())
@@ -134,7 +134,7 @@ func environment(variables map[string]string) func(string) string {
 	return func(name string) string { return variables[name] }
 }
 
-func TestTracesAreOffUnlessTheEnvironmentAsksForThem(t *testing.T) {
+func TestTracesFromEnvIsOffByDefault(t *testing.T) {
 	t.Parallel()
 	for _, variables := range []map[string]string{
 		{},
@@ -152,7 +152,7 @@ func TestTracesAreOffUnlessTheEnvironmentAsksForThem(t *testing.T) {
 	}
 }
 
-func TestAnExporterOrProtocolThatIsNotThereIsAnError(t *testing.T) {
+func TestTracesFromEnvNamesAWrongVariable(t *testing.T) {
 	t.Parallel()
 	for _, variables := range []map[string]string{
 		{"OTEL_TRACES_EXPORTER": "zipkin"},
@@ -166,7 +166,7 @@ func TestAnExporterOrProtocolThatIsNotThereIsAnError(t *testing.T) {
 }
 
 // This is not parallel: the exporter reads the environment of the process itself.
-func TestSpansReachACollectorOverHTTP(t *testing.T) {
+func TestTracesReachACollectorOverHTTP(t *testing.T) {
 	received := make(chan string, 10)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -197,7 +197,7 @@ func TestSpansReachACollectorOverHTTP(t *testing.T) {
 	}
 }
 
-func TestTheSamplerIsTheEnvironments(t *testing.T) {
+func TestTracesFromEnvUsesTheSampler(t *testing.T) {
 	received := make(chan struct{}, 10)
 	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { received <- struct{}{} }))
 	defer collector.Close()
