@@ -20,19 +20,23 @@ func TestValidateAppendNamesTheFieldAndTheLimit(t *testing.T) {
 		want  string
 	}{
 		{
-			"no type", dcb.Event{},
+			"no type",
+			dcb.Event{},
 			"dcb: invalid argument: events[0].Type is empty; it must have 1 to 256 bytes",
 		},
 		{
-			"long type", dcb.Event{Type: strings.Repeat("x", 300)},
+			"long type",
+			dcb.Event{Type: strings.Repeat("x", 300)},
 			"dcb: invalid argument: events[0].Type has 300 bytes; the limit is 256",
 		},
 		{
-			"invalid UTF-8", dcb.Event{Type: "T", Tags: []string{"a", "\xff"}},
+			"invalid UTF-8",
+			dcb.Event{Type: "T", Tags: []string{"a", "\xff"}},
 			"dcb: invalid argument: events[0].Tags[1] is not valid UTF-8",
 		},
 		{
-			"NUL", dcb.Event{Type: "T", Metadata: map[string]string{"k": "\x00"}},
+			"NUL",
+			dcb.Event{Type: "T", Metadata: map[string]string{"k": "\x00"}},
 			`dcb: invalid argument: events[0].Metadata["k"] contains a NUL byte`,
 		},
 	} {

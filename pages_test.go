@@ -56,18 +56,17 @@ func appendEvents(t *testing.T, s dcb.Store, n, size int) {
 	}
 }
 
-// collect merges pages into one result and returns how many there were.
-func collect(t *testing.T, pages iter.Seq2[dcb.ReadResult, error]) (whole dcb.ReadResult, count int) {
+// collect merges pages into one result.
+func collect(t *testing.T, pages iter.Seq2[dcb.ReadResult, error]) (whole dcb.ReadResult) {
 	t.Helper()
 	for page, err := range pages {
 		if err != nil {
-			t.Fatalf("page %d: %v", count+1, err)
+			t.Fatal(err)
 		}
 		whole.Events = append(whole.Events, page.Events...)
 		whole.Head, whole.More = page.Head, page.More
-		count++
 	}
-	return whole, count
+	return whole
 }
 
 func positions(events []dcb.SequencedEvent) []dcb.Position {
@@ -103,7 +102,7 @@ func TestPagesTogetherAreTheResultOfOneRead(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, _ := collect(t, dcb.Pages(t.Context(), store, dcb.All(), opts, dcb.PageOptions{Bytes: 5000}))
+				got := collect(t, dcb.Pages(t.Context(), store, dcb.All(), opts, dcb.PageOptions{Bytes: 5000}))
 				if got.Head != want.Head || got.More != want.More || !slices.Equal(positions(got.Events), positions(want.Events)) {
 					t.Errorf("%s: Pages(%+v): %d events, head %d, more %v; Read returns %d, %d, %v",
 						name, opts, len(got.Events), got.Head, got.More, len(want.Events), want.Head, want.More)

@@ -8,8 +8,8 @@ import (
 	"github.com/dcbstore/dcb/internal/chunked"
 )
 
-// sequence holds the events. One goroutine at a time adds events. Meanwhile any number of goroutines
-// read events at or below a head that they loaded.
+// sequence holds the events. One goroutine at a time adds events. Meanwhile any number of
+// goroutines read events at or below a head that they loaded.
 type sequence struct {
 	array chunked.Array[dcb.SequencedEvent]
 }

@@ -66,20 +66,23 @@ func newUmaDBServer(t testing.TB) string {
 	return "dcb+umadb://" + serve(t, server)
 }
 
-// serve runs server on a free port until the end of the test and returns its address.
-func serve(t testing.TB, server interface {
+// server is a server of a protocol.
+type server interface {
 	Serve(listener net.Listener) error
 	Close()
-}) string {
+}
+
+// serve runs s on a free port until the end of the test and returns its address.
+func serve(t testing.TB, s server) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- s.Serve(listener) }()
 	t.Cleanup(func() {
-		server.Close()
+		s.Close()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
