@@ -10,10 +10,10 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// clock is the clock of a scenario. It stands still until it is moved, and it determines the time
-// of each event, also of an event that was recorded past the scenario's store or whose answer was
-// lost. All events that are recorded between two moves have one time. So the clock keeps, for
-// each move, the head of the store and the time from there on.
+// clock is the clock of a scenario. It stands still until it is moved. It determines the time of
+// each event, also if the event was recorded past the scenario's store or its answer was lost. All
+// events that are recorded between two moves have one time. So the clock keeps, for each move, the
+// head of the store and the time from there on.
 //
 // Invariants: the positions and the times of the periods never fall. After timeOf returned a time
 // for a position, that time never changes.

@@ -48,8 +48,8 @@ func CheckWinners(t testing.TB, winners int, refused error, commands ...Command)
 }
 
 // CheckGapless calls next commands times at once. It fails the test unless the calls return the
-// numbers from first on, each number once. It is for numbers without a gap, such as those of
-// invoices.
+// numbers from first on, each number once. It is for numbers without gaps, such as invoice
+// numbers.
 func CheckGapless(t testing.TB, first, commands int, next func(ctx context.Context) (int, error)) {
 	t.Helper()
 	numbers, all := make([]int, commands), make([]Command, commands)

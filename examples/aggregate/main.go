@@ -1,12 +1,13 @@
-// Aggregate keeps courses as event-sourced aggregates, for whoever has them and wants to keep them: a repository loads one from all events
-// with its tag, and saves what it did on the condition that nobody else saved it meanwhile. It can be read from top to bottom,
-// and run:
+// Aggregate shows event-sourced aggregates on dcb, for applications that have them. A repository
+// loads an aggregate from all events with its tag. It saves what the aggregate did, on the
+// condition that no other caller saved it in between. Read the program from top to bottom, or run
+// it:
 //
 //	go run ./examples/aggregate
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
-// https://dcb.events/examples/event-sourced-aggregate/. An aggregate's boundary is the whole thing: compare examples/courses, where
-// each rule looks only at what it needs.
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
+// https://dcb.events/examples/event-sourced-aggregate/. The boundary of an aggregate is the whole
+// aggregate. Compare examples/courses, where each rule reads only what it needs.
 package main
 
 import (
@@ -36,7 +37,7 @@ type CourseCapacityChanged struct {
 	NewCapacity int    `json:"newCapacity"`
 }
 
-// StudentSubscribedToCourse is tagged course:ID only: no student is an aggregate here.
+// StudentSubscribedToCourse is tagged course:ID only, because students are not aggregates here.
 type StudentSubscribedToCourse struct {
 	Course  string `json:"courseId" dcb:"course"`
 	Student string `json:"studentId"`
@@ -48,12 +49,12 @@ var events = decide.NewCodec(
 	decide.Type[StudentSubscribedToCourse]("StudentSubscribedToCourse"),
 )
 
-// course is the aggregate. It decides alone, and knows no store.
+// course is the aggregate. It makes its decisions itself and does not know the store.
 type course struct {
 	id       string
 	capacity int
 	students int
-	changes  []any // what it did since it was loaded
+	changes  []any // the events since it was loaded
 }
 
 func create(id, title string, capacity int) *course {
@@ -97,14 +98,15 @@ func (c *course) apply(event any) {
 	}
 }
 
-// repository loads and saves courses. A course and the projection that it was loaded by belong together: the projection knows what was seen.
+// repository loads and saves courses. A course is saved with the projection that loaded it,
+// because the projection knows which events the course includes.
 type repository struct{ runner *decide.Runner }
 
 func open(store dcb.Store) repository { return repository{decide.New(store, events, nil)} }
 
 type courseProjection = *decide.Projection[*course]
 
-// history looks at every event of a course, whatever its type.
+// history selects every event of a course, whatever its type.
 func history(id string) courseProjection {
 	return decide.NewProjection(&course{}, decide.OnAny(func(c *course, event any) *course {
 		c.apply(event)
@@ -112,14 +114,16 @@ func history(id string) courseProjection {
 	})).Tagged("course", id)
 }
 
-// load returns a course, as yet without changes, and the projection to save it with. A course that was never saved has no ID.
+// load returns a course without changes, and the projection to save it with. The course has no ID
+// if it was never saved.
 func (r repository) load(ctx context.Context, id string) (*course, courseProjection, error) {
 	projection := history(id)
 	_, err := r.runner.Read(ctx, projection)
 	return projection.State(), projection, err
 }
 
-// save records what c did, unless the course that projection looks at has changed since it was loaded: then it is dcb.ErrConflict.
+// save records the changes of c. If the course changed since projection loaded it, the error is
+// dcb.ErrConflict.
 func (r repository) save(ctx context.Context, c *course, projection courseProjection) error {
 	_, err := r.runner.Append(ctx, c.changes, projection)
 	if err == nil {
@@ -128,7 +132,7 @@ func (r repository) save(ctx context.Context, c *course, projection courseProjec
 	return err
 }
 
-// refusal is the answer of a rule, to be shown to whoever asked.
+// refusal is the error of a rule. Its text is for the user.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -160,19 +164,19 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) error {
 	out.Println("created", id)
 
 	// Two clerks load the same course, and both change it.
-	one, oneProjection, err := r.load(ctx, id)
+	first, firstProjection, err := r.load(ctx, id)
 	if err != nil {
 		return err
 	}
-	two, twoProjection, err := r.load(ctx, id)
+	second, secondProjection, err := r.load(ctx, id)
 	if err != nil {
 		return err
 	}
-	out.Println("the one clerk sets the capacity to 15:", answer(one.changeCapacity(15)))
-	out.Println("and again:", answer(one.changeCapacity(15)))
-	out.Println("the other subscribes a student:", answer(two.subscribe("ann")))
-	out.Println("the one saves:", answer(r.save(ctx, one, oneProjection)))
-	out.Println("the other saves:", answer(r.save(ctx, two, twoProjection)))
+	out.Println("the first clerk sets the capacity to 15:", answer(first.changeCapacity(15)))
+	out.Println("the first clerk sets it again:", answer(first.changeCapacity(15)))
+	out.Println("the second clerk subscribes a student:", answer(second.subscribe("ann")))
+	out.Println("the first clerk saves:", answer(r.save(ctx, first, firstProjection)))
+	out.Println("the second clerk saves:", answer(r.save(ctx, second, secondProjection)))
 	return nil
 }
 
@@ -181,7 +185,7 @@ func answer(err error) string {
 	case err == nil:
 		return "done"
 	case errors.Is(err, dcb.ErrConflict):
-		return "refused: somebody else was faster"
+		return "refused: the course has changed"
 	default:
 		return "refused: " + err.Error()
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
-// loaded is a course from the repository, within a test.
+// loaded loads a course, and ends the test on an error.
 func loaded(t *testing.T, r repository, id string) (*course, courseProjection) {
 	t.Helper()
 	c, projection, err := r.load(t.Context(), id)
@@ -38,33 +38,34 @@ func created(t *testing.T, r repository, id string, capacity int) {
 	}
 }
 
-// The scenarios at dcb.events have no numbers. The text of the second lacks its last quote there.
+// The scenarios at dcb.events have no numbers. The text of the second lacks its closing quote
+// there.
 func TestScenarios(t *testing.T) {
 	t.Run("a course is created, saved, loaded, changed and saved", changedAndSaved)
-	t.Run("a course is loaded by its tag, and saved if it is as it was", loadedAndSavedByTag)
-	t.Run("the same capacity is no change", func(t *testing.T) {
+	t.Run("a course is loaded by its tag and saved if it has not changed", loadedAndSavedByTag)
+	t.Run("a change to the same capacity is refused", func(t *testing.T) {
 		checkRefused(t, []any{CourseDefined{"c1", "Course 01", 10}, CourseCapacityChanged{"c1", 15}},
 			func(c *course) error { return c.changeCapacity(15) }, `Course "c1" already has a capacity of "15"`)
 	})
-	t.Run("the capacity does not go below the subscriptions", func(t *testing.T) {
+	t.Run("a capacity below the subscriptions is refused", func(t *testing.T) {
 		checkRefused(t, []any{
 			CourseDefined{"c1", "Course 01", 10}, StudentSubscribedToCourse{"c1", "s1"}, StudentSubscribedToCourse{"c1", "s2"},
 		},
 			func(c *course) error { return c.changeCapacity(1) },
 			`Course "c1" already has 2 active subscriptions, can't set the capacity below that`)
 	})
-	t.Run("nobody subscribes at capacity", func(t *testing.T) {
+	t.Run("a subscription to a full course is refused", func(t *testing.T) {
 		checkRefused(t, []any{CourseDefined{"c1", "Course 01", 1}, StudentSubscribedToCourse{"c1", "s1"}},
 			func(c *course) error { return c.subscribe("s2") }, `Course "c1" is already fully booked`)
 	})
-	t.Run("of two that loaded the same version one saves", oneOfTwoSaves)
+	t.Run("one of two callers that loaded the same version saves", oneOfTwoSaves)
 }
 
 func changedAndSaved(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		r := open(store)
 		if c, _ := loaded(t, r, "c1"); c.id != "" {
-			t.Errorf("a course that was never saved: %+v", c)
+			t.Errorf("load of a course that was never saved = %+v, want no ID", c)
 		}
 		created(t, r, "c1", 10)
 		c, projection := loaded(t, r, "c1")
@@ -80,17 +81,17 @@ func changedAndSaved(t *testing.T) {
 			types = append(types, event.Type)
 		}
 		if diff := cmp.Diff([]string{"CourseDefined", "CourseCapacityChanged"}, types); diff != "" {
-			t.Errorf("types (-want +got):\n%s", diff)
+			t.Errorf("types of the recorded events differ (-want +got):\n%s", diff)
 		}
 		first := all.Events[0]
 		if decoded, err := events.Decode(first.Event); err != nil || decoded != (CourseDefined{"c1", "Course 01", 10}) ||
 			!slices.Equal(first.Tags, []string{"course:c1"}) || first.Position != 1 {
-			t.Errorf("the first event is %+v, %v", first, err)
+			t.Errorf("the first event is %+v (error %v)", first, err)
 		}
 	})
 }
 
-// The program asks every store the same, so it is enough to listen once.
+// The program makes the same calls on every store, so one store is enough.
 func loadedAndSavedByTag(t *testing.T) {
 	t.Parallel()
 	spy := &spy{Store: memstore.New(nil)}
@@ -102,28 +103,28 @@ func loadedAndSavedByTag(t *testing.T) {
 	}
 	want := []string{
 		"read [{Types:[] Tags:[course:c1]}]",
-		"append &{FailIfEventsMatch:[{Types:[] Tags:[course:c1]}] After:0}", // it was never stored
+		"append &{FailIfEventsMatch:[{Types:[] Tags:[course:c1]}] After:0}", // the course was never saved
 		"read [{Types:[] Tags:[course:c1]}]",
 		"append &{FailIfEventsMatch:[{Types:[] Tags:[course:c1]}] After:1}",
 	}
-	if diff := cmp.Diff(want, spy.asked); diff != "" {
-		t.Errorf("what the store is asked (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, spy.calls); diff != "" {
+		t.Errorf("calls of the store differ (-want +got):\n%s", diff)
 	}
 }
 
-// spy writes down what the store is asked.
+// spy records the calls of the store.
 type spy struct {
 	dcb.Store
-	asked []string
+	calls []string
 }
 
 func (s *spy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	s.asked = append(s.asked, fmt.Sprintf("read %+v", q))
+	s.calls = append(s.calls, fmt.Sprintf("read %+v", q))
 	return s.Store.Read(ctx, q, opts)
 }
 
 func (s *spy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	s.asked = append(s.asked, fmt.Sprintf("append %+v", condition))
+	s.calls = append(s.calls, fmt.Sprintf("append %+v", condition))
 	return s.Store.Append(ctx, events, condition)
 }
 
@@ -135,7 +136,7 @@ func checkRefused(t *testing.T, given []any, command func(c *course) error, text
 		r := open(s.Store)
 		c, projection := loaded(t, r, "c1")
 		s.When(command(c)).ThenRefused(text)
-		s.When(r.save(t.Context(), c, projection)).Then() // nothing
+		s.When(r.save(t.Context(), c, projection)).Then() // no changes
 	})
 }
 
@@ -153,8 +154,8 @@ func oneOfTwoSaves(t *testing.T) {
 	})
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	for want, event := range map[string]any{
 		`CourseDefined [course:c1] {"courseId":"c1","title":"Course 01","capacity":10}`: CourseDefined{"c1", "Course 01", 10},
@@ -163,18 +164,18 @@ func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	if err := run(t.Context(), memstore.New(nil), log.New(&out, "", 0)); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"already has a capacity of \"15\"\n", "the one saves: done\n", "the other saves: refused: somebody else was faster\n"} {
+	for _, line := range []string{"already has a capacity of \"15\"\n", "the first clerk saves: done\n", "the second clerk saves: refused: the course has changed\n"} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("%q is missing in:\n%s", line, out.String())
 		}

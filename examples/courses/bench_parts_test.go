@@ -8,13 +8,14 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// timing is a store that adds up how long it is read and appended to.
+// timing is a store that measures the time of its reads and appends.
 type timing struct {
 	dcb.Store
 	read, append time.Duration
 }
 
-// ReadPage is what decide reads by. It goes to the store's own, which an embedded Store would hide.
+// ReadPage implements [dcb.Pager], which decide reads with. Without it, the embedded Store would
+// hide the method of the inner store.
 func (s *timing) ReadPage(ctx context.Context, q dcb.Query, opts dcb.ReadOptions, bytes int) (dcb.ReadResult, error) {
 	began := time.Now()
 	page, err := dcb.ReadPage(ctx, s.Store, q, opts, bytes)
@@ -36,8 +37,8 @@ func (s *timing) Append(ctx context.Context, events []dcb.Event, condition *dcb.
 	return position, err
 }
 
-// BenchmarkParts is BenchmarkSubscribe with the time of a decision in parts: what the store takes for reads, for appends (also those of the courses), and
-// what is left for either side itself.
+// BenchmarkParts is BenchmarkSubscribe with the time of a decision in parts: the time of the
+// store's reads, of its appends (including those that define courses), and the rest.
 func BenchmarkParts(b *testing.B) {
 	for name, open := range benchStores {
 		b.Run(name, func(b *testing.B) {

@@ -28,10 +28,10 @@ func inDirectory(b *testing.B) dcb.Store {
 	return store
 }
 
-// turnDecisions are made by one side before it is the other's turn.
+// turnDecisions is the number of decisions that one side makes before the other side's turn.
 const turnDecisions = 100
 
-// stopwatch has the time that one side took for each of its turns.
+// stopwatch holds the mean time of a decision in each turn.
 type stopwatch struct{ turns []time.Duration }
 
 func (s *stopwatch) turn(b *testing.B, one func(b *testing.B)) {
@@ -43,7 +43,8 @@ func (s *stopwatch) turn(b *testing.B, one func(b *testing.B)) {
 	s.turns = append(s.turns, time.Since(began)/turnDecisions)
 }
 
-// report reports the median time of a decision, and that of the fastest turn, which others on the machine disturbed least.
+// report reports the median turn and the fastest turn. Other programs on the machine disturb the
+// fastest turn least.
 func (s *stopwatch) report(b *testing.B, name string) {
 	b.Helper()
 	slices.Sort(s.turns)
@@ -51,7 +52,7 @@ func (s *stopwatch) report(b *testing.B, name string) {
 	b.ReportMetric(float64(s.turns[0]), name+"-least-ns")
 }
 
-// compare reports both, and how many times what the second takes is taken by the first.
+// compare reports both, and the ratio of the first to the second.
 func compare(b *testing.B, first *stopwatch, firstName string, second *stopwatch, secondName string) {
 	b.Helper()
 	first.report(b, firstName)
@@ -60,7 +61,7 @@ func compare(b *testing.B, first *stopwatch, firstName string, second *stopwatch
 	b.ReportMetric(float64(first.turns[0])/float64(second.turns[0]), "ratio-of-least")
 }
 
-// side subscribes students to courses, four to each.
+// side subscribes students to courses, four students to each course.
 type side struct {
 	stopwatch
 	store     dcb.Store
@@ -80,7 +81,8 @@ func (s *side) turn(b *testing.B) {
 	s.stopwatch.turn(b, s.one)
 }
 
-// one makes one decision; every fourth also has a course defined for it, in the same way on both sides.
+// one makes one decision. Before every fourth decision it defines a course, the same way on both
+// sides.
 func (s *side) one(b *testing.B) {
 	b.Helper()
 	ctx := b.Context()
@@ -106,7 +108,7 @@ func (s *side) one(b *testing.B) {
 	}
 }
 
-// hot subscribes one student after the other to one course.
+// hot subscribes students to one course.
 type hot struct {
 	stopwatch
 	runner *decide.Runner
@@ -139,13 +141,13 @@ func (h *hot) turn(b *testing.B) {
 	h.stopwatch.turn(b, h.one)
 }
 
-// one looks at all students of the course, and subscribes a student to another.
+// one reads all subscriptions to a course, and subscribes a student to another one.
 func (h *hot) one(b *testing.B) {
 	b.Helper()
 	projection := h.taken("c1")
 	_, err := h.runner.Do(b.Context(), func() ([]any, error) {
 		if projection.State() < 1 {
-			b.Error("nobody is there")
+			b.Error("the state counts no students")
 		}
 		return decide.Events(StudentSubscribedToCourse{"s1", "c2"}), nil
 	}, projection)

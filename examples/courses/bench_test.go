@@ -18,9 +18,10 @@ import (
 	"github.com/dcbstore/dcb/decide/decidetest"
 )
 
-// byHand is courses.subscribe made of the store's own calls: a query that selects the same, the same events with the same JSON and an ID each,
-// a condition that is the same query, the same answers. Its query has an item for each rule, as one writes it; decide leaves out the second,
-// which selects nothing that the first does not.
+// byHand is courses.subscribe written with the store's own calls. It has an equal query, the same
+// events with the same JSON and an ID each, a condition with that query, and the same refusals.
+// Its query has one item per rule, as a programmer would write it. decide drops the second item,
+// which the first covers.
 func byHand(ctx context.Context, store dcb.Store, unmarshal func(data []byte, event any) error, student, course string) error {
 	courseTag, studentTag := "course:"+course, "student:"+student
 	boundary := dcb.Query{
@@ -90,9 +91,11 @@ func byHand(ctx context.Context, store dcb.Store, unmarshal func(data []byte, ev
 	}
 }
 
-// BenchmarkSubscribe compares the two, in turns of a hundred decisions, so that both sides have the same machine and stores of the same size:
-// each decision reads a course and up to three subscriptions to it, and appends one. It reports the time of either side for a decision, and their ratio: by the
-// medians, and by the fastest turns. By hand, events are read by encoding/json, or by what decide reads them by.
+// BenchmarkSubscribe compares the two in turns of 100 decisions, so that both sides have the same
+// machine and stores of the same size. Each decision reads a course and up to three
+// subscriptions, and appends one. It reports the time per decision of either side, and the ratios
+// of the medians and of the fastest turns. The side written by hand decodes events with
+// encoding/json, or as decide does.
 func BenchmarkSubscribe(b *testing.B) {
 	for _, unmarshal := range []struct {
 		name string
@@ -113,7 +116,7 @@ func BenchmarkSubscribe(b *testing.B) {
 	}
 }
 
-// BenchmarkOneSide is one side alone, for profiles.
+// BenchmarkOneSide runs one side alone, for profiles.
 func BenchmarkOneSide(b *testing.B) {
 	for store, open := range benchStores {
 		for name, decided := range map[string]bool{"decide": true, "by hand": false} {
@@ -128,8 +131,8 @@ func BenchmarkOneSide(b *testing.B) {
 	}
 }
 
-// BenchmarkCached compares decisions on a course with 10 students and on one with 10,000, with cached projections, in turns. Each decision
-// subscribes one more student.
+// BenchmarkCached compares, in turns, decisions with cached projections on a course with 10
+// students and on one with 10,000. Each decision subscribes one more student.
 func BenchmarkCached(b *testing.B) {
 	for _, cached := range []bool{true, false} {
 		b.Run(fmt.Sprintf("cached=%t", cached), func(b *testing.B) {
@@ -143,7 +146,8 @@ func BenchmarkCached(b *testing.B) {
 	}
 }
 
-// BenchmarkHot lets 64 callers subscribe students to one course at once, and reports what their conflicts cost.
+// BenchmarkHot lets 64 callers subscribe students to one course at once, and reports the cost of
+// their conflicts.
 func BenchmarkHot(b *testing.B) {
 	for name, open := range benchStores {
 		b.Run(name, func(b *testing.B) {

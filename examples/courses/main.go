@@ -1,9 +1,10 @@
-// Courses lets students subscribe to courses: a course has so many seats, and a student at most five courses, whoever else is
-// subscribing at that moment. It can be read from top to bottom, and run:
+// Courses lets students subscribe to courses. A course has a limited number of seats, and a
+// student takes at most five courses, however many students subscribe at once. Read the program
+// from top to bottom, or run it:
 //
 //	go run ./examples/courses
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
 // https://dcb.events/examples/course-subscriptions/.
 package main
 
@@ -20,7 +21,7 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// What happens: one Go type for each kind of event. The fields that say whom it concerns become its tags.
+// The events: one Go type for each. Fields with a dcb tag become tags of the event.
 
 // CourseDefined is tagged course:ID.
 type CourseDefined struct {
@@ -34,7 +35,8 @@ type CourseCapacityChanged struct {
 	NewCapacity int    `json:"newCapacity"`
 }
 
-// StudentSubscribedToCourse is tagged student:ID and course:ID: one event for the one fact, though it concerns both.
+// StudentSubscribedToCourse is tagged student:ID and course:ID. It is one event for one fact,
+// although the fact concerns two things.
 type StudentSubscribedToCourse struct {
 	Student string `json:"studentId" dcb:"student"`
 	Course  string `json:"courseId" dcb:"course"`
@@ -46,7 +48,8 @@ var events = decide.NewCodec(
 	decide.Type[StudentSubscribedToCourse]("StudentSubscribedToCourse"),
 )
 
-// What the rules look at: each projection answers one question, from the events that it handles and the tags that it is about.
+// The projections: each answers one question. It selects the events that it has handlers for,
+// with its tags.
 
 func courseExists(course string) *decide.Projection[bool] {
 	return decide.NewProjection(false,
@@ -79,8 +82,9 @@ func alreadySubscribed(student, course string) *decide.Projection[bool] {
 	).Tagged("student", student).Tagged("course", course)
 }
 
-// What can be done: each command looks at some projections and says what happens then, or why it must not. What it looked at is its
-// boundary: if anything in there is recorded before its own events are, it is asked again.
+// The commands: each reads some projections, and returns events or the reason why not. What it
+// reads is its boundary. If an event within the boundary is recorded before its own, it decides
+// again.
 
 const maxCourses = 5
 
@@ -132,7 +136,7 @@ func (c courses) subscribe(ctx context.Context, student, course string) error {
 	return err
 }
 
-// refusal is the answer of a rule, to be shown to whoever asked.
+// refusal is the error of a rule. Its text is for the user.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -151,8 +155,8 @@ func main() {
 
 func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 	c := open(store)
-	id := func(kind string) string { return kind + "-" + uuid.NewString()[:8] } // the store may remember an earlier run
-	say := func(what string, err error) {
+	id := func(kind string) string { return kind + "-" + uuid.NewString()[:8] } // the store may hold an earlier run
+	report := func(what string, err error) {
 		if err == nil {
 			out.Printf("%-42s done", what)
 		} else {
@@ -160,14 +164,14 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 		}
 	}
 	golang, ann, bob, cid := id("go"), id("ann"), id("bob"), id("cid")
-	say("define the course "+golang+", 2 seats", c.define(ctx, golang, 2))
-	say("define it again", c.define(ctx, golang, 3))
-	say(ann+" subscribes", c.subscribe(ctx, ann, golang))
-	say(ann+" subscribes again", c.subscribe(ctx, ann, golang))
-	say(bob+" subscribes", c.subscribe(ctx, bob, golang))
-	say(cid+" subscribes", c.subscribe(ctx, cid, golang))
-	say("change the capacity to 2", c.changeCapacity(ctx, golang, 2))
-	say("change the capacity to 3", c.changeCapacity(ctx, golang, 3))
-	say(cid+" subscribes", c.subscribe(ctx, cid, golang))
-	say(cid+" subscribes to the course c0", c.subscribe(ctx, cid, "c0"))
+	report("define the course "+golang+", 2 seats", c.define(ctx, golang, 2))
+	report("define it again", c.define(ctx, golang, 3))
+	report(ann+" subscribes", c.subscribe(ctx, ann, golang))
+	report(ann+" subscribes again", c.subscribe(ctx, ann, golang))
+	report(bob+" subscribes", c.subscribe(ctx, bob, golang))
+	report(cid+" subscribes", c.subscribe(ctx, cid, golang))
+	report("change the capacity to 2", c.changeCapacity(ctx, golang, 2))
+	report("change the capacity to 3", c.changeCapacity(ctx, golang, 3))
+	report(cid+" subscribes", c.subscribe(ctx, cid, golang))
+	report(cid+" subscribes to the course c0", c.subscribe(ctx, cid, "c0"))
 }

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
-// command is what a scenario does.
+// command is the command of a scenario.
 type command func(ctx context.Context, c courses) error
 
 func define(course string, capacity int) command {
@@ -32,7 +32,7 @@ func subscribe(student, course string) command {
 	return func(ctx context.Context, c courses) error { return c.subscribe(ctx, student, course) }
 }
 
-// subscribed puts a student on courses, after what happened before.
+// subscribed returns given and the subscriptions of a student to courses.
 func subscribed(before []any, student string, courses ...string) []any {
 	for _, course := range courses {
 		before = append(before, StudentSubscribedToCourse{student, course})
@@ -40,7 +40,8 @@ func subscribed(before []any, student string, courses ...string) []any {
 	return before
 }
 
-// The numbers are those of the scenarios at dcb.events. Rows without a number are of rules that the scenarios state but do not show.
+// The numbers come from the scenarios at dcb.events. Rows without a number test rules that the
+// scenarios mention but do not show.
 func TestScenarios(t *testing.T) {
 	const (
 		full  = refusal(`Course "c1" is already fully booked`)
@@ -96,7 +97,7 @@ func TestScenarios(t *testing.T) {
 			append(subscribed(subscribed(c1(3), "s1", "c1"), "s2", "c1"), CourseCapacityChanged{"c1", 1}),
 			subscribe("s3", "c1"), full,
 		},
-		// Of several rules that forbid it the first answers.
+		// If several rules forbid it, the first one is the answer.
 		{"full comes before subscribed already", subscribed(c1(1), "s1", "c1"), subscribe("s1", "c1"), full},
 		{
 			"full comes before five courses", subscribed(subscribed(c1(1), "s1", "c1"), "s2", "c2", "c3", "c4", "c5", "c6"),
@@ -119,8 +120,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	for want, event := range map[string]any{
 		`CourseDefined [course:c1] {"courseId":"c1","capacity":10}`:                           CourseDefined{"c1", 10},
@@ -129,12 +130,12 @@ func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))
@@ -149,8 +150,8 @@ change the capacity to 3                   done
 cid subscribes                    done
 cid subscribes to the course c0   refused: Course "c0" does not exist
 `
-	drawn := regexp.MustCompile(`-[0-9a-f]{8}`) // of each ID
-	if got := drawn.ReplaceAllString(out.String(), ""); got != want {
+	suffix := regexp.MustCompile(`-[0-9a-f]{8}`) // the random part of each ID
+	if got := suffix.ReplaceAllString(out.String(), ""); got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }

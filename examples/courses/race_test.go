@@ -11,8 +11,9 @@ import (
 	"github.com/dcbstore/dcb/internal/kinds"
 )
 
-// onEveryRace runs race on every kind of store in two ways. Callers of one process share a runner, which lets them queue up. Callers of
-// different processes share nothing but the store: each has a runner of its own, on one of two handles if the store can be opened twice.
+// onEveryRace runs race on every kind of store in two ways. Callers of one process share a
+// runner, and so its queues. Callers of different processes share nothing but the store: each has
+// its own runner, on one of two handles if the store can be opened twice.
 func onEveryRace(t *testing.T, race func(t *testing.T, store dcb.Store, caller func(i int) courses)) {
 	t.Helper()
 	t.Parallel()
@@ -34,7 +35,7 @@ func onEveryRace(t *testing.T, race func(t *testing.T, store dcb.Store, caller f
 	})
 }
 
-// must ends the test at an error: for what is not what the test is about.
+// must ends the test on an error of its preparation.
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -42,7 +43,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// recorded are the events that item selects: what callers were told is one thing, what is recorded another.
+// recorded returns the events that item selects.
 func recorded(t *testing.T, store dcb.Store, item dcb.QueryItem) (all []any) {
 	t.Helper()
 	for event, err := range dcb.Stream(t.Context(), store, dcb.Query{item}, dcb.ReadOptions{}) {
@@ -54,11 +55,11 @@ func recorded(t *testing.T, store dcb.Store, item dcb.QueryItem) (all []any) {
 	return all
 }
 
-// checkSubscriptions fails the test unless so many are recorded with the tag.
+// checkSubscriptions fails the test unless want subscriptions with the tag are recorded.
 func checkSubscriptions(t *testing.T, store dcb.Store, tag string, want int) {
 	t.Helper()
 	if got := recorded(t, store, dcb.QueryItem{Types: []string{"StudentSubscribedToCourse"}, Tags: []string{tag}}); len(got) != want {
-		t.Errorf("%s has %d subscriptions; want %d: %v", tag, len(got), want, got)
+		t.Errorf("%s has %d subscriptions, want %d: %v", tag, len(got), want, got)
 	}
 }
 
@@ -74,21 +75,22 @@ func raceForSeats(t *testing.T, store dcb.Store, caller func(i int) courses, cou
 	checkSubscriptions(t, store, "course:"+course, seats)
 }
 
-func TestOfTwoStudentsOneGetsTheLastSeat(t *testing.T) {
+func TestSubscribeRaceForTheLastSeat(t *testing.T) {
 	onEveryRace(t, func(t *testing.T, store dcb.Store, caller func(i int) courses) {
-		for round := range 8 { // two do not always meet
+		for round := range 8 { // two callers do not always conflict
 			raceForSeats(t, store, caller, fmt.Sprint("c", round), 1, 2)
 		}
 	})
 }
 
-func TestOfManyStudentsAsManyGetASeatAsThereAre(t *testing.T) {
+func TestSubscribeRaceForSeveralSeats(t *testing.T) {
 	onEveryRace(t, func(t *testing.T, store dcb.Store, caller func(i int) courses) {
 		raceForSeats(t, store, caller, "c1", 3, 16)
 	})
 }
 
-// raceForTheFifth lets a student who is on four courses subscribe to others, c5 and so on, all at once.
+// raceForTheFifth lets a student who takes four courses subscribe to others, from c5 on, all at
+// once.
 func raceForTheFifth(t *testing.T, store dcb.Store, caller func(i int) courses, student string, others int) {
 	t.Helper()
 	for i := range 4 {
@@ -103,20 +105,21 @@ func raceForTheFifth(t *testing.T, store dcb.Store, caller func(i int) courses, 
 	checkSubscriptions(t, store, "student:"+student, 5)
 }
 
-func TestAStudentWhoIsOnFourGetsOneOfTheCoursesFiveAndSix(t *testing.T) {
+func TestSubscribeRaceForTheFifthCourse(t *testing.T) {
 	onEveryRace(t, func(t *testing.T, store dcb.Store, caller func(i int) courses) {
 		for i := range 12 {
 			must(t, caller(i).define(t.Context(), fmt.Sprint("c", i+1), 10))
 		}
-		for round := range 8 { // two do not always meet
+		for round := range 8 { // two callers do not always conflict
 			raceForTheFifth(t, store, caller, fmt.Sprint("s", round), 2)
 		}
 		raceForTheFifth(t, store, caller, "s8", 8)
 	})
 }
 
-// A course for one is made larger while two subscribe. Whatever comes first, nobody sits where there was no seat at that moment.
-func TestACapacityChangesWhileStudentsSubscribe(t *testing.T) {
+// The capacity of a course rises while two students subscribe. In any order, no student may take
+// a seat that did not exist at that moment.
+func TestChangeCapacityDuringSubscribe(t *testing.T) {
 	onEveryRace(t, func(t *testing.T, store dcb.Store, caller func(i int) courses) {
 		for round := range 10 {
 			course := fmt.Sprint("c", round)
@@ -132,7 +135,7 @@ func TestACapacityChangesWhileStudentsSubscribe(t *testing.T) {
 				if err == nil {
 					seated++
 				} else if !errors.Is(err, full) {
-					t.Errorf("a student: %v; want a seat, or %v", err, full)
+					t.Errorf("subscribe returned %v, want success or %v", err, full)
 				}
 			}
 			checkSeats(t, recorded(t, store, dcb.QueryItem{Tags: []string{"course:" + course}}), seated)
@@ -140,32 +143,32 @@ func TestACapacityChangesWhileStudentsSubscribe(t *testing.T) {
 	})
 }
 
-// checkSeats fails the test unless so many students are seated in what happened to a course of that race, each on a seat that there was.
-func checkSeats(t *testing.T, happened []any, seated int) {
+// checkSeats checks the events of a course: seated students, each on a seat that existed.
+func checkSeats(t *testing.T, history []any, seated int) {
 	t.Helper()
-	capacity, taken, roomForAll := 0, 0, false
-	for _, event := range happened {
+	capacity, taken, seatsForAll := 0, 0, false
+	for _, event := range history {
 		switch e := event.(type) {
 		case CourseDefined:
 			capacity = e.Capacity
 		case CourseCapacityChanged:
-			capacity, roomForAll = e.NewCapacity, taken == 0
+			capacity, seatsForAll = e.NewCapacity, taken == 0
 		case StudentSubscribedToCourse:
 			taken++
 		}
 		if taken > capacity {
-			t.Errorf("%d students on %d seats: %v", taken, capacity, happened)
+			t.Errorf("%d students on %d seats: %v", taken, capacity, history)
 		}
 	}
 	if taken != seated {
-		t.Errorf("%d students were told that they are seated, and %d are: %v", seated, taken, happened)
+		t.Errorf("subscribe succeeded %d times, but %d students are recorded: %v", seated, taken, history)
 	}
-	if roomForAll && taken != capacity {
-		t.Errorf("%d seats from the first moment on, and %d students on them: %v", capacity, taken, happened)
+	if seatsForAll && taken != capacity {
+		t.Errorf("%d seats existed before the first student, but %d students are recorded: %v", capacity, taken, history)
 	}
 }
 
-func TestUnrelatedStudentsNeverConflict(t *testing.T) {
+func TestSubscribeOfUnrelatedStudentsNeverConflicts(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		c := open(counting)

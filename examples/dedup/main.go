@@ -1,10 +1,11 @@
-// Dedup places an order once, however often the form is sent. There are two ways. The first is a rule like any other: the form has a
-// token, which becomes a tag, and a second order with it is refused. The second needs no rule: the command has a key, and a
-// command whose key was recorded is answered as it was then. It can be read from top to bottom, and run:
+// Dedup records an order once, however often its form is sent, in two ways. The first is a rule
+// like any other: the form has a token that becomes a tag, and a second order with the token is
+// refused. The second needs no rule: the command has an idempotency key, and a command whose key
+// is recorded returns the recorded position. Read the program from top to bottom, or run it:
 //
 //	go run ./examples/dedup
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
 // https://dcb.events/examples/prevent-record-duplication/.
 package main
 
@@ -42,7 +43,7 @@ type orders struct{ runner *decide.Runner }
 
 func open(store dcb.Store) orders { return orders{decide.New(store, events, nil)} }
 
-// place refuses a token that was used.
+// place refuses an order whose token was used before.
 func (o orders) place(ctx context.Context, order, token string) error {
 	used := tokenUsed(token)
 	_, err := o.runner.Do(ctx, func() ([]any, error) {
@@ -54,15 +55,15 @@ func (o orders) place(ctx context.Context, order, token string) error {
 	return err
 }
 
-// placeOnce answers a key that was used with the position of what was recorded for it: to whoever sent the form twice, both times
-// it worked.
+// placeOnce returns the recorded position if the key was used before. So it succeeds both times
+// that a form is sent.
 func (o orders) placeOnce(ctx context.Context, order, key string) (dcb.Position, error) {
 	return o.runner.Do(ctx, func() ([]any, error) {
 		return decide.Events(OrderPlaced{Order: order}), nil
 	}, decide.IdempotencyKey(key))
 }
 
-// refusal is the answer of a rule, to be shown to whoever asked.
+// refusal is the error of a rule. Its text is for the user.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -79,7 +80,7 @@ func main() {
 
 func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 	o := open(store)
-	token, key := uuid.NewString(), uuid.NewString() // drawn when the form is shown
+	token, key := uuid.NewString(), uuid.NewString() // chosen when the form is shown
 	for range 2 {
 		if err := o.place(ctx, "o-"+uuid.NewString()[:8], token); err != nil {
 			out.Println("with the token: refused:", err)

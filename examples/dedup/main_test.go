@@ -19,7 +19,8 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// childKey is set in a process that the tests start to send a command: to that key.
+// childKey is the environment variable that makes a process of the tests send commands. Its value
+// is the prefix of their keys.
 const childKey = "DCB_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -29,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(kinds.Main(m))
 }
 
-// child opens the store that DCB_STORE names, prints that it is ready and waits for a line. Then it sends commands, and prints the positions that
-// it is answered with.
+// child opens the store that DCB_STORE names, prints "ready" and waits for a line. Then it sends
+// commands and prints the positions that they return.
 func child(ctx context.Context, key string) int {
 	store, err := stores.FromEnv(ctx)
 	if err != nil {
@@ -40,7 +41,7 @@ func child(ctx context.Context, key string) int {
 	defer store.Close()
 	fmt.Println("ready")
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
-		fmt.Fprintln(os.Stderr, "nobody says go:", err)
+		fmt.Fprintln(os.Stderr, "waiting for the start:", err)
 		return 1
 	}
 	for i := range 20 {
@@ -56,7 +57,7 @@ func child(ctx context.Context, key string) int {
 
 // The scenarios at dcb.events have no numbers.
 func TestScenarios(t *testing.T) {
-	t.Run("a token that was used", func(t *testing.T) {
+	t.Run("a used token", func(t *testing.T) {
 		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 			s := decidetest.New(t, events, store)
 			s.Given(OrderPlaced{"o12345", "11111"})
@@ -79,13 +80,13 @@ func TestScenarios(t *testing.T) {
 			again, err := o.placeOnce(t.Context(), "o2", "key")
 			s.When(err).Then()
 			if first != again {
-				t.Errorf("answered with position %d, and then %d", first, again)
+				t.Errorf("placeOnce returned position %d and then %d", first, again)
 			}
 		})
 	})
 }
 
-func TestACommandSentByManyIsRecordedOnce(t *testing.T) {
+func TestPlaceOnceRecordsOneOrder(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds.All() {
 		t.Run(kind.Name, func(t *testing.T) {
@@ -99,13 +100,13 @@ func TestACommandSentByManyIsRecordedOnce(t *testing.T) {
 			decidetest.CheckIdempotent(t, calls...)
 			recorded, err := handles[0].Head(t.Context())
 			if recorded != 1 || err != nil {
-				t.Errorf("%d events were recorded, %v; want 1", recorded, err)
+				t.Errorf("%d events are recorded (error %v), want 1", recorded, err)
 			}
 		})
 	}
 }
 
-// process is a child that was started.
+// process is a running child.
 type process struct {
 	*exec.Cmd
 	in  io.Writer
@@ -125,8 +126,8 @@ func start(t *testing.T, env ...string) process {
 	return p
 }
 
-// Two processes send the same twenty commands at once: neither begins before both are ready.
-func TestTwoProcessesRecordACommandOnce(t *testing.T) {
+// Two processes send the same twenty commands at once. Neither starts before both are ready.
+func TestPlaceOnceFromTwoProcesses(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds.All() {
 		if !kind.Shared {
@@ -142,7 +143,7 @@ func TestTwoProcessesRecordACommandOnce(t *testing.T) {
 			}
 			for _, p := range processes {
 				if line, err := p.out.ReadString('\n'); line != "ready\n" {
-					t.Fatalf("a process says %q, %v; want that it is ready", line, err)
+					t.Fatalf("a process printed %q (error %v), want \"ready\"", line, err)
 				}
 			}
 			for _, p := range processes {
@@ -160,27 +161,27 @@ func TestTwoProcessesRecordACommandOnce(t *testing.T) {
 			}
 			recorded, err := store.Head(t.Context())
 			if recorded != 20 || err != nil || answers[0] != answers[1] || strings.Count(answers[0], "\n") != 20 {
-				t.Errorf("%d events, %v; want 20; the answers were %q", recorded, err, answers)
+				t.Errorf("%d events are recorded (error %v), want 20; the processes printed %q", recorded, err, answers)
 			}
 		})
 	}
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	for want, event := range map[string]any{
 		`OrderPlaced [order:o12345 idempotency:11111] {"orderId":"o12345","idempotencyToken":"11111"}`: OrderPlaced{"o12345", "11111"},
-		`OrderPlaced [order:o12345] {"orderId":"o12345"}`:                                              OrderPlaced{Order: "o12345"}, // has a key
+		`OrderPlaced [order:o12345] {"orderId":"o12345"}`:                                              OrderPlaced{Order: "o12345"}, // placed with a key
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))

@@ -11,51 +11,67 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// Options for New. The zero value has the defaults.
+// Options configures the application. The zero value means the defaults.
 type Options struct {
-	// NewID draws the part of an ID that makes it unique. Default: a random UUID.
+	// NewID returns the unique part of an ID. Default a random UUID.
 	NewID func() string
-	// Attempts bounds how often a decision is made anew because somebody else recorded something that it had not seen. Each such
-	// conflict means that somebody else got on, so this is about fairness and not about deadlock. Default 100.
+	// Attempts limits how often one decision runs because of conflicts. Each conflict means that
+	// another caller made progress, so the limit is about fairness and not about deadlock.
+	// Default 100.
 	Attempts int
 }
 
-// App is the application on one store. It keeps nothing itself: any number of them, in any number of processes, may
-// share a store.
+// withDefaults returns a copy of o with the defaults filled in, or an error that names an invalid
+// field. o may be nil.
+func (o *Options) withDefaults() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.NewID == nil {
+		opts.NewID = uuid.NewString
+	}
+	if opts.Attempts < 0 {
+		return Options{}, fmt.Errorf("enrolment: Options.Attempts is %d; it must be at least 1, or 0 for the default", opts.Attempts)
+	}
+	if opts.Attempts == 0 {
+		opts.Attempts = 100
+	}
+	return opts, nil
+}
+
+// App is the application on one store. It has no state of its own, so any number of Apps in any
+// number of processes may share a store.
 type App struct {
-	store    dcb.Store
-	newID    func() string
-	attempts int
+	store dcb.Store
+	opts  Options
 }
 
 var _ Enrolment = (*App)(nil)
 
-// New returns the application on store. Options may be nil.
+// New returns the application on store. opts may be nil. It panics if an option is invalid.
 func New(store dcb.Store, opts *Options) *App {
-	a := &App{store: store, newID: uuid.NewString, attempts: 100}
-	if opts != nil && opts.NewID != nil {
-		a.newID = opts.NewID
+	complete, err := opts.withDefaults()
+	if err != nil {
+		panic(err.Error())
 	}
-	if opts != nil && opts.Attempts > 0 {
-		a.attempts = opts.Attempts
-	}
-	return a
+	return &App{store: store, opts: complete}
 }
 
 // RegisterStudent implements Enrolment.
 func (a *App) RegisterStudent(ctx context.Context, name string, maxCourses int) (StudentID, error) {
-	id := StudentID("student:" + a.newID())
+	id := StudentID("student:" + a.opts.NewID())
 	return id, a.register(ctx, NewStudentRegistered(id, name, maxCourses))
 }
 
 // RegisterCourse implements Enrolment.
 func (a *App) RegisterCourse(ctx context.Context, name string, places int) (CourseID, error) {
-	id := CourseID("course:" + a.newID())
+	id := CourseID("course:" + a.opts.NewID())
 	return id, a.register(ctx, NewCourseRegistered(id, name, places))
 }
 
-// register records that somebody or something new is there, unless it was there before. Nothing needs to be read: the
-// condition looks at everything recorded so far.
+// register records a new student or course unless the ID is registered. It reads nothing, because
+// the condition covers all recorded events.
 func (a *App) register(ctx context.Context, registered dcb.Event) error {
 	err := a.record(ctx, registered, dcb.AppendCondition{
 		FailIfEventsMatch: dcb.Query{{Types: []string{registered.Type}, Tags: registered.Tags}},
@@ -66,7 +82,7 @@ func (a *App) register(ctx context.Context, registered dcb.Event) error {
 	return err
 }
 
-// JoinCourse implements Enrolment. It is the heart of the example: a rule that looks at a student and at a course at once.
+// JoinCourse implements Enrolment. Its rules concern a student and a course at once.
 func (a *App) JoinCourse(ctx context.Context, student StudentID, course CourseID) error {
 	// The boundary: the events that this decision depends on, and no others.
 	boundary := dcb.Query{
@@ -78,41 +94,41 @@ func (a *App) JoinCourse(ctx context.Context, student StudentID, course CourseID
 		if err != nil {
 			return fmt.Errorf("enrolment: %w", err)
 		}
-		if err := mayJoin(student, course, seen.Events); err != nil {
+		if err := checkJoin(student, course, seen.Events); err != nil {
 			return err
 		}
-		// The guard is made of that same boundary: fail if anything in it was recorded after what was seen.
+		// The condition has the same boundary: fail if an event within it was recorded after the read.
 		err = a.record(ctx, NewStudentJoinedCourse(student, course), dcb.AppendCondition{
 			FailIfEventsMatch: boundary,
 			After:             seen.Head,
 		})
-		if !errors.Is(err, dcb.ErrConflict) || attempt == a.attempts {
+		if !errors.Is(err, dcb.ErrConflict) || attempt == a.opts.Attempts {
 			return err
 		}
-		// Somebody joined this course, or this student another one, meanwhile: look again and decide again.
+		// In between, a student joined this course, or this student joined another one: decide again.
 	}
 }
 
-// mayJoin decides, looking at all that happened within the boundary.
-func mayJoin(studentID StudentID, courseID CourseID, seen []dcb.SequencedEvent) error {
+// checkJoin applies the rules to the events within the boundary.
+func checkJoin(studentID StudentID, courseID CourseID, events []dcb.SequencedEvent) error {
 	var (
-		who                 student
-		what                course
-		haveWho, haveWhat   bool
-		courses, placesUsed int
+		s                           student
+		c                           course
+		studentExists, courseExists bool
+		courses, placesUsed         int
 	)
-	for _, event := range seen {
+	for _, event := range events {
 		switch event.Type {
 		case StudentRegistered:
-			if err := decode(event, &who); err != nil {
+			if err := decode(event, &s); err != nil {
 				return err
 			}
-			haveWho = true
+			studentExists = true
 		case CourseRegistered:
-			if err := decode(event, &what); err != nil {
+			if err := decode(event, &c); err != nil {
 				return err
 			}
-			haveWhat = true
+			courseExists = true
 		case StudentJoinedCourse:
 			ofStudent := slices.Contains(event.Tags, string(studentID))
 			ofCourse := slices.Contains(event.Tags, string(courseID))
@@ -127,22 +143,22 @@ func mayJoin(studentID StudentID, courseID CourseID, seen []dcb.SequencedEvent) 
 		}
 	}
 	switch {
-	case !haveWho:
+	case !studentExists:
 		return ErrStudentNotFound
-	case !haveWhat:
+	case !courseExists:
 		return ErrCourseNotFound
-	case courses >= who.MaxCourses:
+	case courses >= s.MaxCourses:
 		return ErrTooManyCourses
-	case placesUsed >= what.Places:
+	case placesUsed >= c.Places:
 		return ErrFullyBooked
 	}
 	return nil
 }
 
-// record appends one event. If its answer is lost, so that nobody knows whether it was recorded, the same append is sent once
-// more: the event's ID makes that harmless.
+// record appends one event. If the answer is lost, it sends the same append once more. The ID of
+// the event prevents that it is recorded twice.
 func (a *App) record(ctx context.Context, event dcb.Event, condition dcb.AppendCondition) error {
-	// A UUID of version 7 begins with the time, which databases index best.
+	// Version 7 begins with the time, so new IDs are neighbours in a database index.
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("enrolment: %w", err)

@@ -8,24 +8,25 @@ import (
 	"github.com/dcbstore/dcb/decide"
 )
 
-// Decided is the same application as [App], written with package decide. Compare [Decided.JoinCourse] with [App.JoinCourse]: what was a query, a
-// loop over events, a switch over their types and a loop over attempts is now five projections and the rule. The events are the
-// same, so both can work on one store at the same time.
+// Decided is the application [App] written with package decide. Compare [Decided.JoinCourse] with
+// [App.JoinCourse]: a query, a loop over events, a switch over their types and a loop over
+// attempts have become five projections and the rule. The events are the same, so both can share
+// a store.
 type Decided struct {
-	lists  *App // what is only looked at is read as before
-	newID  func() string
+	app    *App // reads the lists, which need no decision
 	runner *decide.Runner
 }
 
 var _ Enrolment = (*Decided)(nil)
 
-// NewDecided returns the application on store. Options may be nil.
+// NewDecided returns the application on store. opts may be nil. It panics if an option is
+// invalid.
 func NewDecided(store dcb.Store, opts *Options) *Decided {
 	app := New(store, opts)
-	return &Decided{lists: app, newID: app.newID, runner: decide.New(store, events, &decide.Options{Attempts: app.attempts})}
+	return &Decided{app: app, runner: decide.New(store, events, &decide.Options{Attempts: app.opts.Attempts})}
 }
 
-// The IDs are the tags themselves here, so methods give them, and the data holds what else there is to say.
+// In these events the IDs are the tags, so methods return the tags. The data holds the rest.
 
 type studentRegistered struct {
 	ID StudentID `json:"-"`
@@ -54,7 +55,8 @@ var events = decide.NewCodec(
 	decide.Type[studentJoinedCourse](StudentJoinedCourse),
 )
 
-// limit is how many courses a student may join, or how many places a course has; it is nil as long as nobody registered them.
+// limit is the number of courses of a student, or of places of a course. It is nil until the
+// student or the course is registered.
 type limit *int
 
 func limitOf(student StudentID) *decide.Projection[limit] {
@@ -69,7 +71,7 @@ func placesOf(course CourseID) *decide.Projection[limit] {
 	).WithTags(string(course))
 }
 
-// joins counts who joined what: with one tag, the courses of a student or the students of a course.
+// joins counts joins: with one tag, the courses of a student or the students of a course.
 func joins(tags ...string) *decide.Projection[int] {
 	return decide.NewProjection(0,
 		decide.On(func(n int, _ studentJoinedCourse) int { return n + 1 }),
@@ -78,13 +80,13 @@ func joins(tags ...string) *decide.Projection[int] {
 
 // RegisterStudent implements Enrolment.
 func (d *Decided) RegisterStudent(ctx context.Context, name string, maxCourses int) (StudentID, error) {
-	id := StudentID("student:" + d.newID())
+	id := StudentID("student:" + d.app.opts.NewID())
 	return id, register(ctx, d, studentRegistered{id, student{name, maxCourses}}, limitOf(id))
 }
 
 // RegisterCourse implements Enrolment.
 func (d *Decided) RegisterCourse(ctx context.Context, name string, places int) (CourseID, error) {
-	id := CourseID("course:" + d.newID())
+	id := CourseID("course:" + d.app.opts.NewID())
 	return id, register(ctx, d, courseRegistered{id, course{name, places}}, placesOf(id))
 }
 
@@ -122,10 +124,10 @@ func (d *Decided) JoinCourse(ctx context.Context, student StudentID, course Cour
 
 // ListStudents implements Enrolment.
 func (d *Decided) ListStudents(ctx context.Context, course CourseID) ([]string, error) {
-	return d.lists.ListStudents(ctx, course)
+	return d.app.ListStudents(ctx, course)
 }
 
 // ListCourses implements Enrolment.
 func (d *Decided) ListCourses(ctx context.Context, student StudentID) ([]string, error) {
-	return d.lists.ListCourses(ctx, student)
+	return d.app.ListCourses(ctx, student)
 }

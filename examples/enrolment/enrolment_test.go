@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
-// implementations are the ways in which the application is written. Whatever is tested holds for each.
+// implementations are the two implementations of the application. Each test runs with both.
 var implementations = map[string]func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment{
 	"by hand": func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment { return enrolment.New(store, opts) },
 	"with decide": func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment {
@@ -27,7 +27,8 @@ var implementations = map[string]func(store dcb.Store, opts *enrolment.Options) 
 	},
 }
 
-// school is the application on a new store, within a test. Its methods fail the test where something is not as wanted.
+// school is the application on a new store. Its methods fail the test if a result is not as
+// wanted.
 type school struct {
 	*testing.T
 	enrolment.Enrolment
@@ -35,7 +36,8 @@ type school struct {
 	open  func(store dcb.Store, opts *enrolment.Options) enrolment.Enrolment
 }
 
-// onEveryStore runs test as a parallel subtest for each implementation on each kind of store, on a new store each.
+// onEveryStore runs test as a parallel subtest for each implementation and each kind of store,
+// with a new store each time.
 func onEveryStore(t *testing.T, test func(s school)) {
 	t.Helper()
 	t.Parallel()
@@ -64,11 +66,11 @@ func (s school) course(name string, places int) enrolment.CourseID {
 	return id
 }
 
-// join fails the test unless the answer is want.
+// join fails the test unless JoinCourse returns want.
 func (s school) join(student enrolment.StudentID, course enrolment.CourseID, want error) {
 	s.Helper()
 	if err := s.JoinCourse(s.Context(), student, course); !errors.Is(err, want) {
-		s.Errorf("JoinCourse: %v; want %v", err, want)
+		s.Errorf("JoinCourse(…) = %v, want %v", err, want)
 	}
 }
 
@@ -79,7 +81,7 @@ func (s school) students(course enrolment.CourseID, want ...string) {
 		s.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		s.Errorf("students (-want +got):\n%s", diff)
+		s.Errorf("ListStudents differs (-want +got):\n%s", diff)
 	}
 }
 
@@ -90,12 +92,12 @@ func (s school) courses(student enrolment.StudentID, want ...string) {
 		s.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		s.Errorf("courses (-want +got):\n%s", diff)
+		s.Errorf("ListCourses differs (-want +got):\n%s", diff)
 	}
 }
 
-// The story is the one that the Python library's enrolment test case tells.
-func TestStudentsJoinCoursesWithinTheRules(t *testing.T) {
+// The steps come from the enrolment test case in the Python library.
+func TestJoinCourseFollowsTheRules(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		boundaries := s.course("Dynamic Consistency Boundaries", 5)
 		maths, biology := s.course("Maths", 5), s.course("Biology", 5)
@@ -124,38 +126,38 @@ func TestStudentsJoinCoursesWithinTheRules(t *testing.T) {
 	})
 }
 
-func TestTheFirstRuleThatForbidsIsTheAnswer(t *testing.T) {
+func TestJoinCourseReturnsTheFirstRefusal(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		course, student := s.course("Full", 1), s.student("Busy", 1)
 		s.join(student, course, nil)
-		s.join(student, course, enrolment.ErrAlreadyJoined) // and the course is full, and the student busy
+		s.join(student, course, enrolment.ErrAlreadyJoined) // also, the course is full and the student busy
 		s.join("student:none", "course:none", enrolment.ErrStudentNotFound)
 		s.join("student:none", course, enrolment.ErrStudentNotFound)
 		busy := s.student("Busy too", 0)
-		s.join(busy, course, enrolment.ErrTooManyCourses) // and the course is full
+		s.join(busy, course, enrolment.ErrTooManyCourses) // also, the course is full
 	})
 }
 
-func TestListsAreEmptyUntilSomebodyJoins(t *testing.T) {
+func TestListStudentsAndListCoursesAreEmptyAtFirst(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		students, err := s.ListStudents(s.Context(), s.course("Quiet", 3))
 		if len(students) > 0 || err != nil {
-			s.Errorf("ListStudents: %v, %v; want none", students, err)
+			s.Errorf("ListStudents(…) = %v, %v, want none", students, err)
 		}
 		courses, err := s.ListCourses(s.Context(), s.student("Idle", 3))
 		if len(courses) > 0 || err != nil {
-			s.Errorf("ListCourses: %v, %v; want none", courses, err)
+			s.Errorf("ListCourses(…) = %v, %v, want none", courses, err)
 		}
 		if _, err := s.ListStudents(s.Context(), "course:none"); !errors.Is(err, enrolment.ErrCourseNotFound) {
-			s.Errorf("ListStudents of no course: %v", err)
+			s.Errorf("ListStudents of an unknown course = %v", err)
 		}
 		if _, err := s.ListCourses(s.Context(), "student:none"); !errors.Is(err, enrolment.ErrStudentNotFound) {
-			s.Errorf("ListCourses of no student: %v", err)
+			s.Errorf("ListCourses of an unknown student = %v", err)
 		}
 	})
 }
 
-func TestAnIDIsRegisteredOnce(t *testing.T) {
+func TestRegisterStudentAndRegisterCourseRefuseATakenID(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		app := s.open(s.store, &enrolment.Options{NewID: func() string { return "same" }})
 		ctx := s.Context()
@@ -163,18 +165,18 @@ func TestAnIDIsRegisteredOnce(t *testing.T) {
 			s.Fatal(err)
 		}
 		if _, err := app.RegisterStudent(ctx, "Bob", 1); !errors.Is(err, enrolment.ErrAlreadyRegistered) {
-			s.Errorf("second student: %v", err)
+			s.Errorf("the second RegisterStudent = %v, want ErrAlreadyRegistered", err)
 		}
 		if _, err := app.RegisterCourse(ctx, "Go", 1); err != nil {
-			s.Errorf("a course concerns no student: %v", err)
+			s.Errorf("RegisterCourse with the ID of a student = %v", err)
 		}
 		if _, err := app.RegisterCourse(ctx, "Go", 1); !errors.Is(err, enrolment.ErrAlreadyRegistered) {
-			s.Errorf("second course: %v", err)
+			s.Errorf("the second RegisterCourse = %v, want ErrAlreadyRegistered", err)
 		}
 	})
 }
 
-// race starts all calls at once and returns how often each answer came.
+// race starts all calls at once and counts their results.
 func (s school) race(calls []func(ctx context.Context) error) map[error]int {
 	s.Helper()
 	known := []error{nil, enrolment.ErrFullyBooked, enrolment.ErrTooManyCourses, enrolment.ErrAlreadyJoined}
@@ -192,14 +194,14 @@ func (s school) race(calls []func(ctx context.Context) error) map[error]int {
 	for _, answer := range answers {
 		i := slices.IndexFunc(known, func(err error) bool { return errors.Is(answer, err) })
 		if i < 0 {
-			s.Fatalf("an answer that no rule gives: %v", answer)
+			s.Fatalf("JoinCourse(…) = %v, want an error of a rule", answer)
 		}
 		count[known[i]]++
 	}
 	return count
 }
 
-func TestTheLastPlacesGoToAsManyStudents(t *testing.T) {
+func TestJoinCourseRaceForTheLastPlaces(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		const places, racers = 3, 16
 		course := s.course("Popular", places)
@@ -210,16 +212,16 @@ func TestTheLastPlacesGoToAsManyStudents(t *testing.T) {
 		}
 		want := map[error]int{nil: places, enrolment.ErrFullyBooked: racers - places}
 		if got := s.race(calls); !maps.Equal(got, want) {
-			s.Errorf("answers: %v; want %v", got, want)
+			s.Errorf("the results are %v, want %v", got, want)
 		}
 		students, err := s.ListStudents(s.Context(), course)
 		if len(students) != places || err != nil {
-			s.Errorf("the course has %v, %v; want %d students", students, err, places)
+			s.Errorf("the course has the students %v (error %v), want %d", students, err, places)
 		}
 	})
 }
 
-func TestAStudentAtTheLimitJoinsOneOfManyCourses(t *testing.T) {
+func TestJoinCourseRaceForTheLastCourse(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		const maxCourses, racers = 2, 12
 		student := s.student("Eager", maxCourses)
@@ -231,12 +233,12 @@ func TestAStudentAtTheLimitJoinsOneOfManyCourses(t *testing.T) {
 		}
 		want := map[error]int{nil: 1, enrolment.ErrTooManyCourses: racers - 1}
 		if got := s.race(calls); !maps.Equal(got, want) {
-			s.Errorf("answers: %v; want %v", got, want)
+			s.Errorf("the results are %v, want %v", got, want)
 		}
 	})
 }
 
-func TestTheSameWishSentManyTimesJoinsOnce(t *testing.T) {
+func TestJoinCourseSentManyTimesJoinsOnce(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		const racers = 8
 		student, course := s.student("Impatient", 5), s.course("Go", 5)
@@ -245,13 +247,13 @@ func TestTheSameWishSentManyTimesJoinsOnce(t *testing.T) {
 		}, racers)
 		want := map[error]int{nil: 1, enrolment.ErrAlreadyJoined: racers - 1}
 		if got := s.race(calls); !maps.Equal(got, want) {
-			s.Errorf("answers: %v; want %v", got, want)
+			s.Errorf("the results are %v, want %v", got, want)
 		}
 		s.courses(student, "Go")
 	})
 }
 
-// lossy records the first append and loses its answer.
+// lossy is a store that loses the answer of the first append.
 type lossy struct {
 	dcb.Store
 	lost bool
@@ -266,17 +268,17 @@ func (l *lossy) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return position, err
 }
 
-func TestALostAnswerLosesAndDoublesNothing(t *testing.T) {
+func TestJoinCourseSurvivesALostAnswer(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		student, course := s.student("Ann", 5), s.course("Go", 5)
 		if err := s.open(&lossy{Store: s.store}, nil).JoinCourse(s.Context(), student, course); err != nil {
-			s.Errorf("JoinCourse with a lost answer: %v", err)
+			s.Errorf("JoinCourse with a lost answer = %v", err)
 		}
 		s.students(course, "Ann")
 	})
 }
 
-// rival records something within the boundary of every decision, just before its append.
+// rival is a store that records a conflicting event before each append.
 type rival struct {
 	dcb.Store
 	course enrolment.CourseID
@@ -292,20 +294,20 @@ func (r *rival) Append(ctx context.Context, events []dcb.Event, condition *dcb.A
 	return r.Store.Append(ctx, events, condition)
 }
 
-func TestRetriesAreBounded(t *testing.T) {
+func TestJoinCourseLimitsAttempts(t *testing.T) {
 	onEveryStore(t, func(s school) {
 		const attempts = 7
 		student, course := s.student("Unlucky", 1), s.course("Endless", 1000)
 		rival := &rival{Store: s.store, course: course}
 		err := s.open(rival, &enrolment.Options{Attempts: attempts}).JoinCourse(s.Context(), student, course)
 		if !errors.Is(err, dcb.ErrConflict) || rival.rivals != attempts {
-			s.Errorf("%v after %d attempts; want a conflict after %d", err, rival.rivals, attempts)
+			s.Errorf("JoinCourse(…) = %v after %d attempts, want a conflict after %d", err, rival.rivals, attempts)
 		}
 	})
 }
 
-// The two ways of writing it record the same events, so their users can meet.
-func TestBothWaysRaceForTheLastPlaces(t *testing.T) {
+// Both implementations record the same events, so they can share a store.
+func TestJoinCourseRaceOfBothImplementations(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		const places, racers = 3, 16
 		s := school{T: t, Enrolment: enrolment.New(store, nil), store: store}
@@ -319,7 +321,7 @@ func TestBothWaysRaceForTheLastPlaces(t *testing.T) {
 		}
 		want := map[error]int{nil: places, enrolment.ErrFullyBooked: racers - places}
 		if got := s.race(calls); !maps.Equal(got, want) {
-			s.Errorf("answers: %v; want %v", got, want)
+			s.Errorf("the results are %v, want %v", got, want)
 		}
 	})
 }

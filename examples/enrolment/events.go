@@ -7,15 +7,15 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// The types of the events: everything that ever happens here.
+// The types of the events.
 const (
 	StudentRegistered   = "StudentRegistered"
 	CourseRegistered    = "CourseRegistered"
 	StudentJoinedCourse = "StudentJoinedCourse"
 )
 
-// student and course are the data of the registrations, as JSON. That a student joined a course needs no data: the
-// event's two tags say it all.
+// student and course are the data of registrations, as JSON. An event StudentJoinedCourse needs
+// no data, because its two tags hold everything.
 type student struct {
 	Name       string `json:"name"`
 	MaxCourses int    `json:"maxCourses"`
@@ -26,17 +26,18 @@ type course struct {
 	Places int    `json:"places"`
 }
 
-// NewStudentRegistered returns the fact that a student was registered.
+// NewStudentRegistered returns the event of a new student.
 func NewStudentRegistered(id StudentID, name string, maxCourses int) dcb.Event {
 	return dcb.Event{Type: StudentRegistered, Tags: []string{string(id)}, Data: encode(student{name, maxCourses})}
 }
 
-// NewCourseRegistered returns the fact that a course was registered.
+// NewCourseRegistered returns the event of a new course.
 func NewCourseRegistered(id CourseID, name string, places int) dcb.Event {
 	return dcb.Event{Type: CourseRegistered, Tags: []string{string(id)}, Data: encode(course{name, places})}
 }
 
-// NewStudentJoinedCourse returns the fact that a student joined a course: one event for the one fact, though it concerns both.
+// NewStudentJoinedCourse returns the event of a student joining a course. It is one event for one
+// fact, although the fact concerns two things.
 func NewStudentJoinedCourse(student StudentID, course CourseID) dcb.Event {
 	return dcb.Event{Type: StudentJoinedCourse, Tags: []string{string(student), string(course)}}
 }

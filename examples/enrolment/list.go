@@ -9,7 +9,7 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// namesPerRead bounds how many names are asked for at once; a query may have dcb.MaxQueryItems.
+// namesPerRead limits the items of one query; a query may have dcb.MaxQueryItems.
 const namesPerRead = 1000
 
 // ListStudents implements Enrolment.
@@ -36,7 +36,8 @@ func (a *App) ListCourses(ctx context.Context, student StudentID) ([]string, err
 	return a.names(ctx, CourseRegistered, courses)
 }
 
-// joined returns the tags with the given prefix of whatever joined one, and whether that one was registered at all.
+// joined returns the tags with the prefix of everything that the tag one joined, and whether one
+// is registered.
 func (a *App) joined(ctx context.Context, registered, one, prefix string) (others []string, found bool, err error) {
 	query := dcb.Query{{Types: []string{registered, StudentJoinedCourse}, Tags: []string{one}}}
 	for event, err := range dcb.Stream(ctx, a.store, query, dcb.ReadOptions{}) {
@@ -56,8 +57,7 @@ func (a *App) joined(ctx context.Context, registered, one, prefix string) (other
 	return others, found, nil
 }
 
-// names returns the names that tags were registered with, in the order of tags. With no tags there is nothing to ask: a
-// query without items would be refused.
+// names returns the names that the tags were registered with, in the order of tags.
 func (a *App) names(ctx context.Context, registered string, tags []string) ([]string, error) {
 	nameOf := make(map[string]string, len(tags))
 	for some := range slices.Chunk(tags, namesPerRead) {

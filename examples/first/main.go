@@ -1,4 +1,4 @@
-// Command first is the program of the README: a course has two seats, and three students want one.
+// Command first is the program of the README: three students want the two seats of a course.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// StudentJoined is what happens.
+// StudentJoined is the only type of event.
 type StudentJoined struct {
 	Student string `dcb:"student"` // the tag student:ann
 	Course  string `dcb:"course"`  // the tag course:go
@@ -24,7 +24,7 @@ func main() {
 				return nil, fmt.Errorf("the course is full")
 			}
 			return decide.Events(StudentJoined{student, "go"}), nil
-		}, taken) // recorded only if nobody joined the course since taken was read; otherwise asked again
+		}, taken) // if a student joined the course in between, Do reads that event and decides again
 		fmt.Println(student, "joins:", err)
 	}
 }

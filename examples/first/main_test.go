@@ -14,7 +14,7 @@ func Example() {
 	// cid joins: the course is full
 }
 
-func TestTheREADMEShowsThisProgram(t *testing.T) {
+func TestREADMEShowsThisProgram(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -26,9 +26,9 @@ func TestTheREADMEShowsThisProgram(t *testing.T) {
 	}
 	_, program, _ := strings.Cut(string(source), "\n") // without its package doc
 	if lines := strings.Count(program, "\n"); lines > 30 {
-		t.Errorf("the program has %d lines; the README promises at most 30", lines)
+		t.Errorf("the program has %d lines, want at most 30", lines)
 	}
 	if !strings.Contains(string(readme), "```go\n"+program+"```\n") {
-		t.Error("the README shows another program")
+		t.Error("the README does not contain this program")
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// memberJoined1 is how MemberJoined was recorded until there were other countries.
+// memberJoined1 is version 1 of MemberJoined, without a country.
 type memberJoined1 struct {
 	Member string `json:"member"`
 	City   string `json:"city"`
@@ -49,17 +49,17 @@ func Example_upcast() {
 	// map[version:2] <nil>
 }
 
-func TestWhoJoinedBeforeThereWereCountriesIsAtHome(t *testing.T) {
+func TestUpcastOfAnOldMemberJoined(t *testing.T) {
 	t.Parallel()
 	s := decidetest.New(t, evolved, nil)
 	s.GivenRecorded(dcb.Event{Type: "MemberJoined", Tags: []string{"member:ann"}, Data: []byte(`{"member":"ann","city":"Delft"}`)})
 	country := decide.NewProjection("", decide.On(func(_ string, e MemberJoined) string { return e.Country })).Tagged("member", "ann")
 	if _, err := decide.New(s.Store, evolved, nil).Read(t.Context(), country); err != nil || country.State() != "NL" {
-		t.Errorf("%q, %v", country.State(), err)
+		t.Errorf("the country is %q (error %v), want \"NL\"", country.State(), err)
 	}
 }
 
-// LoanID is a UUID and has its methods, also those for JSON. What it says in a tag it has to say itself.
+// LoanID is a UUID with the methods of uuid.UUID, including its JSON, and one for its tag.
 type LoanID struct{ uuid.UUID }
 
 func (id LoanID) TagValue() string { return id.String() }
@@ -70,12 +70,14 @@ func Example_tagOfAUUID() {
 	}
 	id := LoanID{uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8")}
 	event, err := decide.NewCodec(decide.Type[LoanEnded]("LoanEnded")).Encode(LoanEnded{id})
-	fmt.Println(event.Tags, string(event.Data), err)
+	fmt.Println(event.Tags, err)
+	fmt.Println(string(event.Data))
 	// Output:
-	// [loan:6ba7b810-9dad-11d1-80b4-00c04fd430c8] {"loan":"6ba7b810-9dad-11d1-80b4-00c04fd430c8"} <nil>
+	// [loan:6ba7b810-9dad-11d1-80b4-00c04fd430c8] <nil>
+	// {"loan":"6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
 }
 
-// A field that was renamed without an upcast is another shape, and nothing says so.
+// Without an upcast, a renamed field is silently zero.
 func Example_renamedField() {
 	type MemberJoined struct {
 		Name string `json:"name"` // was "member"
@@ -86,10 +88,11 @@ func Example_renamedField() {
 	// {Name:} <nil>
 }
 
-// Keys holds one key for each person, somewhere where it can be deleted: not among the events. Who was forgotten has an empty one.
+// Keys holds one encryption key per person, in a place where it can be deleted, outside the events.
+// The key of a person who was forgotten is empty.
 type Keys map[string][]byte
 
-var ErrForgotten = errors.New("the key is gone, and with it what it opened")
+var ErrForgotten = errors.New("the key of this person was deleted")
 
 func (k Keys) cipher(person string) (cipher.AEAD, error) {
 	if len(k[person]) == 0 {
@@ -123,11 +126,11 @@ func (k Keys) Open(person string, sealed []byte) (string, error) {
 	return string(text), err
 }
 
-// Forget leaves an empty key behind, so that no other takes its place.
+// Forget replaces the key by an empty one, so that Seal does not make a new key for the person.
 func (k Keys) Forget(person string) { k[person] = nil }
 
 type AddressGiven struct {
-	Member  string `json:"member" dcb:"member"` // a random ID, which says nothing
+	Member  string `json:"member" dcb:"member"` // a random ID
 	Address []byte `json:"address"`             // sealed
 }
 
@@ -136,7 +139,7 @@ func Example_shredding() {
 	codec := decide.NewCodec(decide.Type[AddressGiven]("AddressGiven"))
 	runner := decide.New(memstore.New(nil), codec, nil)
 
-	sealed, err := keys.Seal("m1", "Oude Delft 1") // and not in a function of Do, which may run several times
+	sealed, err := keys.Seal("m1", "Oude Delft 1") // outside the function of Do, which may run several times
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -151,7 +154,7 @@ func Example_shredding() {
 	fmt.Println(err)
 
 	fmt.Println(keys.Open("m1", address.State())) // address is a projection of AddressGiven
-	keys.Forget("m1")                             // the event stays, and nobody can read it any more
+	keys.Forget("m1")                             // the event stays, but its address cannot be read
 	fmt.Println(keys.Open("m1", address.State()))
 
 	_, err = keys.Seal("m1", "Nieuwe Delft 2")
@@ -160,6 +163,6 @@ func Example_shredding() {
 	// <nil>
 	// <nil>
 	// Oude Delft 1 <nil>
-	//  the key is gone, and with it what it opened
-	// the key is gone, and with it what it opened
+	//  the key of this person was deleted
+	// the key of this person was deleted
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestTheGuideShowsThisCode compares the snippets of docs/guide.md, paragraph by paragraph, with the files of this folder, whose tests and examples
-// run them.
-func TestTheGuideShowsThisCode(t *testing.T) {
+// TestGuideShowsThisCode compares the snippets of docs/guide.md, paragraph by paragraph, with the
+// files of this directory, whose tests and examples run them.
+func TestGuideShowsThisCode(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile("../../docs/guide.md")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestTheGuideShowsThisCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var code []string // at each indentation, so that a snippet may be from within a function
+	var code []string // at several indentations, because a snippet may come from inside a function
 	for _, file := range files {
 		source, err := os.ReadFile(file)
 		if err != nil {
@@ -32,14 +32,14 @@ func TestTheGuideShowsThisCode(t *testing.T) {
 	}
 	snippets := strings.Split(string(guide), "```go\n")[1:]
 	if len(snippets) < 10 {
-		t.Errorf("the guide has %d snippets; they are looked for wrongly", len(snippets))
+		t.Errorf("the test finds only %d snippets in the guide", len(snippets))
 	}
 	for _, snippet := range snippets {
 		snippet, _, _ = strings.Cut(snippet, "```")
 		for paragraph := range strings.SplitSeq(strings.TrimSuffix(snippet, "\n"), "\n\n") {
 			shown := func(c string) bool { return strings.Contains(c, "\n"+paragraph+"\n") }
 			if !slices.ContainsFunc(code, shown) {
-				t.Errorf("no file of examples/guide has this piece of the guide:\n%s", paragraph)
+				t.Errorf("no file of examples/guide contains this piece of the guide:\n%s", paragraph)
 			}
 		}
 	}

@@ -31,16 +31,16 @@ var events = decide.NewCodec(
 	decide.Type[BookReturned]("BookReturned"),
 )
 
-// holder is who has the book, "" if it is on its shelf.
+// holder is the member who has the book, or "" if the book is on its shelf.
 func holder(book string) *decide.Projection[string] {
-	return decide.NewProjection("nobody knows the book",
+	return decide.NewProjection("no such book",
 		decide.On(func(_ string, _ BookBought) string { return "" }),
 		decide.On(func(_ string, e BookLent) string { return e.Member }),
 		decide.On(func(_ string, _ BookReturned) string { return "" }),
 	).Tagged("book", book)
 }
 
-// books is how many books a member has.
+// books is the number of books that a member has.
 func books(member string) *decide.Projection[int] {
 	return decide.NewProjection(0,
 		decide.On(func(n int, _ BookLent) int { return n + 1 }),
@@ -88,7 +88,7 @@ func Example_library() {
 	// the book is not on its shelf
 }
 
-// A projection that the function looks at and Do does not get stays at its initial state.
+// The state of a projection that is not passed to Do stays the initial one.
 func Example_forgottenProjection() {
 	ctx, store := context.Background(), memstore.New(nil)
 	runner := decide.New(store, events, nil)

@@ -27,7 +27,7 @@ func Example_open() {
 	// <nil>
 }
 
-// LendOnce is Lend with a key that the sender of the command drew.
+// LendOnce is Lend with an idempotency key that the sender of the command chose.
 func (l *Library) LendOnce(ctx context.Context, key, book, member string) (dcb.Position, error) {
 	holder, books := holder(book), books(member)
 	return l.runner.Do(ctx, func() ([]any, error) {
@@ -50,15 +50,15 @@ func (l *Library) LentBy(ctx context.Context, key string) (BookLent, error) {
 	return lent.State(), err
 }
 
-func Example_once() {
+func Example_idempotencyKey() {
 	ctx, library := context.Background(), Open(memstore.New(nil))
 	fmt.Println(library.Buy(ctx, "b1", "Emma"))
 	fmt.Println(library.LendOnce(ctx, "lend-4711", "b1", "ann"))
-	fmt.Println(library.LendOnce(ctx, "lend-4711", "b1", "ann")) // sent again: it is done, and was done once
+	fmt.Println(library.LendOnce(ctx, "lend-4711", "b1", "ann")) // sent again: the same position, recorded once
 	fmt.Println(library.LendOnce(ctx, "lend-4712", "b1", "ann")) // another command
 
-	fmt.Println(library.LendOnce(ctx, "lend-4711", "b2", "bob")) // also 2, and no error, though this was not done
-	fmt.Println(library.LentBy(ctx, "lend-4711"))                // what was: ann has b1
+	fmt.Println(library.LendOnce(ctx, "lend-4711", "b2", "bob")) // also 2 and no error, but bob does not get b2
+	fmt.Println(library.LentBy(ctx, "lend-4711"))                // the recorded loan: ann has b1
 	// Output:
 	// <nil>
 	// 2 <nil>
@@ -79,7 +79,7 @@ func Example_metadata() {
 	store := memstore.New(nil)
 	runner := decide.New(store, events, &decide.Options{
 		Metadata: func(ctx context.Context) map[string]string {
-			return map[string]string{"correlation": requestOf(ctx)} // as your server put it there
+			return map[string]string{"correlation": requestOf(ctx)} // your server put it into the context
 		},
 	})
 	ctx := context.WithValue(context.Background(), requestKey{}, "r-17")
@@ -100,17 +100,19 @@ func Example_metadata() {
 	// map[correlation:r-17] <nil>
 }
 
-// Shelf is a read model: which books are on their shelf. One goroutine follows the store, and any number may ask.
+// Shelf is a read model: the books that are on their shelf. One goroutine calls Follow, and any
+// number of goroutines call the other methods.
 type Shelf struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	books   map[string]bool
-	seen    dcb.Position  // up to where; only Follow changes it
-	changed chan struct{} // closed when there is more, and made anew
+	seen    dcb.Position  // the head of the last batch; only Follow changes it
+	changed chan struct{} // closed and replaced after each batch
 }
 
 func NewShelf() *Shelf { return &Shelf{books: make(map[string]bool), changed: make(chan struct{})} }
 
-// Follow keeps the shelf up to date until the context ends, or until something is wrong that waiting does not mend.
+// Follow keeps the shelf up to date. It returns when the context ends, or on an error that waiting
+// does not fix.
 func (s *Shelf) Follow(ctx context.Context, store dcb.Store) error {
 	books := dcb.Query{{Types: events.Names(BookBought{}, BookLent{}, BookReturned{})}}
 	for {
@@ -123,7 +125,7 @@ func (s *Shelf) Follow(ctx context.Context, store dcb.Store) error {
 			}
 		}
 		select {
-		case <-time.After(time.Second): // the store is away; then on from what was seen
+		case <-time.After(time.Second): // the store cannot be reached; continue after s.seen
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -153,7 +155,7 @@ func (s *Shelf) apply(batch dcb.ReadResult) error {
 	return nil
 }
 
-// WaitFor returns when the shelf has seen a position: who recorded something there finds it.
+// WaitFor returns when the shelf includes all events up to a position.
 func (s *Shelf) WaitFor(ctx context.Context, position dcb.Position) error {
 	for {
 		s.mu.Lock()
@@ -200,7 +202,7 @@ func Example_follow() {
 	// context canceled
 }
 
-// outage is a store that cannot be read the second and the third time.
+// outage is a store whose second and third read fail.
 type outage struct {
 	dcb.Store
 	reads int
@@ -208,33 +210,33 @@ type outage struct {
 
 func (o *outage) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
 	if o.reads++; o.reads == 2 || o.reads == 3 {
-		return dcb.ReadResult{}, &dcb.UnavailableError{Cause: errors.New("it is away")}
+		return dcb.ReadResult{}, &dcb.UnavailableError{Cause: errors.New("the store is away")}
 	}
 	return o.Store.Read(ctx, q, opts)
 }
 
-func TestAShelfOutlivesAnOutage(t *testing.T) {
+func TestShelfFollowSurvivesAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		store, shelf := memstore.New(nil), NewShelf()
 		followed := make(chan error)
 		away := &outage{Store: store}
 		go func() { followed <- shelf.Follow(ctx, away) }()
-		synctest.Wait() // it follows, and the next read fails
+		synctest.Wait() // until Follow waits; the next read fails
 		if err := Open(store).Buy(ctx, "b1", "Emma"); err != nil {
 			t.Fatal(err)
 		}
 		if err := shelf.WaitFor(ctx, 1); err != nil || !shelf.Has("b1") || away.reads < 4 {
-			t.Errorf("after %d reads: b1 on its shelf is %t, %v", away.reads, shelf.Has("b1"), err)
+			t.Errorf("after %d reads the shelf has b1: %t (error %v), want true", away.reads, shelf.Has("b1"), err)
 		}
 		cancel()
 		if err := <-followed; !errors.Is(err, context.Canceled) {
-			t.Error(err)
+			t.Errorf("Follow(…) = %v, want the error of the context", err)
 		}
 	})
 }
 
-// Desk lends books of one library, and keeps what it knows of the books that are asked for most.
+// Desk lends books and keeps the states of the books that are asked for most.
 type Desk struct {
 	runner *decide.Runner
 	holder func(book string) *decide.Projection[string]
@@ -255,7 +257,7 @@ func Example_cached() {
 	library, desk := Open(store), NewDesk(store)
 	fmt.Println(library.Buy(ctx, "b1", "Emma"), library.Lend(ctx, "b1", "ann"))
 	fmt.Println(desk.Where(ctx, "b1"))
-	fmt.Println(desk.Where(ctx, "b1")) // reads only what came since: nothing
+	fmt.Println(desk.Where(ctx, "b1")) // reads only new events: none
 	// Output:
 	// <nil> <nil>
 	// ann <nil>
@@ -271,10 +273,10 @@ func Example_screen() {
 	_, err := runner.Read(ctx, holder, books)
 	fmt.Printf("held by %q; ann has %d books; %v\n", holder.State(), books.State(), err) // on a screen, for minutes
 
-	fmt.Println(library.Lend(ctx, "b1", "bob")) // by somebody else meanwhile
+	fmt.Println(library.Lend(ctx, "b1", "bob")) // another desk lends the book meanwhile
 
 	_, err = runner.Append(ctx, decide.Events(BookLent{"b1", "ann"}), holder, books)
-	fmt.Println(errors.Is(err, dcb.ErrConflict)) // what the screen shows is out of date: Read again, and ask again
+	fmt.Println(errors.Is(err, dcb.ErrConflict)) // the screen is out of date: Read again, and ask again
 	// Output:
 	// <nil>
 	// held by ""; ann has 0 books; <nil>

@@ -12,7 +12,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-func TestABookIsLentToOne(t *testing.T) {
+func TestLend(t *testing.T) {
 	s := decidetest.New(t, events, nil)
 	library := Open(s.Store)
 	s.Given(BookBought{"b1", "Emma"})
@@ -20,7 +20,7 @@ func TestABookIsLentToOne(t *testing.T) {
 	s.When(library.Lend(t.Context(), "b1", "bob")).ThenError(ErrNotOnShelf)
 }
 
-func TestOneOfManyGetsTheBook(t *testing.T) {
+func TestLendRace(t *testing.T) {
 	library := Open(memstore.New(nil))
 	if err := library.Buy(t.Context(), "b1", "Emma"); err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestOneOfManyGetsTheBook(t *testing.T) {
 	decidetest.CheckWinners(t, 1, ErrNotOnShelf, lend("ann"), lend("bob"), lend("cid"))
 }
 
-// BookHeld keeps a book for a member, for a day.
+// BookHeld reserves a book for a member, for one day.
 type BookHeld struct {
 	Book   string `json:"book" dcb:"book"`
 	Member string `json:"member" dcb:"member"`
@@ -39,7 +39,7 @@ type BookHeld struct {
 
 var holdEvents, ErrHeld = decide.NewCodec(decide.Type[BookHeld]("BookHeld")), errors.New("the book is held for another member")
 
-// hold is for whom a book was last held, and since when.
+// hold is the last reservation of a book.
 type hold struct {
 	member string
 	since  time.Time
@@ -73,12 +73,12 @@ func (h *Holds) Hold(ctx context.Context, book, member string) error {
 	return err
 }
 
-func TestAHoldLapsesAfterADay(t *testing.T) {
+func TestHoldLapsesAfterADay(t *testing.T) {
 	s := decidetest.New(t, holdEvents, nil)
 	holds := OpenHolds(s.Store, s.Now)
 	s.GivenAgo(20*time.Hour, BookHeld{"b1", "ann"})
 	s.When(holds.Hold(t.Context(), "b1", "bob")).ThenError(ErrHeld)
 	s.Advance(5 * time.Hour)
 	s.When(holds.Hold(t.Context(), "b1", "bob")).Then(BookHeld{"b1", "bob"})
-	s.When(holds.Hold(t.Context(), "b1", "ann")).ThenError(ErrHeld) // it is bob's now
+	s.When(holds.Hold(t.Context(), "b1", "ann")).ThenError(ErrHeld) // bob has it now
 }

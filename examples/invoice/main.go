@@ -1,9 +1,9 @@
-// Invoice numbers invoices 1, 2, 3 … without a gap and without a number twice, however many are made at once. It can be read from top to
-// bottom, and run:
+// Invoice numbers invoices 1, 2, 3 … without gaps and duplicates, however many are created at
+// once. Read the program from top to bottom, or run it:
 //
 //	go run ./examples/invoice
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
 // https://dcb.events/examples/invoice-number/.
 package main
 
@@ -29,8 +29,8 @@ var events = decide.NewCodec(
 	decide.Type[InvoiceCreated]("InvoiceCreated"),
 )
 
-// nextNumber is about no invoice in particular, so it has no tags: its boundary is every invoice. Of all of them only the last
-// matters, so only that is read.
+// nextNumber has no tags, so its boundary is every invoice. Only the last invoice matters, so
+// only that one is read.
 func nextNumber() *decide.Projection[int] {
 	return decide.NewProjection(1,
 		decide.On(func(_ int, e InvoiceCreated) int { return e.Number + 1 }),
@@ -72,8 +72,8 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) error {
 		out.Printf("invoice %d: %s", number, data)
 	}
 
-	// Eight clerks make one each, at once. Each sees the same last number, and all but one find when they append that it is not
-	// the last any more; they look again, and take the next.
+	// Eight clerks create an invoice each, at once. All of them read the same last number. One
+	// append succeeds, and the others conflict, read again and take the next number.
 	var clerks sync.WaitGroup
 	numbers, errs := make([]int, 8), make([]error, 8)
 	for clerk := range numbers {
@@ -84,7 +84,7 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) error {
 		if errs[clerk] != nil {
 			return errs[clerk]
 		}
-		out.Printf("clerk %d made invoice %d", clerk+1, number)
+		out.Printf("clerk %d created invoice %d", clerk+1, number)
 	}
 	return nil
 }

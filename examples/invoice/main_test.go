@@ -27,7 +27,8 @@ func create(ctx context.Context, store dcb.Store, data string) error {
 	return err
 }
 
-// The numbers are those of the scenarios at dcb.events. The third is what the program does: it reads backwards, one event.
+// The numbers come from the scenarios at dcb.events. The program is the third one: it reads
+// one event, backwards.
 func TestScenarios(t *testing.T) {
 	t.Run("1 the first invoice has the number 1", func(t *testing.T) {
 		kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
@@ -53,15 +54,15 @@ func TestScenarios(t *testing.T) {
 			reads, read := counting.Reads.Load(), counting.Events.Load()
 			err := create(t.Context(), s.Store, bar)
 			if reads, read = counting.Reads.Load()-reads, counting.Events.Load()-read; reads != 1 || read != 1 {
-				t.Errorf("%d reads of %d events in all; want one of one", reads, read)
+				t.Errorf("%d reads of %d events, want 1 of 1", reads, read)
 			}
 			s.When(err).Then(InvoiceCreated{7, json.RawMessage(bar)})
 		})
 	})
-	t.Run("3 it is read backwards, and must still be the last", readsBackwards)
+	t.Run("3 the read is backwards and the condition covers it", readsBackwards)
 }
 
-// The program asks every store the same, so it is enough to listen once.
+// The program makes the same calls on every store, so one store is enough.
 func readsBackwards(t *testing.T) {
 	t.Parallel()
 	spy := &spy{Store: memstore.New(nil)}
@@ -72,71 +73,71 @@ func readsBackwards(t *testing.T) {
 	}
 	want := []string{
 		"read [{Types:[InvoiceCreated] Tags:[]}] {After:0 Before:0 Limit:1 Backwards:true}",
-		"append &{FailIfEventsMatch:[{Types:[InvoiceCreated] Tags:[]}] After:0}", // none: there was no last invoice
+		"append &{FailIfEventsMatch:[{Types:[InvoiceCreated] Tags:[]}] After:0}", // there is no invoice yet
 		"read [{Types:[InvoiceCreated] Tags:[]}] {After:0 Before:0 Limit:1 Backwards:true}",
 		"append &{FailIfEventsMatch:[{Types:[InvoiceCreated] Tags:[]}] After:1}",
 	}
-	if diff := cmp.Diff(want, spy.asked); diff != "" {
-		t.Errorf("what the store is asked (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, spy.calls); diff != "" {
+		t.Errorf("calls of the store differ (-want +got):\n%s", diff)
 	}
 }
 
-// spy writes down what the store is asked.
+// spy records the calls of the store.
 type spy struct {
 	dcb.Store
-	asked []string
+	calls []string
 }
 
 func (s *spy) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (dcb.ReadResult, error) {
-	s.asked = append(s.asked, fmt.Sprintf("read %+v %+v", q, opts))
+	s.calls = append(s.calls, fmt.Sprintf("read %+v %+v", q, opts))
 	return s.Store.Read(ctx, q, opts)
 }
 
 func (s *spy) Append(ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition) (dcb.Position, error) {
-	s.asked = append(s.asked, fmt.Sprintf("append %+v", condition))
+	s.calls = append(s.calls, fmt.Sprintf("append %+v", condition))
 	return s.Store.Append(ctx, events, condition)
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	for want, event := range map[string]any{
 		`InvoiceCreated [invoice:1] {"invoiceNumber":1,"invoiceData":{"foo":"bar"}}`: InvoiceCreated{1, json.RawMessage(foo)},
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-func TestInvoicesMadeAtOnceHaveNoGap(t *testing.T) {
+func TestCreateNumbersInvoicesWithoutGaps(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		i := open(store)
 		next := func(ctx context.Context) (int, error) { return i.create(ctx, json.RawMessage(foo)) }
 		decidetest.CheckGapless(t, 1, 24, next)
 		decidetest.CheckGapless(t, 25, 8, next)
 
-		// What the callers were told is one thing, what is recorded another.
+		// The callers may have received other answers than what is recorded.
 		numbers := decide.NewProjection(0, decide.On(func(last int, e InvoiceCreated) int {
 			if e.Number != last+1 {
-				t.Errorf("invoice %d comes after %d", e.Number, last)
+				t.Errorf("invoice %d follows invoice %d", e.Number, last)
 			}
 			return e.Number
 		}))
 		if _, err := i.runner.Read(t.Context(), numbers); err != nil || numbers.State() != 32 {
-			t.Errorf("the last invoice is %d, %v; want 32", numbers.State(), err)
+			t.Errorf("the last invoice is %d (error %v), want 32", numbers.State(), err)
 		}
 	})
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	if err := run(t.Context(), memstore.New(nil), log.New(&out, "", 0)); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"invoice 1: " + foo + "\n", "invoice 2: " + bar + "\n", "made invoice 3\n", "made invoice 10\n"} {
+	for _, line := range []string{"invoice 1: " + foo + "\n", "invoice 2: " + bar + "\n", "created invoice 3\n", "created invoice 10\n"} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("%q is missing in:\n%s", line, out.String())
 		}

@@ -1,9 +1,10 @@
-// Optin signs people up in two steps: a code is sent to an address, and whoever brings it back within an hour is signed up, once.
-// No table of codes is needed. It can be read from top to bottom, and run:
+// Optin signs people up in two steps: it sends a code to an address, and the code signs up its
+// owner once, within an hour. It needs no table of codes. Read the program from top to bottom, or
+// run it:
 //
 //	go run ./examples/optin
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
 // https://dcb.events/examples/opt-in-token/.
 package main
 
@@ -20,14 +21,14 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// SignUpInitiated says that a code was sent to an address. It is tagged with both.
+// SignUpInitiated records that a code was sent to an address. It is tagged with both.
 type SignUpInitiated struct {
 	Email string `json:"emailAddress" dcb:"email"`
 	OTP   string `json:"otp" dcb:"otp"`
 	Name  string `json:"name"`
 }
 
-// SignUpConfirmed says that the code came back.
+// SignUpConfirmed records that the code was used.
 type SignUpConfirmed struct {
 	Email string `json:"emailAddress" dcb:"email"`
 	OTP   string `json:"otp" dcb:"otp"`
@@ -39,7 +40,7 @@ var events = decide.NewCodec(
 	decide.Type[SignUpConfirmed]("SignUpConfirmed"),
 )
 
-// valid is how long a code can be brought back.
+// valid is how long a code can be used.
 const valid = time.Hour
 
 const (
@@ -48,14 +49,15 @@ const (
 	errExpired = refusal("OTP expired")
 )
 
-// signUp is what is known about one code at one address.
+// signUp is the state of one code at one address.
 type signUp struct {
 	pending, used bool
 	name          string
 	at            time.Time
 }
 
-// signUpOf has two tags, so it looks at the events that have both: a code is worth nothing at another address.
+// signUpOf has two tags, so it selects the events that have both: a code is worth nothing with
+// another address.
 func signUpOf(email, otp string) *decide.Projection[signUp] {
 	return decide.NewProjection(signUp{},
 		decide.OnRecorded(func(_ signUp, e SignUpInitiated, r decide.Recorded) signUp {
@@ -77,7 +79,7 @@ func open(store dcb.Store, now func() time.Time) signUps {
 	return signUps{decide.New(store, events, nil), now}
 }
 
-// initiate depends on nothing that happened, so it just records.
+// initiate depends on no other event, so it records without a condition.
 func (s signUps) initiate(ctx context.Context, email, otp, name string) error {
 	_, err := s.runner.Record(ctx, SignUpInitiated{email, otp, name})
 	return err
@@ -100,7 +102,7 @@ func (s signUps) confirm(ctx context.Context, email, otp string) error {
 	return err
 }
 
-// refusal is the answer of a rule, to be shown to whoever asked.
+// refusal is the error of a rule. Its text is for the user.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -118,7 +120,7 @@ func main() {
 func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 	now := time.Now()
 	s := open(store, func() time.Time { return now })
-	say := func(what string, err error) {
+	report := func(what string, err error) {
 		if err == nil {
 			out.Printf("%-34s done", what)
 		} else {
@@ -127,11 +129,11 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 	}
 	const ann, bob = "ann@example.com", "bob@example.com"
 	first, second := uuid.NewString()[:6], uuid.NewString()[:6]
-	say("send the code "+first, s.initiate(ctx, ann, first, "Ann"))
-	say("bring it from another address", s.confirm(ctx, bob, first))
-	say("bring it", s.confirm(ctx, ann, first))
-	say("bring it again", s.confirm(ctx, ann, first))
-	say("send the code "+second, s.initiate(ctx, ann, second, "Ann"))
+	report("send the code "+first, s.initiate(ctx, ann, first, "Ann"))
+	report("use it with another address", s.confirm(ctx, bob, first))
+	report("use it", s.confirm(ctx, ann, first))
+	report("use it again", s.confirm(ctx, ann, first))
+	report("send the code "+second, s.initiate(ctx, ann, second, "Ann"))
 	now = now.Add(2 * time.Hour)
-	say("bring it two hours later", s.confirm(ctx, ann, second))
+	report("use it two hours later", s.confirm(ctx, ann, second))
 }

@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
-// The numbers are those of the scenarios at dcb.events. There 2.1 brings another code than was sent, and so says nothing about time: 2.1' does.
+// The numbers come from the scenarios at dcb.events. Scenario 2.1 there uses a code that was
+// never sent, so it does not test the time. Scenario 2.1' does.
 func TestScenarios(t *testing.T) {
 	const (
 		john, jane, name = "john.doe@example.com", "jane.doe@example.com", "John Doe"
@@ -34,15 +35,15 @@ func TestScenarios(t *testing.T) {
 		ago        time.Duration
 		given      []any
 		email, otp string
-		refused    string // or signed up, if empty
+		refused    string // "" if the sign-up succeeds
 	}{
 		{"1.1 a code that was never sent", 0, nil, john, "000000", pending},
 		{"1.2 a code at another address", 0, sent("111111"), jane, "111111", pending},
-		{"1.3 a code that was used", 0, usedUp("222222"), john, "222222", used},
-		{"1.4 a code that is good", 0, sent("444444"), john, "444444", ""},
-		{"2.1 another code than the one that was sent long ago", 61 * time.Minute, sent("333333"), john, "000000", pending},
-		{"2.1' a code that was sent 61 minutes ago", 61 * time.Minute, sent("333333"), john, "333333", expired},
-		{"a code that was sent 60 minutes ago", 60 * time.Minute, sent("333333"), john, "333333", ""},
+		{"1.3 a used code", 0, usedUp("222222"), john, "222222", used},
+		{"1.4 a valid code", 0, sent("444444"), john, "444444", ""},
+		{"2.1 a code that was never sent, after 61 minutes", 61 * time.Minute, sent("333333"), john, "000000", pending},
+		{"2.1' a code after 61 minutes", 61 * time.Minute, sent("333333"), john, "333333", expired},
+		{"a code after 60 minutes", 60 * time.Minute, sent("333333"), john, "333333", ""},
 		{"used comes before expired", 61 * time.Minute, usedUp("333333"), john, "333333", used},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -60,8 +61,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	for want, event := range map[string]any{
 		`SignUpInitiated [email:j@example.com otp:444444] {"emailAddress":"j@example.com","otp":"444444","name":"John"}`: SignUpInitiated{"j@example.com", "444444", "John"},
@@ -69,12 +70,12 @@ func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-func TestACodeIsUsedOnce(t *testing.T) {
+func TestConfirmUsesACodeOnce(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		s := open(store, time.Now)
 		if err := s.initiate(t.Context(), "ann@example.com", "123456", "Ann"); err != nil {
@@ -86,27 +87,27 @@ func TestACodeIsUsedOnce(t *testing.T) {
 		}
 		decidetest.CheckWinners(t, 1, refusal("OTP was already used"), calls...)
 
-		// What the callers were told is one thing, what is recorded another.
+		// The callers may have received other answers than what is recorded.
 		confirmed, err := store.Read(t.Context(), dcb.Query{{Types: []string{"SignUpConfirmed"}}}, dcb.ReadOptions{})
 		if err != nil || len(confirmed.Events) != 1 {
-			t.Errorf("%d sign-ups are recorded, %v; want 1", len(confirmed.Events), err)
+			t.Errorf("%d sign-ups are recorded (error %v), want 1", len(confirmed.Events), err)
 		}
 	})
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))
 	const want = `send the code CODE               done
-bring it from another address      refused: No pending sign-up for this OTP / email address
-bring it                           done
-bring it again                     refused: OTP was already used
+use it with another address        refused: No pending sign-up for this OTP / email address
+use it                             done
+use it again                       refused: OTP was already used
 send the code CODE               done
-bring it two hours later           refused: OTP expired
+use it two hours later             refused: OTP expired
 `
-	drawn := regexp.MustCompile(`\b[0-9a-f]{6}\b`)
-	if got := drawn.ReplaceAllString(out.String(), "CODE"); got != want {
+	code := regexp.MustCompile(`\b[0-9a-f]{6}\b`)
+	if got := code.ReplaceAllString(out.String(), "CODE"); got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}
 }

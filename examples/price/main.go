@@ -1,9 +1,10 @@
-// Price takes orders at the price that a customer saw: the current one, or one that was replaced no longer than ten minutes ago. One order
-// may be of several products, and then looks at each of them. It can be read from top to bottom, and run:
+// Price takes orders at the price that a customer saw: the current price, or one that was
+// replaced at most ten minutes ago. An order can have several products, and then reads the prices
+// of each. Read the program from top to bottom, or run it:
 //
 //	go run ./examples/price
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
 // https://dcb.events/examples/dynamic-product-price/.
 package main
 
@@ -39,7 +40,8 @@ type ProductOrdered struct {
 	Price   int    `json:"price"`
 }
 
-// ProductsOrdered concerns every product in it. What its tags are no single field can say, so a method does.
+// ProductsOrdered concerns several products. Its tags come from a method, because no single field
+// holds them.
 type ProductsOrdered struct {
 	Items []Item `json:"items"`
 }
@@ -50,7 +52,7 @@ type Item struct {
 	Price   int    `json:"price"`
 }
 
-// Tags are product:ID for each of the items.
+// Tags returns the tag product:ID for each of the items.
 func (o ProductsOrdered) Tags() []string {
 	tags := make([]string, len(o.Items))
 	for i, item := range o.Items {
@@ -66,10 +68,10 @@ var events = decide.NewCodec(
 	decide.Type[ProductsOrdered]("ProductsOrdered"),
 )
 
-// grace is how long a price is still good after it was replaced.
+// grace is how long a price remains valid after it was replaced.
 const grace = 10 * time.Minute
 
-// prices are the prices that a product had, in their order.
+// prices are the prices of a product in the order of time.
 type prices []quote
 
 type quote struct {
@@ -117,7 +119,7 @@ func (s shop) order(ctx context.Context, product string, price int) error {
 	return err
 }
 
-// orderAll has a boundary that is only known when the order is there: as many projections as it has items.
+// orderAll reads as many projections as the order has items.
 func (s shop) orderAll(ctx context.Context, items ...Item) error {
 	var prices []*decide.Projection[prices]
 	for _, item := range items {
@@ -147,7 +149,7 @@ func main() {
 func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 	now := time.Now()
 	s := open(store, func() time.Time { return now })
-	say := func(what string, err error) {
+	report := func(what string, err error) {
 		if err == nil {
 			out.Printf("%-34s done", what)
 		} else {
@@ -159,14 +161,14 @@ func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 		return err
 	}
 	tea, cup := "tea-"+uuid.NewString()[:8], "cup-"+uuid.NewString()[:8]
-	say("sell "+tea+" at 5", record(ProductDefined{tea, 5}))
-	say("sell "+cup+" at 9", record(ProductDefined{cup, 9}))
-	say("order "+tea+" at 4", s.order(ctx, tea, 4))
-	say("order "+tea+" at 5", s.order(ctx, tea, 5))
-	say("sell "+tea+" at 6 from now on", record(ProductPriceChanged{tea, 6}))
-	say("order it at 5 all the same", s.order(ctx, tea, 5))
-	say("order both, at 6 and 9", s.orderAll(ctx, Item{tea, 6}, Item{cup, 9}))
+	report("sell "+tea+" at 5", record(ProductDefined{tea, 5}))
+	report("sell "+cup+" at 9", record(ProductDefined{cup, 9}))
+	report("order "+tea+" at 4", s.order(ctx, tea, 4))
+	report("order "+tea+" at 5", s.order(ctx, tea, 5))
+	report("sell "+tea+" at 6 from now on", record(ProductPriceChanged{tea, 6}))
+	report("order it at 5 again", s.order(ctx, tea, 5))
+	report("order both, at 6 and 9", s.orderAll(ctx, Item{tea, 6}, Item{cup, 9}))
 	now = now.Add(11 * time.Minute)
-	say("order it at 5, 11 minutes later", s.order(ctx, tea, 5))
-	say("order both, at 5 and 9", s.orderAll(ctx, Item{tea, 5}, Item{cup, 9}))
+	report("order it at 5, 11 minutes later", s.order(ctx, tea, 5))
+	report("order both, at 5 and 9", s.orderAll(ctx, Item{tea, 5}, Item{cup, 9}))
 }

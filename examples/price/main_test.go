@@ -23,8 +23,8 @@ type given struct {
 	event      any
 }
 
-// The numbers are those of the scenarios at dcb.events. There an event may be without an age, and then counts as old. Here that has no counterpart,
-// for every event has the time at which it was recorded: where a scenario gives no age, the event is of this moment.
+// The numbers come from the scenarios at dcb.events. An event without an age counts as old
+// there. Here every event has a time, and an event without an age has the present time.
 func TestScenarios(t *testing.T) {
 	defined := given{20, ProductDefined{"p1", 123}}
 	changed := func(minutesAgo int) given { return given{minutesAgo, ProductPriceChanged{"p1", 134}} }
@@ -32,28 +32,28 @@ func TestScenarios(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		given   []given
-		order   []Item // of one item: with the command for one product, unless all
+		order   []Item // for order if there is one item and all is false, else for orderAll
 		all     bool
-		invalid string // the product whose price is
+		invalid string // the product whose price is refused
 	}{
 		{"1.1 another price", []given{{0, ProductDefined{"p1", 123}}}, []Item{{"p1", 100}}, false, "p1"},
 		{"1.2 the price", []given{{0, ProductDefined{"p1", 123}}}, []Item{{"p1", 123}}, false, ""},
 		{"2.1 another price, with a grace period", []given{{0, ProductDefined{"p1", 123}}}, []Item{{"p1", 100}}, false, "p1"},
 		{"2.2 the price, with a grace period", []given{{0, ProductDefined{"p1", 123}}}, []Item{{"p1", 123}}, false, ""},
 		{"2.3 a price that was never valid", []given{defined}, []Item{{"p1", 100}}, false, "p1"},
-		{"2.4 a price that was changed too long ago", []given{defined, changed(20)}, []Item{{"p1", 123}}, false, "p1"},
+		{"2.4 a price that was replaced too long ago", []given{defined, changed(20)}, []Item{{"p1", 123}}, false, "p1"},
 		{"2.5 a price that was set long ago", []given{defined}, []Item{{"p1", 123}}, false, ""},
-		{"2.6 a price that was changed a moment ago", []given{defined, changed(9)}, []Item{{"p1", 123}}, false, ""},
+		{"2.6 a price that was replaced a moment ago", []given{defined, changed(9)}, []Item{{"p1", 123}}, false, ""},
 		{"2.7 a price that was set a moment ago", []given{defined, changed(9)}, []Item{{"p1", 134}}, false, ""},
 		{"3.1 an order at a price that was never valid", []given{defined}, []Item{{"p1", 100}}, true, "p1"},
-		{"3.2 an order at a price that was changed too long ago", []given{defined, changed(20)}, []Item{{"p1", 123}}, true, "p1"},
+		{"3.2 an order at a price that was replaced too long ago", []given{defined, changed(20)}, []Item{{"p1", 123}}, true, "p1"},
 		{"3.3 an order at the price", []given{defined}, []Item{{"p1", 123}}, true, ""},
-		{"3.4 an order at a price that was changed a moment ago", []given{defined, changed(9)}, []Item{{"p1", 123}}, true, ""},
+		{"3.4 an order at a price that was replaced a moment ago", []given{defined, changed(9)}, []Item{{"p1", 123}}, true, ""},
 		{"3.5 an order of two products", []given{defined, changed(9), other}, []Item{{"p1", 123}, {"p2", 321}}, true, ""},
 		{"an order of two products, one at a wrong price", []given{defined, other}, []Item{{"p1", 123}, {"p2", 320}}, true, "p2"},
 		{"an order of the same product twice", []given{defined}, []Item{{"p1", 123}, {"p1", 123}}, true, ""},
-		{"a price that was changed ten minutes ago", []given{defined, changed(10)}, []Item{{"p1", 123}}, false, ""},
-		{"a product that is not there", nil, []Item{{"p1", 0}}, false, "p1"},
+		{"a price that was replaced ten minutes ago", []given{defined, changed(10)}, []Item{{"p1", 123}}, false, ""},
+		{"an unknown product", nil, []Item{{"p1", 0}}, false, "p1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
@@ -79,8 +79,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	for want, event := range map[string]any{
 		`ProductDefined [product:p1] {"productId":"p1","price":123}`:         ProductDefined{"p1", 123},
@@ -92,13 +92,13 @@ func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-// An order of many products has as many projections, and one boundary.
-func TestAnOrderLooksAtAllItsProducts(t *testing.T) {
+// An order of many products reads as many projections, with one boundary.
+func TestOrderAllReadsAllProductsAtOnce(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		s := decidetest.New(t, events, counting)
@@ -110,30 +110,30 @@ func TestAnOrderLooksAtAllItsProducts(t *testing.T) {
 		reads := counting.Reads.Load()
 		err := open(s.Store, s.Now).orderAll(t.Context(), items...)
 		if got := counting.Reads.Load() - reads; got != 1 {
-			t.Errorf("%d reads; want 1", got)
+			t.Errorf("orderAll made %d reads, want 1", got)
 		}
 		s.When(err).Then(ProductsOrdered{items})
 	})
 }
 
-func TestOrdersOfTheSameProductNeverConflict(t *testing.T) {
+func TestOrderOfTheSameProductNeverConflicts(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		s := open(counting, time.Now)
 		if _, err := s.runner.Record(t.Context(), ProductDefined{"p1", 5}); err != nil {
 			t.Fatal(err)
 		}
-		// An order looks at prices, and changes none.
+		// An order reads prices and changes none.
 		order := func(ctx context.Context) error { return s.order(ctx, "p1", 5) }
 		decidetest.CheckUnrelated(t, counting, slices.Repeat([]decidetest.Command{order}, 32)...)
 	})
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))
 	if text := out.String(); strings.Count(text, "done\n") != 6 || strings.Count(text, "refused: invalid price for product ") != 3 {
-		t.Errorf("want six times done and three times refused:\n%s", text)
+		t.Errorf("the output is\n%swant 6 lines that are done and 3 that are refused", text)
 	}
 }

@@ -1,9 +1,9 @@
-// Username keeps usernames unique, and free again for others when an account was closed or renamed three days ago. It can be read from top to
-// bottom, and run:
+// Username keeps usernames unique. A name that was given up is free for others after three days.
+// Read the program from top to bottom, or run it:
 //
 //	go run ./examples/username
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset. The scenarios are those of
+// DCB_STORE names the store, by default the directory dcb-data. The scenarios come from
 // https://dcb.events/examples/unique-username/.
 package main
 
@@ -24,11 +24,11 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// username is a name in the spelling of whoever chose it. "Ann" and "ann" are the same to everybody else.
+// username is a name in the spelling that its owner chose. "Ann" and "ann" are the same name.
 type username string
 
-// TagValue is what the tag says instead of the name, on events and projections alike. Tags show in logs and queries, and a name is personal:
-// its hash is enough to find it.
+// TagValue returns a hash of the name, for the tags of events and projections alike. Tags show up
+// in logs and queries, and a name is personal data. The hash is enough to find it.
 func (u username) TagValue() string {
 	sum := sha256.Sum256([]byte(strings.ToLower(string(u))))
 	return hex.EncodeToString(sum[:16])
@@ -39,12 +39,12 @@ type AccountRegistered struct {
 	Username username `json:"username" dcb:"username"`
 }
 
-// AccountClosed releases a name, in time.
+// AccountClosed gives up a name.
 type AccountClosed struct {
 	Username username `json:"username" dcb:"username"`
 }
 
-// UsernameChanged releases a name, in time, and claims another: it concerns both.
+// UsernameChanged gives up one name and claims another, so it concerns both.
 type UsernameChanged struct {
 	Old username `json:"oldUsername" dcb:"username"`
 	New username `json:"newUsername" dcb:"username"`
@@ -56,17 +56,17 @@ var events = decide.NewCodec(
 	decide.Type[UsernameChanged]("UsernameChanged"),
 )
 
-// retention is how long a name stays with the account that gave it up.
+// retention is how long a name remains reserved after it was given up.
 const retention = 3 * 24 * time.Hour
 
-// claim is what is known about a name. It keeps when the name was given up, not whether that is long ago: that depends on when
-// one asks.
+// claim is the state of a name. It holds the time when the name was given up, not its age: a
+// state does not age by itself.
 type claim struct {
 	claimed  bool
-	released time.Time // zero: never
+	released time.Time // zero if the name was never given up
 }
 
-// holds reports whether nobody else can have the name now, if it is kept for so long after it was given up.
+// holds reports whether the name is in use or still reserved at the time now.
 func (c claim) holds(now time.Time, retention time.Duration) bool {
 	return c.claimed || retention > 0 && !c.released.IsZero() && now.Sub(c.released) <= retention
 }
@@ -109,20 +109,21 @@ func (a accounts) close(ctx context.Context, name username) error {
 	claim := claimOf(name)
 	_, err := a.runner.Do(ctx, func() ([]any, error) {
 		if !claim.State().claimed {
-			return nil, nil // there is nothing to close, and nothing happens
+			return nil, nil // there is no account, so there is nothing to close
 		}
 		return decide.Events(AccountClosed{name}), nil
 	}, claim)
 	return err
 }
 
-// rename looks at two names at once: neither the account may have gone, nor the new name be taken, until the event is recorded.
+// rename reads two names: the account must exist and the new name must be free until the event is
+// recorded.
 func (a accounts) rename(ctx context.Context, from, to username) error {
 	old, next := claimOf(from), claimOf(to)
 	_, err := a.runner.Do(ctx, func() ([]any, error) {
 		switch {
 		case !old.State().claimed:
-			return nil, refusal(fmt.Sprintf("Nobody is called %q", from))
+			return nil, refusal(fmt.Sprintf("Username %q does not exist", from))
 		case next.State().holds(a.now(), a.retention):
 			return nil, claimed(to)
 		}
@@ -131,7 +132,7 @@ func (a accounts) rename(ctx context.Context, from, to username) error {
 	return err
 }
 
-// refusal is the answer of a rule, to be shown to whoever asked.
+// refusal is the error of a rule. Its text is for the user.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -151,22 +152,22 @@ func main() {
 func run(ctx context.Context, store dcb.Store, out *log.Logger) {
 	today := time.Now()
 	a := open(store, func() time.Time { return today })
-	say := func(what string, err error) {
+	report := func(what string, err error) {
 		if err == nil {
 			out.Printf("%-34s done", what)
 		} else {
 			out.Printf("%-34s refused: %v", what, err)
 		}
 	}
-	ann := username("Ann-" + uuid.NewString()[:8]) // the store may remember an earlier run
+	ann := username("Ann-" + uuid.NewString()[:8]) // the store may hold an earlier run
 	lower, annie := username(strings.ToLower(string(ann))), ann+"ie"
-	say("register "+string(ann), a.register(ctx, ann))
-	say("register "+string(lower), a.register(ctx, lower))
-	say("rename it to "+string(annie), a.rename(ctx, ann, annie))
-	say("register "+string(annie), a.register(ctx, annie))
-	say("register "+string(ann), a.register(ctx, ann))
-	say("close "+string(annie), a.close(ctx, annie))
-	say("register "+string(annie), a.register(ctx, annie))
+	report("register "+string(ann), a.register(ctx, ann))
+	report("register "+string(lower), a.register(ctx, lower))
+	report("rename it to "+string(annie), a.rename(ctx, ann, annie))
+	report("register "+string(annie), a.register(ctx, annie))
+	report("register "+string(ann), a.register(ctx, ann))
+	report("close "+string(annie), a.close(ctx, annie))
+	report("register "+string(annie), a.register(ctx, annie))
 	today = today.Add(4 * 24 * time.Hour)
-	say("the same, four days later", a.register(ctx, annie))
+	report("the same, four days later", a.register(ctx, annie))
 }

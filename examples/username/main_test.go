@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kinds.Main(m)) }
 
-// days is the age of events.
+// days returns the duration of n days.
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 type given struct {
@@ -25,7 +25,8 @@ type given struct {
 	event any
 }
 
-// The numbers are those of the scenarios at dcb.events. Up to 3.2 a name is free as soon as it is given up.
+// The numbers come from the scenarios at dcb.events. Up to 3.2 a name is free as soon as it is
+// given up.
 func TestScenarios(t *testing.T) {
 	renamed := UsernameChanged{"u1", "u1changed"}
 	for _, c := range []struct {
@@ -35,11 +36,11 @@ func TestScenarios(t *testing.T) {
 		when      username
 		claimed   bool
 	}{
-		{"1.1 a name that is taken", 0, []given{{0, AccountRegistered{"u1"}}}, "u1", true},
-		{"1.2 a name that is free", 0, nil, "u1", false},
+		{"1.1 a taken name", 0, []given{{0, AccountRegistered{"u1"}}}, "u1", true},
+		{"1.2 a free name", 0, nil, "u1", false},
 		{"2.1 a name whose account was closed", 0, []given{{0, AccountRegistered{"u1"}}, {0, AccountClosed{"u1"}}}, "u1", false},
 		{"3.1 a name that was given up for another", 0, []given{{0, AccountRegistered{"u1"}}, {0, renamed}}, "u1", false},
-		{"3.2 a name that was taken for another", 0, []given{{0, AccountRegistered{"u1"}}, {0, renamed}}, "u1changed", true},
+		{"3.2 a name that an account changed to", 0, []given{{0, AccountRegistered{"u1"}}, {0, renamed}}, "u1changed", true},
 		{
 			"4.1 a name whose account was closed three days ago", retention,
 			[]given{{days(4), AccountRegistered{"u1"}}, {days(3), AccountClosed{"u1"}}},
@@ -76,12 +77,12 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-func TestANameIsClosedAndRenamedByItsAccountOnly(t *testing.T) {
+func TestCloseAndRenameRequireAnAccount(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		s := decidetest.New(t, events, store)
 		a := open(s.Store, s.Now)
 		s.When(a.close(t.Context(), "u1")).Then()
-		s.When(a.rename(t.Context(), "u1", "u2")).ThenRefused(`Nobody is called "u1"`)
+		s.When(a.rename(t.Context(), "u1", "u2")).ThenRefused(`Username "u1" does not exist`)
 		s.Given(AccountRegistered{"u1"}, AccountRegistered{"u2"})
 		s.When(a.rename(t.Context(), "u1", "u2")).ThenRefused(`Username "u2" is claimed`)
 		s.When(a.rename(t.Context(), "u1", "u3")).Then(UsernameChanged{"u1", "u3"})
@@ -93,7 +94,7 @@ func TestANameIsClosedAndRenamedByItsAccountOnly(t *testing.T) {
 	})
 }
 
-func TestANameGoesToOneOfMany(t *testing.T) {
+func TestRegisterGivesANameToOneCaller(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		a := open(store, time.Now)
 		var calls []decidetest.Command
@@ -102,15 +103,15 @@ func TestANameGoesToOneOfMany(t *testing.T) {
 		}
 		decidetest.CheckWinners(t, 1, refusal(`Username "u1" is claimed`), calls...)
 
-		// What the callers were told is one thing, what is recorded another.
+		// The callers may have received other answers than what is recorded.
 		registered, err := store.Read(t.Context(), dcb.Query{{Types: []string{"AccountRegistered"}}}, dcb.ReadOptions{})
 		if err != nil || len(registered.Events) != 1 {
-			t.Errorf("%d accounts are recorded, %v; want 1", len(registered.Events), err)
+			t.Errorf("%d accounts are recorded (error %v), want 1", len(registered.Events), err)
 		}
 	})
 }
 
-func TestDifferentNamesNeverConflict(t *testing.T) {
+func TestRegisterOfDifferentNamesNeverConflicts(t *testing.T) {
 	kinds.OnEvery(t, func(t *testing.T, store dcb.Store) {
 		counting := decidetest.Count(store)
 		a := open(counting, time.Now)
@@ -122,9 +123,10 @@ func TestDifferentNamesNeverConflict(t *testing.T) {
 	})
 }
 
-// Other programs read what is stored, so names, tags and JSON are a promise of their own: the program itself would not notice a change. In
-// the tag the scenarios let a hash stand for the name, here half a SHA-256 of it in lower case.
-func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
+// Other programs read the recorded events, so names, tags and JSON must not change. In the
+// scenarios a hash stands for the name in the tag. Here it is half of the SHA-256 of the name in
+// lower case.
+func TestEncodeMatchesTheScenarios(t *testing.T) {
 	t.Parallel()
 	const u1, u2 = "username:bb82030dbc2bcaba32a90bf2e207a84a", "username:6ca202c88e549dff68c09bfafbfc60b2"
 	for want, event := range map[string]any{
@@ -135,26 +137,26 @@ func TestEventsAreStoredAsTheScenariosSay(t *testing.T) {
 	} {
 		e, err := events.Encode(event)
 		if got := fmt.Sprintf("%s %s %s", e.Type, e.Tags, e.Data); err != nil || got != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
+			t.Errorf("Encode(%#v) = %s (error %v), want %s", event, got, err, want)
 		}
 	}
 }
 
-func TestNoNameIsInATag(t *testing.T) {
+func TestEncodePutsNoNameInATag(t *testing.T) {
 	t.Parallel()
 	for _, event := range []any{AccountRegistered{"Ann"}, AccountClosed{"Ann"}, UsernameChanged{"Ann", "Annie"}} {
 		encoded, err := events.Encode(event)
 		if err != nil || strings.Contains(strings.ToLower(strings.Join(encoded.Tags, " ")), "ann") {
-			t.Errorf("%+v has the tags %v, %v", event, encoded.Tags, err)
+			t.Errorf("%+v has the tags %v (error %v), want no name in them", event, encoded.Tags, err)
 		}
 	}
 }
 
-func TestTheProgramTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	run(t.Context(), memstore.New(nil), log.New(&out, "", 0))
 	if text := out.String(); strings.Count(text, "done\n") != 4 || strings.Count(text, " is claimed\n") != 4 {
-		t.Errorf("want four times done and four times claimed:\n%s", text)
+		t.Errorf("the output is\n%swant 4 lines that are done and 4 that are claimed", text)
 	}
 }

@@ -1,8 +1,8 @@
-// Demo shows the enrolment at work. It can be read from top to bottom, and run:
+// Demo runs the enrolment. Read it from top to bottom, or run it:
 //
 //	go run ./examples/enrolment/demo
 //
-// DCB_STORE names the store to run on, the directory dcb-data if unset.
+// DCB_STORE names the store, by default the directory dcb-data.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, say *log.Logger) error {
+func run(ctx context.Context, out *log.Logger) error {
 	store, err := stores.FromEnv(ctx)
 	if err != nil {
 		return err
@@ -33,7 +33,8 @@ func run(ctx context.Context, say *log.Logger) error {
 	defer store.Close()
 	app := enrolment.New(store, nil)
 
-	// A course with two places, one without end, and two students: Sara may join one course, Greg three.
+	// A course with two places, a course with 1,000, and two students: Sara may join one course,
+	// Greg three.
 	maths, err := app.RegisterCourse(ctx, "Maths", 2)
 	if err != nil {
 		return err
@@ -51,36 +52,37 @@ func run(ctx context.Context, say *log.Logger) error {
 		return err
 	}
 
-	// Each of these looks at the student and at the course at once. Those that a rule forbids say which.
-	say.Println("Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
-	say.Println("Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
-	say.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
-	say.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	// Each of these decisions reads a student and a course. A refusal names the rule.
+	out.Println("Sara joins Maths: ", answer(app.JoinCourse(ctx, sara, maths)))
+	out.Println("Sara joins French:", answer(app.JoinCourse(ctx, sara, french)))
+	out.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
+	out.Println("Greg joins French:", answer(app.JoinCourse(ctx, greg, french)))
 
-	// Ten more students race for the last place of Maths. Every one of them sees a free place when looking, but their appends carry
-	// the condition that nothing was recorded since that concerns them, so exactly one gets it.
-	say.Println("Ten students race for the last place of Maths:")
-	if err := race(ctx, say, app, maths); err != nil {
+	// Ten more students race for the last place of Maths. Each of them reads that a place is free,
+	// but their appends have a condition: no event that concerns them was recorded in between. So
+	// exactly one gets the place.
+	out.Println("Ten students race for the last place of Maths:")
+	if err := race(ctx, out, app, maths); err != nil {
 		return err
 	}
 
-	// What was recorded is all there is. Read it back as a list, and as the events that it consists of.
+	// The events are the only state. Read them as a list of students, and then one by one.
 	students, err := app.ListStudents(ctx, maths)
 	if err != nil {
 		return err
 	}
-	say.Println("Maths has", len(students), "students:", students)
+	out.Println("Maths has", len(students), "students:", students)
 	history := dcb.Query{{Tags: []string{string(maths)}}}
 	for event, err := range dcb.Stream(ctx, store, history, dcb.ReadOptions{}) {
 		if err != nil {
 			return err
 		}
-		say.Printf("  %3d %-20s %v %s", event.Position, event.Type, event.Tags, event.Data)
+		out.Printf("  %3d %-20s %v %s", event.Position, event.Type, event.Tags, event.Data)
 	}
 	return nil
 }
 
-func race(ctx context.Context, say *log.Logger, app enrolment.Enrolment, course enrolment.CourseID) error {
+func race(ctx context.Context, out *log.Logger, app enrolment.Enrolment, course enrolment.CourseID) error {
 	const racers = 10
 	var wait sync.WaitGroup
 	answers := make([]error, racers)
@@ -103,7 +105,7 @@ func race(ctx context.Context, say *log.Logger, app enrolment.Enrolment, course 
 			return err
 		}
 	}
-	say.Printf("  %d joined, %d found it fully booked", joined, refused)
+	out.Printf("  %d joined, %d found it fully booked", joined, refused)
 	return nil
 }
 

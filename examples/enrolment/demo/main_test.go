@@ -8,7 +8,7 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-func TestTheDemoTellsItsStory(t *testing.T) {
+func TestRun(t *testing.T) {
 	t.Setenv(stores.Variable, "mem:")
 	var out strings.Builder
 	if err := run(t.Context(), log.New(&out, "", 0)); err != nil {
