@@ -7,14 +7,16 @@ import (
 
 // Streamer is implemented by stores that can stream better than page by page. [Stream] uses it.
 type Streamer interface {
-	// Stream does what the function [Stream] says.
+	// Stream yields the events that one Read with q and opts would return, under the rules of the
+	// function [Stream].
 	Stream(ctx context.Context, q Query, opts ReadOptions) iter.Seq2[SequencedEvent, error]
 }
 
 // Follower is implemented by stores that can follow better than by reading and waiting. [Follow]
 // uses it.
 type Follower interface {
-	// Follow does what the function [Follow] says.
+	// Follow yields the events after a position that match q, in batches without end, under the rules
+	// of the function [Follow].
 	Follow(ctx context.Context, q Query, after Position) iter.Seq2[ReadResult, error]
 }
 

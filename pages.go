@@ -8,13 +8,14 @@ import (
 
 // Pager is implemented by stores that can end a read after a number of bytes. [ReadPage] uses it.
 type Pager interface {
-	// ReadPage does what the function [ReadPage] says.
+	// ReadPage reads like Read, and also ends the page after a number of bytes, under the rules of the
+	// function [ReadPage].
 	ReadPage(ctx context.Context, q Query, opts ReadOptions, bytes int) (ReadResult, error)
 }
 
 // ReadPage is [Store.Read] with one more bound: the page also ends with the event whose
 // [Event.Size] brings the page to the given number of bytes. So a page has at least one event if
-// any event matches, and an event larger than bytes is a page of its own.
+// any event matches, and an event larger than bytes ends its page.
 //
 // The page's More and Head follow the rules of [ReadResult], whether opts.Limit or bytes ended it.
 // On a store that is not a [Pager], only opts.Limit bounds a page.
