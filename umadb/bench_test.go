@@ -9,8 +9,8 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// BenchmarkUmaDBAppend is what a call costs, client and server together: conditional appends of one event by many callers over loopback.
-func BenchmarkUmaDBAppend(b *testing.B) {
+// BenchmarkAppend measures conditional appends of one event over TCP, client and server together.
+func BenchmarkAppend(b *testing.B) {
 	for _, kind := range []string{"memory", "disk"} {
 		for _, callers := range []int{1, 64} {
 			b.Run(fmt.Sprintf("%s/callers=%d", kind, callers), func(b *testing.B) {
@@ -29,7 +29,7 @@ func BenchmarkUmaDBAppend(b *testing.B) {
 							result, err := c.Append(b.Context(), []dcb.Event{{Type: "Benched", Tags: tag, Data: data}},
 								&dcb.AppendCondition{FailIfEventsMatch: q, After: 1 << 60})
 							if err != nil {
-								b.Errorf("position %d, %v", result, err)
+								b.Errorf("Append = %d, %v", result, err)
 								return
 							}
 						}
@@ -42,8 +42,8 @@ func BenchmarkUmaDBAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkUmaDBScan is what an event costs on its way out, client and server together.
-func BenchmarkUmaDBScan(b *testing.B) {
+// BenchmarkScan measures reading all events over TCP, client and server together.
+func BenchmarkScan(b *testing.B) {
 	const events = 50_000
 	store := storeKinds["memory"](b)
 	batch := make([]dcb.Event, 1000)

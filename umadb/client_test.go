@@ -10,10 +10,10 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// handle is a client that knows its server.
+// handle is a client as a store of the kit, which opens further clients of the same server.
 type handle struct {
 	*Client
-	serving *served
+	server *served
 }
 
 func suite(serve func(t testing.TB) *served) dcbtest.Suite {
@@ -25,21 +25,21 @@ func suite(serve func(t testing.TB) *served) dcbtest.Suite {
 		},
 		Second: func(t testing.TB, s dcb.Store) dcb.Store {
 			h := s.(*handle)
-			return &handle{h.serving.client(t), h.serving}
+			return &handle{h.server.client(t), h.server}
 		},
 		Reopen: func(t testing.TB, s dcb.Store) dcb.Store {
 			h := s.(*handle)
 			if err := h.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return &handle{h.serving.client(t), h.serving}
+			return &handle{h.server.client(t), h.server}
 		},
 		Timeout: 5 * testPatience,
 	}
 }
 
-// The disk is reached over loopback and the others by a listener in memory.
-func TestUmaDBClientKeepsTheContract(t *testing.T) {
+// The directory is served over TCP, the others in memory.
+func TestClientKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	for kind, open := range storeKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestUmaDBClientKeepsTheContract(t *testing.T) {
 	}
 }
 
-func TestUmaDBClientAnswersAsTheModel(t *testing.T) {
+func TestClientAnswersLikeTheModel(t *testing.T) {
 	t.Parallel()
 	modeltest.Check(t, func(t testing.TB) dcb.Store {
 		return serve(t, memstore.New(nil), ServerOptions{}).client(t)

@@ -2,8 +2,6 @@ package umadb
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,22 +45,6 @@ func fromEvent(in *umadbv1.Event) (e dcb.Event, err *dcb.InvalidError) {
 		e.Metadata, err = fromMetadata(entries)
 	}
 	return e, err
-}
-
-func fromMetadata(entries []*umadbv1.MetadataEntry) (map[string]string, *dcb.InvalidError) {
-	values := make(map[string]string, len(entries))
-	for i, entry := range entries {
-		key := entry.GetKey()
-		field := fmt.Sprintf("metadata[%d].key", i)
-		if _, duplicate := values[key]; duplicate {
-			return nil, &dcb.InvalidError{Field: field, Problem: fmt.Sprintf("is %q again: metadata contains duplicate keys", key)}
-		}
-		if key == trackingKey {
-			return nil, &dcb.InvalidError{Field: field, Problem: "is the reserved key " + trackingKey + "; use tracking_info"}
-		}
-		values[key] = entry.GetValue()
-	}
-	return values, nil
 }
 
 // fromQuery returns the query of a request. In this protocol a query without items matches everything.
@@ -114,7 +96,7 @@ func toEvent(e *dcb.Event) *umadbv1.Event {
 	if e.ID != uuid.Nil {
 		out.Uuid = e.ID.String()
 	}
-	for _, key := range sortedKeys(e.Metadata) {
+	for _, key := range orderedKeys(e.Metadata) {
 		out.Metadata = append(out.Metadata, &umadbv1.MetadataEntry{Key: key, Value: e.Metadata[key]})
 	}
 	return out
@@ -162,7 +144,7 @@ func appendEvent(b []byte, field protowire.Number, e *dcb.Event) []byte {
 	if e.ID != uuid.Nil {
 		b = pf.AppendString(b, 4, e.ID.String())
 	}
-	for _, key := range sortedKeys(e.Metadata) {
+	for _, key := range orderedKeys(e.Metadata) {
 		var entry int
 		b, entry = pf.Open(b, 5)
 		b = pf.AppendString(b, 1, key)
@@ -170,20 +152,6 @@ func appendEvent(b []byte, field protowire.Number, e *dcb.Event) []byte {
 		b = pf.Close(b, entry)
 	}
 	return pf.Close(b, offset)
-}
-
-// sortedKeys returns the keys of metadata in ascending order, so that an event always has the same
-// encoding.
-func sortedKeys(metadata map[string]string) []string {
-	if len(metadata) == 0 {
-		return nil
-	}
-	keys := make([]string, 0, len(metadata))
-	for key := range metadata {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, strings.Compare)
-	return keys
 }
 
 // readSequenced decodes a SequencedEvent into e, whose strings and data alias m.

@@ -21,17 +21,17 @@ import (
 	"github.com/dcbstore/dcb/auth"
 )
 
-// The clients that others made are what this protocol is for. They run in the virtual environment of .ci/python.
+// Tests with the published Python clients, in the virtual environment of .ci/python.
 
 // python runs a script of testdata/python.
 func python(t *testing.T, script string, args ...string) {
 	t.Helper()
-	var complaints strings.Builder
+	var stderr strings.Builder
 	find := exec.CommandContext(t.Context(), "bash", filepath.FromSlash("../.ci/python"))
-	find.Stderr = &complaints
+	find.Stderr = &stderr
 	interpreter, err := find.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, complaints.String())
+		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	run := exec.CommandContext(t.Context(), strings.TrimSpace(string(interpreter)), append([]string{filepath.Join("testdata", "python", script)}, args...)...)
 	run.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
@@ -41,12 +41,12 @@ func python(t *testing.T, script string, args ...string) {
 	}
 }
 
-func TestUmaDBsPythonClientIsServed(t *testing.T) {
+func TestServerWithUmaDBsPythonClient(t *testing.T) {
 	t.Parallel()
 	const key, readKey = "a key to append with", "a key to read with"
 	keys := auth.NewKeys(auth.NewKey("both", auth.Read|auth.Append, key), auth.NewKey("reader", auth.Read, readKey))
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
-		certificate, caFile := selfSigned(t)
+		certificate, caFile := newCertificate(t)
 		s := serveTCP(t, store, ServerOptions{Keys: keys, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}})
 		_, port, err := net.SplitHostPort(s.address)
 		if err != nil {
@@ -56,15 +56,15 @@ func TestUmaDBsPythonClientIsServed(t *testing.T) {
 	})
 }
 
-func TestThePythonLibraryRunsItsCourses(t *testing.T) {
+func TestServerWithThePythonLibraryEventsourcing(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		python(t, "library.py", "http://"+serveTCP(t, store, ServerOptions{}).address)
 	})
 }
 
-// selfSigned returns a certificate for localhost, and the file of the authority that vouches for it.
-func selfSigned(t testing.TB) (certificate tls.Certificate, caFile string) {
+// newCertificate returns a certificate for localhost, and the file of the authority that signed it.
+func newCertificate(t testing.TB) (certificate tls.Certificate, caFile string) {
 	t.Helper()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// fill records n events of type A and B in turn, with the tag t.
+// fill appends n events of the types A and B in turn, with the tag t.
 func fill(t testing.TB, store dcb.Store, n int) {
 	t.Helper()
 	events := make([]dcb.Event, n)
@@ -33,7 +33,7 @@ func fill(t testing.TB, store dcb.Store, n int) {
 	}
 }
 
-func TestUmaDBReadsAreAsTheProtocolSays(t *testing.T) {
+func TestServiceRead(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -44,48 +44,48 @@ func TestUmaDBReadsAreAsTheProtocolSays(t *testing.T) {
 	backwards := slices.Clone(all)
 	slices.Reverse(backwards)
 	for _, test := range []struct {
-		name string
-		ask  *umadbv1.ReadRequest
-		want []shape
+		name    string
+		request *umadbv1.ReadRequest
+		want    []shape
 	}{
-		{"without a query comes everything, with the head", &umadbv1.ReadRequest{}, []shape{{all, 10}}},
-		{"without items comes everything", &umadbv1.ReadRequest{Query: &umadbv1.Query{}}, []shape{{all, 10}}},
-		{"an empty item selects everything", &umadbv1.ReadRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{}}}}, []shape{{all, 10}}},
-		{"a query selects", &umadbv1.ReadRequest{Query: onlyB}, []shape{{[]uint64{2, 4, 6, 8, 10}, 10}}},
-		{"when nothing matches the head comes all the same", &umadbv1.ReadRequest{Query: nothing}, []shape{{nil, 10}}},
-		{"nothing with a limit has no head", &umadbv1.ReadRequest{Query: nothing, Limit: new(uint32(3))}, []shape{{nil, 0}}},
-		{"a limit ends it, and the head is the last position", &umadbv1.ReadRequest{Limit: new(uint32(3))}, []shape{{[]uint64{1, 2, 3}, 3}}},
-		{"a limit of 0 ends without a message", &umadbv1.ReadRequest{Limit: new(uint32(0))}, nil},
-		{"a limit beyond the end", &umadbv1.ReadRequest{Limit: new(uint32(math.MaxUint32))}, []shape{{all, 10}}},
-		{"start is inclusive", &umadbv1.ReadRequest{Start: new(uint64(9))}, []shape{{[]uint64{9, 10}, 10}}},
-		{"start 0 is the first", &umadbv1.ReadRequest{Start: new(uint64(0)), Limit: new(uint32(1))}, []shape{{[]uint64{1}, 1}}},
-		{"start beyond the head", &umadbv1.ReadRequest{Start: new(uint64(400))}, []shape{{nil, 10}}},
-		{"start at the last position that there can be", &umadbv1.ReadRequest{Start: new(uint64(math.MaxUint64))}, []shape{{nil, 10}}},
-		{"backwards from the last", &umadbv1.ReadRequest{Backwards: new(true)}, []shape{{backwards, 10}}},
-		{"backwards with a limit the head is the last position", &umadbv1.ReadRequest{Backwards: new(true), Limit: new(uint32(2))}, []shape{{[]uint64{10, 9}, 9}}},
-		{"backwards start is inclusive", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(2))}, []shape{{[]uint64{2, 1}, 10}}},
-		{"backwards from 0 is nothing", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(0))}, []shape{{nil, 10}}},
-		{"backwards from beyond the head", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(400)), Limit: new(uint32(1))}, []shape{{[]uint64{10}, 10}}},
+		{"no query matches everything", &umadbv1.ReadRequest{}, []shape{{all, 10}}},
+		{"no items match everything", &umadbv1.ReadRequest{Query: &umadbv1.Query{}}, []shape{{all, 10}}},
+		{"an empty item matches everything", &umadbv1.ReadRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{}}}}, []shape{{all, 10}}},
+		{"a query", &umadbv1.ReadRequest{Query: onlyB}, []shape{{[]uint64{2, 4, 6, 8, 10}, 10}}},
+		{"no match has the head", &umadbv1.ReadRequest{Query: nothing}, []shape{{nil, 10}}},
+		{"no match with a limit has no head", &umadbv1.ReadRequest{Query: nothing, Limit: new(uint32(3))}, []shape{{nil, 0}}},
+		{"limit", &umadbv1.ReadRequest{Limit: new(uint32(3))}, []shape{{[]uint64{1, 2, 3}, 3}}},
+		{"limit 0 has no message", &umadbv1.ReadRequest{Limit: new(uint32(0))}, nil},
+		{"limit above the number of events", &umadbv1.ReadRequest{Limit: new(uint32(math.MaxUint32))}, []shape{{all, 10}}},
+		{"start", &umadbv1.ReadRequest{Start: new(uint64(9))}, []shape{{[]uint64{9, 10}, 10}}},
+		{"start 0", &umadbv1.ReadRequest{Start: new(uint64(0)), Limit: new(uint32(1))}, []shape{{[]uint64{1}, 1}}},
+		{"start above the head", &umadbv1.ReadRequest{Start: new(uint64(400))}, []shape{{nil, 10}}},
+		{"start at the highest position", &umadbv1.ReadRequest{Start: new(uint64(math.MaxUint64))}, []shape{{nil, 10}}},
+		{"backwards", &umadbv1.ReadRequest{Backwards: new(true)}, []shape{{backwards, 10}}},
+		{"backwards with limit", &umadbv1.ReadRequest{Backwards: new(true), Limit: new(uint32(2))}, []shape{{[]uint64{10, 9}, 9}}},
+		{"backwards with start", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(2))}, []shape{{[]uint64{2, 1}, 10}}},
+		{"backwards with start 0", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(0))}, []shape{{nil, 10}}},
+		{"backwards with start above the head", &umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(400)), Limit: new(uint32(1))}, []shape{{[]uint64{10}, 10}}},
 		{
-			"backwards from the last position that there can be",
+			"backwards with start at the highest position",
 			&umadbv1.ReadRequest{Backwards: new(true), Start: new(uint64(math.MaxUint64)), Limit: new(uint32(1))},
 			[]shape{{[]uint64{10}, 10}},
 		},
 		{
-			"a batch size cuts messages, and each says the head", &umadbv1.ReadRequest{BatchSize: new(uint32(4))},
+			"batch size", &umadbv1.ReadRequest{BatchSize: new(uint32(4))},
 			[]shape{{all[:4], 10}, {all[4:8], 10}, {all[8:], 10}},
 		},
 		{
-			"with a limit each message says its last position", &umadbv1.ReadRequest{BatchSize: new(uint32(2)), Limit: new(uint32(5))},
+			"batch size with limit", &umadbv1.ReadRequest{BatchSize: new(uint32(2)), Limit: new(uint32(5))},
 			[]shape{{all[:2], 2}, {all[2:4], 4}, {all[4:5], 5}},
 		},
-		{"no empty message follows a full one", &umadbv1.ReadRequest{BatchSize: new(uint32(5))}, []shape{{all[:5], 10}, {all[5:], 10}}},
-		{"a batch size of 0 is 1", &umadbv1.ReadRequest{BatchSize: new(uint32(0)), Start: new(uint64(9))}, []shape{{all[8:9], 10}, {all[9:], 10}}},
-		{"subscribe = false is nothing special", &umadbv1.ReadRequest{Subscribe: new(false), Start: new(uint64(10))}, []shape{{all[9:], 10}}}, //nolint:staticcheck // it is deprecated, and there
+		{"full last message", &umadbv1.ReadRequest{BatchSize: new(uint32(5))}, []shape{{all[:5], 10}, {all[5:], 10}}},
+		{"batch size 0 is 1", &umadbv1.ReadRequest{BatchSize: new(uint32(0)), Start: new(uint64(9))}, []shape{{all[8:9], 10}, {all[9:], 10}}},
+		{"subscribe is false", &umadbv1.ReadRequest{Subscribe: new(false), Start: new(uint64(10))}, []shape{{all[9:], 10}}}, //nolint:staticcheck // deprecated in the protocol
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			stream, err := rpc.Read(t.Context(), test.ask)
+			stream, err := rpc.Read(t.Context(), test.request)
 			if diff := cmp.Diff(test.want, shapes(messages(t, stream, err))); diff != "" {
 				t.Error(diff)
 			}
@@ -93,23 +93,23 @@ func TestUmaDBReadsAreAsTheProtocolSays(t *testing.T) {
 	}
 }
 
-func TestUmaDBReadsOfAnEmptyStoreHaveNoHead(t *testing.T) {
+func TestServiceReadAndHeadOfAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	rpc := serve(t, memstore.New(nil), ServerOptions{}).raw(t)
-	for _, ask := range []*umadbv1.ReadRequest{{}, {Limit: new(uint32(3))}, {Backwards: new(true)}} {
-		stream, err := rpc.Read(t.Context(), ask)
+	for _, request := range []*umadbv1.ReadRequest{{}, {Limit: new(uint32(3))}, {Backwards: new(true)}} {
+		stream, err := rpc.Read(t.Context(), request)
 		all := messages(t, stream, err)
 		if len(all) != 1 || all[0].Head != nil || len(all[0].Events) != 0 {
-			t.Errorf("a read of nothing answered %v, want one empty message", all)
+			t.Errorf("Read = %v, want one empty message", all)
 		}
 	}
 	head, err := rpc.Head(t.Context(), &umadbv1.HeadRequest{})
 	if err != nil || head.Position != nil {
-		t.Errorf("the head of nothing is %v, %v; want absent", head, err)
+		t.Errorf("Head = %v, %v; want no position", head, err)
 	}
 }
 
-func TestUmaDBMessagesHaveAsManyEventsAsTheirClientsExpect(t *testing.T) {
+func TestServiceReadBatchSizes(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -128,25 +128,25 @@ func TestUmaDBMessagesHaveAsManyEventsAsTheirClientsExpect(t *testing.T) {
 			for _, m := range messages(t, stream, err) {
 				got = append(got, len(m.Events))
 				if m.GetHead() != 10_000 {
-					t.Errorf("a message says head %d", m.GetHead())
+					t.Errorf("head %d, want 10000", m.GetHead())
 				}
 				for _, e := range m.Events {
 					if want := next; !isBackwards && e.Position != want || isBackwards && e.Position != 10_001-want {
-						t.Fatalf("position %d is the %d-th, backwards %v", e.Position, want, isBackwards)
+						t.Fatalf("event %[2]d has position %[1]d, backwards %[3]v", e.Position, want, isBackwards)
 					}
 					next++
 				}
 			}
 			if !slices.Equal(got, test.want) {
-				t.Errorf("messages have %v events, want %v", got, test.want)
+				t.Errorf("messages with %v events, want %v", got, test.want)
 			}
 		}
 	}
 }
 
-func TestUmaDBMessagesStayUnderWhatReceiversTake(t *testing.T) {
+func TestServiceReadKeepsMessagesBelowTheLimitOfReceivers(t *testing.T) {
 	t.Parallel()
-	const receivers = 4 << 20
+	const limit = 4 << 20 // the default of gRPC's receivers
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
 	var sizes []int
@@ -162,22 +162,22 @@ func TestUmaDBMessagesStayUnderWhatReceiversTake(t *testing.T) {
 	stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{})
 	got := 0
 	for _, m := range messages(t, stream, err) {
-		if size := proto.Size(m); size > receivers && len(m.Events) > 1 {
+		if size := proto.Size(m); size > limit && len(m.Events) > 1 {
 			t.Errorf("a message of %d events has %d bytes", len(m.Events), size)
 		}
 		for _, e := range m.Events {
 			if len(e.Event.Data) != sizes[got] {
-				t.Fatalf("event %d has %d bytes, want %d", got, len(e.Event.Data), sizes[got])
+				t.Fatalf("event %d has %d bytes of data, want %d", got, len(e.Event.Data), sizes[got])
 			}
 			got++
 		}
 	}
 	if got != len(sizes) {
-		t.Errorf("%d events came, want %d", got, len(sizes))
+		t.Errorf("%d events, want %d", got, len(sizes))
 	}
 }
 
-func TestUmaDBReadEndsAtTheHeadItStartedWith(t *testing.T) {
+func TestServiceReadEndsAtItsFirstHead(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -195,15 +195,15 @@ func TestUmaDBReadEndsAtTheHeadItStartedWith(t *testing.T) {
 	for _, m := range messages(t, stream, nil) {
 		count += len(m.Events)
 		if m.GetHead() != first.GetHead() {
-			t.Fatalf("the head went from %d to %d", first.GetHead(), m.GetHead())
+			t.Fatalf("the head changed from %d to %d", first.GetHead(), m.GetHead())
 		}
 	}
 	if uint64(count) != first.GetHead() {
-		t.Errorf("%d events came, and the head is %d", count, first.GetHead())
+		t.Errorf("%d events with head %d", count, first.GetHead())
 	}
 }
 
-func TestUmaDBEventsComeBackAsTheyWereSent(t *testing.T) {
+func TestServiceReadReturnsEventsAsAppended(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -214,9 +214,9 @@ func TestUmaDBEventsComeBackAsTheyWereSent(t *testing.T) {
 				Metadata: []*umadbv1.MetadataEntry{{Key: "a", Value: "1"}, {Key: "b"}, {Key: "c", Value: strings.Repeat("x", 300)}},
 			},
 		}
-		answer, err := rpc.Append(t.Context(), &umadbv1.AppendRequest{Events: sent})
-		if err != nil || answer.GetPosition() != 2 {
-			t.Fatalf("position %d, %v; want 2", answer.GetPosition(), err)
+		response, err := rpc.Append(t.Context(), &umadbv1.AppendRequest{Events: sent})
+		if err != nil || response.GetPosition() != 2 {
+			t.Fatalf("Append = %d, %v; want 2", response.GetPosition(), err)
 		}
 		stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{})
 		for i, got := range messages(t, stream, err)[0].Events {
@@ -224,16 +224,16 @@ func TestUmaDBEventsComeBackAsTheyWereSent(t *testing.T) {
 				t.Error(diff)
 			}
 			if got.RecordedAt < time.Now().Add(-time.Hour).UnixMicro() {
-				t.Errorf("recorded at %d microseconds", got.RecordedAt)
+				t.Errorf("recorded_at is %d", got.RecordedAt)
 			}
 			if got.TrackingInfo != nil {
-				t.Error("it has a tracking info that nobody gave")
+				t.Error("the event has a tracking_info")
 			}
 		}
 	})
 }
 
-func TestUmaDBUUIDsAreReadAsOthersWriteThem(t *testing.T) {
+func TestServiceAppendAcceptsEveryFormOfUUID(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -245,18 +245,18 @@ func TestUmaDBUUIDsAreReadAsOthersWriteThem(t *testing.T) {
 		{"{323e4567-e89b-12d3-a456-426614174000}", "323e4567-e89b-12d3-a456-426614174000"},
 		{"423e4567e89b12d3a456426614174000", "423e4567-e89b-12d3-a456-426614174000"},
 	} {
-		answer, err := rpc.Append(t.Context(), &umadbv1.AppendRequest{Events: []*umadbv1.Event{{EventType: "T", Uuid: test.sent}}})
+		response, err := rpc.Append(t.Context(), &umadbv1.AppendRequest{Events: []*umadbv1.Event{{EventType: "T", Uuid: test.sent}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{Start: new(answer.GetPosition())})
+		stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{Start: new(response.GetPosition())})
 		if got := messages(t, stream, err)[0].Events[0].Event.Uuid; got != test.want {
-			t.Errorf("uuid %q came back as %q, want %q", test.sent, got, test.want)
+			t.Errorf("uuid %q was read as %q, want %q", test.sent, got, test.want)
 		}
 	}
 }
 
-func TestUmaDBAppendsAreConditional(t *testing.T) {
+func TestServiceAppendWithCondition(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -266,40 +266,40 @@ func TestUmaDBAppendsAreConditional(t *testing.T) {
 		event := []*umadbv1.Event{newEvent("A", "t")}
 		for _, test := range []struct {
 			name       string
-			ask        *umadbv1.AppendRequest
+			request    *umadbv1.AppendRequest
 			want       uint64 // position
 			conflictAt uint64
 		}{
-			{"nothing at all", &umadbv1.AppendRequest{}, 0, 0},
-			{"nothing, and the condition holds", &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeX}}, 0, 0},
-			{"nothing, and the condition fails", &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB}}, 0, 2},
-			{"it fails", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB}}, 0, 2},
-			{"it fails from after on", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB, After: new(uint64(1))}}, 0, 2},
-			{"it holds from after on", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB, After: new(uint64(2))}}, 4, 0},
-			{"without items it is about everything", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{After: new(uint64(3))}}, 0, 4},
-			{"after everything there can be", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{After: new(uint64(math.MaxUint64))}}, 5, 0},
+			{"no events, no condition", &umadbv1.AppendRequest{}, 0, 0},
+			{"no events, condition holds", &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeX}}, 0, 0},
+			{"no events, condition fails", &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB}}, 0, 2},
+			{"fails", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB}}, 0, 2},
+			{"fails after a position", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB, After: new(uint64(1))}}, 0, 2},
+			{"holds after a position", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{FailIfEventsMatch: typeB, After: new(uint64(2))}}, 4, 0},
+			{"no items match everything", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{After: new(uint64(3))}}, 0, 4},
+			{"after the highest position", &umadbv1.AppendRequest{Events: event, Condition: &umadbv1.AppendCondition{After: new(uint64(math.MaxUint64))}}, 5, 0},
 		} {
 			var trailer metadata.MD
-			answer, err := rpc.Append(t.Context(), test.ask, grpc.Trailer(&trailer))
+			response, err := rpc.Append(t.Context(), test.request, grpc.Trailer(&trailer))
 			if test.conflictAt > 0 {
 				detail := wantError(t, err, trailer, codes.FailedPrecondition, umadbv1.ErrorResponse_INTEGRITY)
 				if got := detail.GetDcb().GetPosition(); got != test.conflictAt {
-					t.Errorf("%s: the conflict is at %d, want %d", test.name, got, test.conflictAt)
+					t.Errorf("%s: conflict at %d, want %d", test.name, got, test.conflictAt)
 				}
 				continue
 			}
-			if err != nil || answer.GetPosition() != test.want {
-				t.Errorf("%s: position %d, %v; want %d", test.name, answer.GetPosition(), err, test.want)
+			if err != nil || response.GetPosition() != test.want {
+				t.Errorf("%s: Append = %d, %v; want %d", test.name, response.GetPosition(), err, test.want)
 			}
 		}
 		head, err := rpc.Head(t.Context(), &umadbv1.HeadRequest{})
 		if err != nil || head.GetPosition() != 5 {
-			t.Errorf("the head is %d, %v; want 5", head.GetPosition(), err)
+			t.Errorf("Head = %d, %v; want 5", head.GetPosition(), err)
 		}
 	})
 }
 
-func TestUmaDBRefusesWhatIsInvalidByName(t *testing.T) {
+func TestServiceRefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -310,58 +310,64 @@ func TestUmaDBRefusesWhatIsInvalidByName(t *testing.T) {
 	for i := range tooManyTags {
 		tooManyTags[i] = fmt.Sprint(i)
 	}
+	tooManyEntries := make([]*umadbv1.MetadataEntry, dcb.MaxMetadata)
+	for i := range tooManyEntries {
+		tooManyEntries[i] = &umadbv1.MetadataEntry{Key: fmt.Sprint(100 - i)}
+	}
 	secret := "the data of an event"
 	for _, test := range []struct {
 		name, field string
-		ask         proto.Message
+		request     proto.Message
 	}{
-		{"a bad uuid", "events[1].uuid", events(&umadbv1.Event{EventType: "T", Uuid: "nonsense", Data: []byte(secret)})},
-		{"a key twice", "events[1].metadata[1].key", events(&umadbv1.Event{EventType: "T", Metadata: []*umadbv1.MetadataEntry{{Key: "k"}, {Key: "k"}}})},
+		{"malformed uuid", "events[1].uuid", events(&umadbv1.Event{EventType: "T", Uuid: "nonsense", Data: []byte(secret)})},
+		{"duplicate metadata key", "events[1].metadata[1].key", events(&umadbv1.Event{EventType: "T", Metadata: []*umadbv1.MetadataEntry{{Key: "k"}, {Key: "k"}}})},
+		{"reserved key of the order", "events[1].metadata[0].key", events(&umadbv1.Event{EventType: "T", Metadata: []*umadbv1.MetadataEntry{{Key: orderKey}}})},
+		{"no space for the order of metadata", "events[1].metadata", events(&umadbv1.Event{EventType: "T", Metadata: tooManyEntries})},
 		{"no type", "events[1].Type", events(&umadbv1.Event{})},
-		{"an empty tag", "events[1].Tags[0]", events(newEvent("T", ""))},
-		{"a NUL", "events[1].Type", events(newEvent("T\x00"))},
-		{"a reserved tag", "events[1].tags[1]", events(newEvent("T", "a", "dcb:tracking:s"))},
-		{"a reserved key", "events[1].metadata[0].key", events(&umadbv1.Event{EventType: "T", Metadata: []*umadbv1.MetadataEntry{{Key: "dcb:tracking"}}})},
-		{"a reserved tag in a condition", "query.items[0].tags[0]", &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{
+		{"empty tag", "events[1].Tags[0]", events(newEvent("T", ""))},
+		{"NUL in a type", "events[1].Type", events(newEvent("T\x00"))},
+		{"reserved tag", "events[1].tags[1]", events(newEvent("T", "a", "dcb:tracking:s"))},
+		{"reserved metadata key", "events[1].metadata[0].key", events(&umadbv1.Event{EventType: "T", Metadata: []*umadbv1.MetadataEntry{{Key: "dcb:tracking"}}})},
+		{"reserved tag in a condition", "query.items[0].tags[0]", &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{
 			FailIfEventsMatch: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{"dcb:tracking:s"}}}},
 		}}},
-		{"a reserved tag in a query", "query.items[0].tags[0]", &umadbv1.ReadRequest{
+		{"reserved tag in a query", "query.items[0].tags[0]", &umadbv1.ReadRequest{
 			Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{"dcb:tracking:s"}}}},
 		}},
-		{"an empty tag in a query", "query[0].Tags[0]", &umadbv1.ReadRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}}}},
-		{"the same with a limit of 0", "query[0].Tags[0]", &umadbv1.ReadRequest{
+		{"empty tag in a query", "query[0].Tags[0]", &umadbv1.ReadRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}}}},
+		{"empty tag in a query with limit 0", "query[0].Tags[0]", &umadbv1.ReadRequest{
 			Limit: new(uint32(0)), Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}},
 		}},
-		{"an empty tag in a subscription", "query[0].Tags[0]", &umadbv1.SubscribeRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}}}},
-		{"to subscribe by a read", "subscribe", &umadbv1.ReadRequest{Subscribe: new(true)}}, //nolint:staticcheck // it is deprecated, and refused
+		{"empty tag in a subscription", "query[0].Tags[0]", &umadbv1.SubscribeRequest{Query: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Tags: []string{""}}}}}},
+		{"subscribe in a read", "subscribe", &umadbv1.ReadRequest{Subscribe: new(true)}}, //nolint:staticcheck // deprecated in the protocol
 		{"no source", "source", &umadbv1.TrackingRequest{}},
-		{"a long source", "source", &umadbv1.TrackingRequest{Source: strings.Repeat("s", maxSourceBytes+1)}},
-		{"no source to append from", "tracking_info.source", &umadbv1.AppendRequest{TrackingInfo: &umadbv1.TrackingInfo{Position: 1}}},
-		{"tags and one more", "events[0].tags", &umadbv1.AppendRequest{
+		{"long source", "source", &umadbv1.TrackingRequest{Source: strings.Repeat("s", maxSourceBytes+1)}},
+		{"no source in an append", "tracking_info.source", &umadbv1.AppendRequest{TrackingInfo: &umadbv1.TrackingInfo{Position: 1}}},
+		{"no space for the tracking tag", "events[0].tags", &umadbv1.AppendRequest{
 			Events: []*umadbv1.Event{newEvent("T", tooManyTags...)}, TrackingInfo: &umadbv1.TrackingInfo{Source: "s", Position: 1},
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			trailer, err := ask(t, rpc, test.ask)
+			trailer, err := call(t, rpc, test.request)
 			detail := wantError(t, err, trailer, codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT)
 			if got := detail.GetDcb().GetField(); !strings.HasSuffix(got, test.field) {
-				t.Errorf("the field is %q, want %q", got, test.field)
+				t.Errorf("field %q, want %q", got, test.field)
 			}
 			if strings.Contains(detail.String(), secret) {
-				t.Error("the answer quotes an event")
+				t.Error("the error quotes an event")
 			}
 		})
 	}
-	t.Run("nothing was recorded", func(t *testing.T) {
+	t.Run("records nothing", func(t *testing.T) {
 		if head, err := store.Head(t.Context()); err != nil || head != 0 {
-			t.Errorf("the head is %d, %v", head, err)
+			t.Errorf("Head = %d, %v; want 0", head, err)
 		}
 	})
 }
 
-// ask makes the call that request is for, and returns how it ended.
-func ask(t testing.TB, rpc umadbv1.DCBClient, request proto.Message) (trailer metadata.MD, err error) {
+// call makes the call of a request, and returns its trailer and error.
+func call(t testing.TB, rpc umadbv1.DCBClient, request proto.Message) (trailer metadata.MD, err error) {
 	t.Helper()
 	switch request := request.(type) {
 	case *umadbv1.AppendRequest:

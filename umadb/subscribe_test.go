@@ -20,12 +20,11 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/auth"
-	"github.com/dcbstore/dcb/internal/wire"
 	"github.com/dcbstore/dcb/memstore"
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-func TestUmaDBSubscriptionsCatchUpAndGoOn(t *testing.T) {
+func TestServiceSubscribeCatchesUpAndContinues(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -44,7 +43,7 @@ func TestUmaDBSubscriptionsCatchUpAndGoOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				if len(m.Events) == 0 || len(m.Events) > 7 {
-					t.Errorf("a message has %d events", len(m.Events))
+					t.Errorf("a message with %d events", len(m.Events))
 				}
 				for _, e := range m.Events {
 					if e.Position != want {
@@ -60,7 +59,7 @@ func TestUmaDBSubscriptionsCatchUpAndGoOn(t *testing.T) {
 	})
 }
 
-func TestUmaDBSubscriptionAfterEverythingThereCanBeEndsAtOnce(t *testing.T) {
+func TestServiceSubscribeAfterTheHighestPositionEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	rpc := serve(t, memstore.New(nil), ServerOptions{}).raw(t)
 	stream, err := rpc.Subscribe(t.Context(), &umadbv1.SubscribeRequest{After: new(uint64(math.MaxUint64))})
@@ -68,24 +67,24 @@ func TestUmaDBSubscriptionAfterEverythingThereCanBeEndsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
-		t.Errorf("it ended with %v, want the end", err)
+		t.Errorf("Recv = %v, want io.EOF", err)
 	}
 }
 
-// Some clients return from the call only when the headers have come.
-func TestUmaDBSubscriptionsSendTheirHeadersAtOnce(t *testing.T) {
+// Some clients return from the call only when the headers have arrived.
+func TestServiceSubscribeSendsHeadersAtOnce(t *testing.T) {
 	t.Parallel()
 	rpc := serve(t, memstore.New(nil), ServerOptions{}).raw(t)
 	stream, err := rpc.Subscribe(t.Context(), &umadbv1.SubscribeRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Header(); err != nil { // hangs if they do not come
+	if _, err := stream.Header(); err != nil { // hangs without headers
 		t.Error(err)
 	}
 }
 
-func TestUmaDBSubscriptionsAreToldToComeBackWhenTheServerStops(t *testing.T) {
+func TestServerShutdownEndsSubscriptions(t *testing.T) {
 	t.Parallel()
 	s := serve(t, memstore.New(nil), ServerOptions{})
 	rpc := s.raw(t)
@@ -99,13 +98,13 @@ func TestUmaDBSubscriptionsAreToldToComeBackWhenTheServerStops(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testPatience)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
-		t.Errorf("it did not stop in good order: %v", err)
+		t.Errorf("Shutdown = %v", err)
 	}
 	_, err = stream.Recv()
 	wantError(t, err, stream.Trailer(), codes.Unavailable, umadbv1.ErrorResponse_IO)
 }
 
-func TestUmaDBSubscriptionsEndWhenTheirKeyIsRevoked(t *testing.T) {
+func TestServerEndsSubscriptionsOfARevokedKey(t *testing.T) {
 	t.Parallel()
 	const secret, other = "a key of sixteen bytes", "another key of that kind"
 	keys := auth.NewKeys(auth.NewKey("one", auth.Read, secret), auth.NewKey("two", auth.Read, other))
@@ -131,13 +130,13 @@ func TestUmaDBSubscriptionsEndWhenTheirKeyIsRevoked(t *testing.T) {
 	wantError(t, err, kept.Trailer(), codes.PermissionDenied, umadbv1.ErrorResponse_AUTHENTICATION)
 }
 
-// counting is a store that knows how often somebody began to wait, how many do now, and how many events it has read out.
+// counting is a store that counts Waits and the events that it returned.
 type counting struct {
 	dcb.Store
 	mu    sync.Mutex // guards what follows
-	waits int
-	calls int
-	read  int
+	waits int        // begun
+	calls int        // Waits under way
+	read  int        // events
 }
 
 func (c *counting) Wait(ctx context.Context, after dcb.Position) (dcb.Position, error) {
@@ -173,7 +172,7 @@ func (c *counting) state() (calls, read int) {
 	return c.calls, c.read
 }
 
-func TestUmaDBServerStopsWorkingForWhoIsGone(t *testing.T) {
+func TestServerEndsSubscriptionsOfClientsThatAreGone(t *testing.T) { //nolint:paralleltest // counts goroutines
 	store := &counting{Store: memstore.New(nil)}
 	s := serve(t, store, ServerOptions{})
 	rpc := s.raw(t)
@@ -191,18 +190,18 @@ func TestUmaDBServerStopsWorkingForWhoIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "all wait", func() bool { calls, _ := store.state(); return calls == 50 })
+	eventually(t, "all subscriptions wait", func() bool { calls, _ := store.state(); return calls == 50 })
 	cancel()
-	eventually(t, "nobody waits", func() bool { calls, _ := store.state(); return calls == 0 })
+	eventually(t, "no subscription waits", func() bool { calls, _ := store.state(); return calls == 0 })
 	eventually(t, "their goroutines are gone", func() bool { return runtime.NumGoroutine() <= before })
 	for _, call := range s.observed(t, 51)[1:] {
 		if call.Method != "Subscribe" || !errors.Is(call.Err, context.Canceled) {
-			t.Errorf("%+v was told of", call)
+			t.Errorf("the call %+v was observed", call)
 		}
 	}
 }
 
-func TestUmaDBSlowSubscribersCostLittleAndDelayNobody(t *testing.T) {
+func TestServerReadsLittleForASlowSubscriber(t *testing.T) {
 	t.Parallel()
 	store := &counting{Store: memstore.New(nil)}
 	rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -223,14 +222,14 @@ func TestUmaDBSlowSubscribersCostLittleAndDelayNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Meanwhile others get on, and so the server has had the time to read ahead, if it did.
+	// Other calls succeed meanwhile. They also give the server the time to read ahead.
 	for i := range 300 {
 		if _, err := rpc.Append(t.Context(), &umadbv1.AppendRequest{Events: []*umadbv1.Event{newEvent("T")}}); err != nil {
 			t.Fatalf("append %d: %v", i, err)
 		}
 	}
 	if _, read := store.state(); read > events/2 {
-		t.Errorf("%d of %d events were read for somebody who takes none", read, events)
+		t.Errorf("the server read %d of %d events for a client that receives none", read, events)
 	}
 	got := 0
 	for got < events+300 {
@@ -242,14 +241,14 @@ func TestUmaDBSlowSubscribersCostLittleAndDelayNobody(t *testing.T) {
 	}
 }
 
-func TestUmaDBIsServedByItsFormerName(t *testing.T) {
+func TestServerServesTheFormerName(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	fill(t, store, 3)
 	conn := serve(t, store, ServerOptions{}).conn(t)
-	answer := &umadbv1.HeadResponse{}
-	if err := conn.Invoke(t.Context(), "/umadb.UmaDBService/Head", &umadbv1.HeadRequest{}, answer); err != nil || answer.GetPosition() != 3 {
-		t.Errorf("head %d, %v; want 3", answer.GetPosition(), err)
+	response := &umadbv1.HeadResponse{}
+	if err := conn.Invoke(t.Context(), "/umadb.UmaDBService/Head", &umadbv1.HeadRequest{}, response); err != nil || response.GetPosition() != 3 {
+		t.Errorf("Head = %d, %v; want 3", response.GetPosition(), err)
 	}
 	stream, err := conn.NewStream(t.Context(), &umadbv1.DCB_ServiceDesc.Streams[0], "/umadb.UmaDBService/Read")
 	if err == nil {
@@ -263,17 +262,17 @@ func TestUmaDBIsServedByItsFormerName(t *testing.T) {
 		err = stream.RecvMsg(message)
 	}
 	if err != nil || len(message.Events) != 3 {
-		t.Errorf("%d events, %v; want 3", len(message.Events), err)
+		t.Errorf("Read = %d events, %v; want 3", len(message.Events), err)
 	}
 }
 
-func TestUmaDBHealthAndReflectionNeedNoKey(t *testing.T) {
+func TestServerHealthAndReflectionNeedNoKey(t *testing.T) {
 	t.Parallel()
 	conn := serve(t, memstore.New(nil), ServerOptions{Keys: auth.NewKeys()}).conn(t)
 	for _, service := range []string{"", "umadb.v1.DCB"} {
-		answer, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
-		if err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-			t.Errorf("the health of %q is %v, %v", service, answer, err)
+		response, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+		if err != nil || response.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+			t.Errorf("Check(%q) = %v, %v; want SERVING", service, response, err)
 		}
 	}
 	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
@@ -285,14 +284,14 @@ func TestUmaDBHealthAndReflectionNeedNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := stream.Recv()
+	response, err := stream.Recv()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(answer.GetListServicesResponse().GetService(), func(s *reflectionv1.ServiceResponse) bool {
+	if !slices.ContainsFunc(response.GetListServicesResponse().GetService(), func(s *reflectionv1.ServiceResponse) bool {
 		return s.GetName() == "umadb.v1.DCB"
 	}) {
-		t.Errorf("reflection knows %v", answer)
+		t.Errorf("reflection lists %v", response)
 	}
 }
 
@@ -300,7 +299,7 @@ func withSecret(ctx context.Context, secret string) context.Context {
 	return withAuthorization(ctx, "Bearer "+secret)
 }
 
-func TestUmaDBMethodsNeedTheirRights(t *testing.T) {
+func TestServerChecksThePermissionsOfEachMethod(t *testing.T) {
 	t.Parallel()
 	const reader, writer = "the key of a reader", "the key of a writer"
 	keys := auth.NewKeys(auth.NewKey("reader", auth.Read, reader), auth.NewKey("writer", auth.Append, writer))
@@ -341,16 +340,16 @@ func TestUmaDBMethodsNeedTheirRights(t *testing.T) {
 			} else {
 				detail := wantError(t, err, trailer, test.want, umadbv1.ErrorResponse_AUTHENTICATION)
 				if strings.Contains(detail.String(), right) || strings.Contains(detail.String(), wrong) {
-					t.Error("the answer has a key in it")
+					t.Error("the error contains a key")
 				}
 			}
-			told := s.observed(t, asked)
-			if len(told) != asked {
-				t.Fatalf("%d calls were told of, want %d", len(told), asked)
+			calls := s.observed(t, asked)
+			if len(calls) != asked {
+				t.Fatalf("%d calls were observed, want %d", len(calls), asked)
 			}
-			last := told[asked-1]
+			last := calls[asked-1]
 			if last.Protocol != "umadb" || last.Method != method || test.want == codes.OK && last.Key != test.name || (last.Err == nil) != (err == nil) {
-				t.Errorf("%s with %q was told of as %+v", method, test.authorization, last)
+				t.Errorf("%s with %q was observed as %+v", method, test.authorization, last)
 			}
 		}
 	}
@@ -363,9 +362,9 @@ func keyName(isReader bool) string {
 	return "writer"
 }
 
-func TestUmaDBServerRefusesLargeQueries(t *testing.T) {
+func TestServerLimitsQueries(t *testing.T) {
 	t.Parallel()
-	rpc := serve(t, memstore.New(nil), ServerOptions{Limits: wire.Limits{QueryItems: 3}}).raw(t)
+	rpc := serve(t, memstore.New(nil), ServerOptions{Limits: Limits{QueryItems: 3}}).raw(t)
 	for n, isFine := range map[int]bool{3: true, 4: false} {
 		q := &umadbv1.Query{}
 		for i := range n {
@@ -376,19 +375,19 @@ func TestUmaDBServerRefusesLargeQueries(t *testing.T) {
 			_, err = stream.Recv()
 		}
 		if isFine != (err == nil) {
-			t.Errorf("a query of %d items: %v", n, err)
+			t.Errorf("Read with %d items = %v", n, err)
 		}
 		if err != nil {
 			wantError(t, err, stream.Trailer(), codes.InvalidArgument, umadbv1.ErrorResponse_INVALID_ARGUMENT)
 		}
-		_, err = ask(t, rpc, &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{FailIfEventsMatch: q}})
+		_, err = call(t, rpc, &umadbv1.AppendRequest{Condition: &umadbv1.AppendCondition{FailIfEventsMatch: q}})
 		if isFine != (err == nil) {
-			t.Errorf("a condition of %d items: %v", n, err)
+			t.Errorf("Append with %d items = %v", n, err)
 		}
 	}
 }
 
-// stuck is a store that answers nothing.
+// stuck is a store whose calls end only with their context.
 type stuck struct{ dcb.Store }
 
 func (stuck) Append(ctx context.Context, _ []dcb.Event, _ *dcb.AppendCondition) (dcb.Position, error) {
@@ -406,9 +405,9 @@ func (stuck) Head(ctx context.Context) (dcb.Position, error) {
 	return 0, ctx.Err()
 }
 
-func TestUmaDBCallsTakeNoLongerThanTheirLimit(t *testing.T) {
+func TestServerLimitsTheTimeOfCalls(t *testing.T) {
 	t.Parallel()
-	rpc := serve(t, stuck{memstore.New(nil)}, ServerOptions{Limits: wire.Limits{CallTime: 50 * time.Millisecond}}).raw(t)
+	rpc := serve(t, stuck{memstore.New(nil)}, ServerOptions{Limits: Limits{CallTime: 50 * time.Millisecond}}).raw(t)
 	for method, call := range rpcCalls() {
 		if method == "Subscribe" {
 			continue
@@ -418,17 +417,17 @@ func TestUmaDBCallsTakeNoLongerThanTheirLimit(t *testing.T) {
 	}
 }
 
-func TestUmaDBReadsMayGoOnForLongerThanACallMayTake(t *testing.T) {
+func TestServerReadMayTakeLongerThanTheLimitOfACall(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // so that it is only the reader who is slow
+	synctest.Test(t, func(t *testing.T) { // so that only the reader is slow
 		const events = 1000
 		store := memstore.New(nil)
 		for range events / 10 {
-			if _, err := store.Append(t.Context(), tenEvents(10<<10), nil); err != nil { // together more than is on the way at once
+			if _, err := store.Append(t.Context(), tenEvents(10<<10), nil); err != nil { // more than the buffers on the way
 				t.Fatal(err)
 			}
 		}
-		c := serve(t, store, ServerOptions{Limits: wire.Limits{CallTime: 200 * time.Millisecond}}).client(t)
+		c := serve(t, store, ServerOptions{Limits: Limits{CallTime: 200 * time.Millisecond}}).client(t)
 		count := 0
 		for _, err := range c.Stream(t.Context(), dcb.All(), dcb.ReadOptions{}) {
 			if err != nil {
@@ -439,7 +438,7 @@ func TestUmaDBReadsMayGoOnForLongerThanACallMayTake(t *testing.T) {
 			}
 		}
 		if count != events {
-			t.Errorf("%d events", count)
+			t.Errorf("%d events, want %d", count, events)
 		}
 	})
 }

@@ -18,22 +18,23 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// tracks is a step of a test: an append from a source, and what comes of it.
-type tracks struct {
+// trackedAppend is an append with a tracking position, and its result.
+type trackedAppend struct {
 	name      string
 	events    []*umadbv1.Event
 	condition *umadbv1.AppendCondition
 	source    string
 	position  uint64
-	want      uint64 // position; 0: it is refused
+	want      uint64 // position; 0: refused
 }
 
-func (s tracks) request() *umadbv1.AppendRequest {
+func (s trackedAppend) request() *umadbv1.AppendRequest {
 	return &umadbv1.AppendRequest{
 		Events: s.events, Condition: s.condition, TrackingInfo: &umadbv1.TrackingInfo{Source: s.source, Position: s.position},
 	}
 }
 
+// wantTracked checks the stored position of a source.
 func wantTracked(t testing.TB, rpc umadbv1.DCBClient, source string, want *uint64) {
 	t.Helper()
 	got, err := rpc.GetTrackingInfo(t.Context(), &umadbv1.TrackingRequest{Source: source})
@@ -41,11 +42,11 @@ func wantTracked(t testing.TB, rpc umadbv1.DCBClient, source string, want *uint6
 	case err != nil:
 		t.Fatal(err)
 	case want == nil && got.Position != nil, want != nil && (got.Position == nil || *got.Position != *want):
-		t.Errorf("the position of %s is %v, want %v", source, got, want)
+		t.Errorf("GetTrackingInfo(%s) = %v, want %v", source, got, want)
 	}
 }
 
-func TestUmaDBTrackingGoesForwardOnly(t *testing.T) {
+func TestTrackingPositionOnlyIncreases(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -60,32 +61,32 @@ func TestUmaDBTrackingGoesForwardOnly(t *testing.T) {
 		typeX := &umadbv1.AppendCondition{FailIfEventsMatch: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Types: []string{"X"}}}}}
 		typeT := &umadbv1.AppendCondition{FailIfEventsMatch: &umadbv1.Query{Items: []*umadbv1.QueryItem{{Types: []string{"T"}}}}}
 		afterAll := &umadbv1.AppendCondition{After: new(uint64(1 << 62))}
-		for _, step := range []tracks{
-			{"the first may be 0", event, nil, "s", 0, 1},
-			{"the same again is refused", event, nil, "s", 0, 0},
-			{"greater is recorded", event, nil, "s", 5, 2},
-			{"less is refused", event, nil, "s", 4, 0},
-			{"another source has its own", event, nil, "s2", 1, 3},
-			{"a condition holds", event, typeX, "s", 6, 4},
-			{"a condition fails", event, typeT, "s", 7, 0},
-			{"a condition beyond the head holds", event, afterAll, "s", 8, 5},
+		for _, step := range []trackedAppend{
+			{"first position 0", event, nil, "s", 0, 1},
+			{"same position", event, nil, "s", 0, 0},
+			{"greater position", event, nil, "s", 5, 2},
+			{"lower position", event, nil, "s", 4, 0},
+			{"another source", event, nil, "s2", 1, 3},
+			{"condition holds", event, typeX, "s", 6, 4},
+			{"condition fails", event, typeT, "s", 7, 0},
+			{"condition after the head holds", event, afterAll, "s", 8, 5},
 			{"events with IDs", identified, typeX, "s", 9, 7},
-			{"and again", identified, typeX, "s", 9, 7},
-			{"and again, though the condition fails", identified, typeT, "s", 9, 7},
-			{"the same IDs of other events", changed, nil, "s", 9, 0},
-			{"the same events with a later position", identified, nil, "s", 10, 0},
-			{"the largest there is", event, nil, "s", 1<<64 - 1, 8},
+			{"events with IDs again", identified, typeX, "s", 9, 7},
+			{"events with IDs again with a failing condition", identified, typeT, "s", 9, 7},
+			{"the same IDs with other events", changed, nil, "s", 9, 0},
+			{"the same events with a greater position", identified, nil, "s", 10, 0},
+			{"highest position", event, nil, "s", 1<<64 - 1, 8},
 		} {
 			var trailer metadata.MD
-			answer, err := rpc.Append(t.Context(), step.request(), grpc.Trailer(&trailer))
+			response, err := rpc.Append(t.Context(), step.request(), grpc.Trailer(&trailer))
 			if step.want == 0 {
 				code := codes.FailedPrecondition
 				if strings.Contains(step.name, "the same IDs") || strings.Contains(step.name, "the same events") {
 					code = codes.AlreadyExists
 				}
 				wantError(t, err, trailer, code, umadbv1.ErrorResponse_INTEGRITY)
-			} else if err != nil || answer.GetPosition() != step.want {
-				t.Errorf("%s: position %d, %v; want %d", step.name, answer.GetPosition(), err, step.want)
+			} else if err != nil || response.GetPosition() != step.want {
+				t.Errorf("%s: Append = %d, %v; want %d", step.name, response.GetPosition(), err, step.want)
 			}
 		}
 		wantTracked(t, rpc, "s", new(uint64(1<<64-1)))
@@ -94,7 +95,7 @@ func TestUmaDBTrackingGoesForwardOnly(t *testing.T) {
 	})
 }
 
-func TestUmaDBTrackingComesBackWithItsEventsAndNothingElseDoes(t *testing.T) {
+func TestTrackingIsReturnedWithItsEvents(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		rpc := serve(t, store, ServerOptions{}).raw(t)
@@ -102,7 +103,7 @@ func TestUmaDBTrackingComesBackWithItsEventsAndNothingElseDoes(t *testing.T) {
 		event := newEvent("T", "a", "b")
 		event.Metadata = []*umadbv1.MetadataEntry{{Key: "k", Value: "v"}}
 		plain := newEvent("T")
-		_, err := rpc.Append(t.Context(), tracks{events: []*umadbv1.Event{event, plain}, source: source, position: 7}.request())
+		_, err := rpc.Append(t.Context(), trackedAppend{events: []*umadbv1.Event{event, plain}, source: source, position: 7}.request())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,48 +118,48 @@ func TestUmaDBTrackingComesBackWithItsEventsAndNothingElseDoes(t *testing.T) {
 		stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{})
 		for _, events := range [][]*umadbv1.SequencedEvent{followed.Events, messages(t, stream, err)[0].Events} {
 			if len(events) != 2 {
-				t.Fatalf("%d events", len(events))
+				t.Fatalf("%d events, want 2", len(events))
 			}
 			for i, want := range []*umadbv1.Event{event, plain} {
 				got := events[i]
 				if fmt.Sprint(got.Event) != fmt.Sprint(want) {
-					t.Errorf("got %v, want %v", got.Event, want)
+					t.Errorf("event %v, want %v", got.Event, want)
 				}
 				if got.TrackingInfo.GetSource() != source || got.TrackingInfo.GetPosition() != 7 {
-					t.Errorf("it came with %v", got.TrackingInfo)
+					t.Errorf("tracking_info %v", got.TrackingInfo)
 				}
 			}
 		}
 	})
 }
 
-func TestUmaDBTrackingWithoutEventsIsKeptByAnEventOfItsOwn(t *testing.T) {
+func TestTrackingWithoutEventsIsStoredInAnEventOfItsOwn(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		rpc := serve(t, store, ServerOptions{}).raw(t)
-		answer, err := rpc.Append(t.Context(), tracks{source: "s", position: 3}.request())
-		if err != nil || answer.GetPosition() != 0 {
-			t.Fatalf("position %d, %v; want 0", answer.GetPosition(), err)
+		response, err := rpc.Append(t.Context(), trackedAppend{source: "s", position: 3}.request())
+		if err != nil || response.GetPosition() != 0 {
+			t.Fatalf("Append = %d, %v; want 0", response.GetPosition(), err)
 		}
 		wantTracked(t, rpc, "s", new(uint64(3)))
-		_, err = rpc.Append(t.Context(), tracks{source: "s", position: 3}.request())
+		_, err = rpc.Append(t.Context(), trackedAppend{source: "s", position: 3}.request())
 		if err == nil {
-			t.Error("it was recorded twice")
+			t.Error("the same append was recorded twice")
 		}
 		stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{})
 		events := messages(t, stream, err)[0].Events
 		if len(events) != 1 || events[0].Event.EventType != trackingType || len(events[0].Event.Tags)+len(events[0].Event.Metadata) != 0 {
-			t.Errorf("there are %v", events)
+			t.Errorf("events %v, want one without tags and metadata", events)
 		}
 	})
 }
 
-// Whoever looks like a tracked event on another wire is none.
-func TestUmaDBTrackingIsNotTakenInByOthersEvents(t *testing.T) {
+// Events of other protocols that resemble tracked events are not tracked.
+func TestTrackingIgnoresEventsOfOtherProtocols(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	rpc := serve(t, store, ServerOptions{}).raw(t)
-	if _, err := rpc.Append(t.Context(), tracks{events: []*umadbv1.Event{newEvent("T")}, source: "s", position: 3}.request()); err != nil {
+	if _, err := rpc.Append(t.Context(), trackedAppend{events: []*umadbv1.Event{newEvent("T")}, source: "s", position: 3}.request()); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range []dcb.Event{
@@ -175,13 +176,14 @@ func TestUmaDBTrackingIsNotTakenInByOthersEvents(t *testing.T) {
 	stream, err := rpc.Read(t.Context(), &umadbv1.ReadRequest{Start: new(uint64(2))})
 	for _, e := range messages(t, stream, err)[0].Events {
 		if e.TrackingInfo != nil || len(e.Event.Tags)+len(e.Event.Metadata) == 0 {
-			t.Errorf("%v is shown as tracked", e)
+			t.Errorf("%v has a tracking_info, or lost its tags", e)
 		}
 	}
 }
 
-// Several workers process the same upstream events, each position once: whoever is late is refused. Others append meanwhile.
-func TestUmaDBTrackingIsAtomic(t *testing.T) {
+// Several workers process the same upstream events. Each position is recorded at most once, while other
+// clients append.
+func TestTrackingIsAtomic(t *testing.T) {
 	t.Parallel()
 	const workers, last = 6, 40
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
@@ -206,7 +208,7 @@ func TestUmaDBTrackingIsAtomic(t *testing.T) {
 		for range workers {
 			all.Go(func() {
 				for position := uint64(1); position <= last; position++ {
-					step := tracks{events: []*umadbv1.Event{newEvent("T", fmt.Sprintf("position:%d", position))}, source: "s", position: position}
+					step := trackedAppend{events: []*umadbv1.Event{newEvent("T", fmt.Sprintf("position:%d", position))}, source: "s", position: position}
 					var trailer metadata.MD
 					if _, err := rpc.Append(t.Context(), step.request(), grpc.Trailer(&trailer)); err == nil {
 						recorded.Add(1)
@@ -220,7 +222,7 @@ func TestUmaDBTrackingIsAtomic(t *testing.T) {
 		close(stop)
 		noise.Wait()
 		if got := recorded.Load(); got > last {
-			t.Errorf("%d appends were recorded for %d positions", got, last)
+			t.Errorf("%d appends are recorded for %d positions", got, last)
 		}
 		wantTracked(t, rpc, "s", new(uint64(last)))
 		before := uint64(0)
@@ -228,7 +230,7 @@ func TestUmaDBTrackingIsAtomic(t *testing.T) {
 		for _, m := range messages(t, stream, err) {
 			for _, e := range m.Events {
 				if got := e.TrackingInfo.GetPosition(); got <= before {
-					t.Errorf("position %d comes after %d", got, before)
+					t.Errorf("tracking position %d follows %d", got, before)
 				} else {
 					before = got
 				}
@@ -237,6 +239,7 @@ func TestUmaDBTrackingIsAtomic(t *testing.T) {
 	})
 }
 
+// errorOf returns the error of our client for a failed call.
 func (c *Client) errorOf(t testing.TB, err error, trailer metadata.MD) error {
 	t.Helper()
 	_, failure := c.failure(t.Context(), err, trailer)

@@ -1,4 +1,4 @@
-"""UmaDB's own client for Python uses a server of ours in every way there is. Arguments: URL, CA file, key to read and append with, key to read with."""
+"""Tests of UmaDB's Python client on dcb's server. Arguments: URL, CA file, key with both permissions, key for reading."""
 
 import sys
 import threading
@@ -23,7 +23,7 @@ def query(*tags, types=()):
 
 
 class Client(unittest.TestCase):
-    """Each test has a tag of its own, for they share the server."""
+    """Each test has its own tag, because all use one server."""
 
     def setUp(self):
         self.client = connect()
@@ -33,8 +33,8 @@ class Client(unittest.TestCase):
     def condition(self, after=None):
         return umadb.AppendCondition(fail_if_events_match=query(self.tag), after=after)
 
-    def test_what_is_appended_is_read(self):
-        sent = event("Full", self.tag, "ü", data=bytes(range(256)), uuid=uuid.uuid4(), metadata={"a": "1", "b": "2"})
+    def test_append_then_read(self):
+        sent = event("Full", self.tag, "ü", data=bytes(range(256)), uuid=uuid.uuid4(), metadata={"b": "1", "a": "2"})
         position = self.client.append([event("Bare", self.tag, data=b""), sent])
         events, head = self.client.read(query(self.tag)).collect_with_head()
         self.assertEqual([e.position for e in events], [position - 1, position])
@@ -47,7 +47,7 @@ class Client(unittest.TestCase):
         self.assertIsNone(events[1].tracking_info)
         self.assertEqual(head, self.client.head())
 
-    def test_reads_have_bounds_and_batches(self):
+    def test_read_bounds_and_batches(self):
         last = self.client.append([event("T", self.tag) for _ in range(10)])
         positions = list(range(last - 9, last + 1))
 
@@ -68,12 +68,12 @@ class Client(unittest.TestCase):
         response = small.read(query(self.tag))
         self.assertEqual([len(response.next_batch()) for _ in range(4)], [4, 4, 2, 0])
 
-    def test_large_events_come_through(self):
+    def test_read_large_events(self):
         data = b"x" * (3 << 20)
         self.client.append([event("T", self.tag, data=data), event("T", self.tag, data=data)])
         self.assertEqual([len(e.event.data) for e in self.client.read(query(self.tag))], [len(data)] * 2)
 
-    def test_a_condition_fails(self):
+    def test_append_condition_fails(self):
         first = self.client.append([event("T", self.tag)], self.condition())
         with self.assertRaises(umadb.IntegrityError):
             self.client.append([event("T", self.tag)], self.condition())
@@ -82,7 +82,7 @@ class Client(unittest.TestCase):
             self.client.append([event("T", self.tag)], self.condition(after=first))
         self.assertEqual([e.position for e in self.client.read(query(self.tag))], [first, second])
 
-    def test_an_append_with_ids_is_recorded_once(self):
+    def test_append_with_ids_is_recorded_once(self):
         events = [event("T", self.tag, uuid=uuid.uuid4()) for _ in range(2)]
         position = self.client.append(events, self.condition())
         self.assertEqual(self.client.append(events, self.condition()), position)
@@ -90,10 +90,10 @@ class Client(unittest.TestCase):
             self.client.append(events[:1] + [event("Other", self.tag, uuid=events[1].uuid)])
         self.assertEqual(len(list(self.client.read(query(self.tag)))), 2)
 
-    def test_nothing_is_appended(self):
+    def test_append_nothing(self):
         self.assertEqual(self.client.append([]), 0)
 
-    def test_a_subscription_catches_up_and_goes_on(self):
+    def test_subscribe_catches_up_and_continues(self):
         before = self.client.head()
         first = self.client.append([event("T", self.tag)])
         subscription = self.client.subscribe(query(self.tag), after=before)
@@ -110,7 +110,7 @@ class Client(unittest.TestCase):
         with self.assertRaises(umadb.CancelledByUserError):
             next(subscription)
 
-    def test_tracking_goes_forward_only(self):
+    def test_tracking_position_only_increases(self):
         source = f"source {self.tag}"
         self.assertIsNone(self.client.get_tracking_info(source))
         position = self.client.append([event("T", self.tag)], tracking_info=umadb.TrackingInfo(source, 5))
@@ -128,12 +128,12 @@ class Client(unittest.TestCase):
         self.assertEqual([e.event.tags for e in events], [[self.tag]] * 2)
         self.assertEqual([e.event.metadata for e in events], [{}] * 2)
 
-    def test_what_is_invalid_is_refused(self):
+    def test_append_refuses_invalid_events(self):
         for wrong in (event("", self.tag), event("T", ""), event("T", "dcb:tracking:x")):
             with self.assertRaises(ValueError):
                 self.client.append([wrong])
 
-    def test_without_the_right_key_nothing_is_allowed(self):
+    def test_keys_and_permissions(self):
         for key in (None, "a wrong key of a good length"):
             with self.assertRaises(umadb.AuthenticationError):
                 list(connect(key).read())
@@ -145,7 +145,7 @@ class Client(unittest.TestCase):
         with self.assertRaises(umadb.AuthenticationError):
             reader.append([event("T", self.tag)])
 
-    def test_it_is_healthy_without_a_key(self):
+    def test_health_needs_no_key(self):
         client = connect(None)
         self.addCleanup(client.close)
         for service in ("", "umadb.v1.DCB"):

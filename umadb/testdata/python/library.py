@@ -1,4 +1,4 @@
-"""The library eventsourcing with its package for UmaDB on a server of ours: its own test of recorders, and the course example. Argument: URL."""
+"""The library eventsourcing with its UmaDB package on dcb's server: its test of recorders, and the course example. Argument: URL."""
 
 import sys
 import threading
@@ -18,8 +18,8 @@ ENVIRONMENT = {"PERSISTENCE_MODULE": "eventsourcing_umadb", "UMADB_URI": URL}
 
 
 class OnceRecorder(UmaDbDcbRecorder):
-    """The library's test appends one event seven times and wants seven. A server of ours records an event that has an ID once, so those
-    that are sent again get another ID here."""
+    """The library's test appends one event seven times and expects seven. dcb's server records an event with an ID once, so this recorder
+    gives a repeated event a new ID."""
 
     def __init__(self, client):
         super().__init__(client)
@@ -33,8 +33,8 @@ class OnceRecorder(UmaDbDcbRecorder):
 
 
 class PatientSubscriber(tests.EnsureSubscriptionBlockAndReceive):
-    """The library's test gives an event a second to come, which a loaded machine does not keep. Here it has two minutes. That nothing comes
-    before there is an event is seen for half a second, as there."""
+    """The library's test waits one second for an event, which is too short on a loaded machine. This one waits two minutes. Like the
+    library's, it waits half a second to see that no event arrives early."""
 
     class Received(threading.Event):
         def wait(self, timeout=None):
@@ -49,7 +49,7 @@ tests.EnsureSubscriptionBlockAndReceive = PatientSubscriber
 
 
 class ARecorder(tests.DcbRecorderTestCase):
-    """What the library asks of a recorder; the course subscription is among it. Half of it wants an empty store, so it is the first class."""
+    """The library's tests of recorders. Some need an empty store, so this is the first class."""
 
     def test_append_read_and_subscribe(self):
         client = umadb.Client(URL)
@@ -173,7 +173,7 @@ class Courses(unittest.TestCase):
         self.assertEqual(self.app.courses_of(max1), [dcb])
         self.assertEqual(self.app.courses_of(sara), [other])
 
-    def test_the_last_place_is_given_once(self):
+    def test_last_place_is_taken_once(self):
         course = self.app.register_course("One place", places=1)
         students = [self.app.register_student(f"Student {n}", max_courses=1) for n in range(8)]
         outcomes = []
@@ -196,7 +196,7 @@ class Courses(unittest.TestCase):
         self.assertEqual(len(outcomes), len(students))
         self.assertEqual(len(self.app.students_of(course)), 1)
 
-    def test_what_happens_can_be_followed(self):
+    def test_subscription(self):
         before = self.app.recorder.head()
         student = self.app.register_student("Eve", max_courses=1)
         with self.app.application_subscription(gt=before) as subscription:

@@ -28,16 +28,16 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// cutting dials a server, and cuts what it dialled.
-type cutting struct {
+// cutter dials a server, and cuts the connections that it dialed.
+type cutter struct {
 	serving *served
 
 	mu     sync.Mutex // guards what follows
 	conns  []net.Conn
-	refuse bool
+	refuse bool // new connections
 }
 
-func (c *cutting) dial(ctx context.Context, address string) (net.Conn, error) {
+func (c *cutter) dial(ctx context.Context, address string) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.refuse {
@@ -50,27 +50,27 @@ func (c *cutting) dial(ctx context.Context, address string) (net.Conn, error) {
 	return conn, err
 }
 
-// cut ends all connections, and refuses new ones or does not.
-func (c *cutting) cut(refuse bool) {
+// cut closes all connections. With refuse, dial fails from now on.
+func (c *cutter) cut(refuse bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, conn := range c.conns {
-		_ = conn.Close() // it may be already
+		_ = conn.Close() // it may be closed already
 	}
 	c.conns, c.refuse = nil, refuse
 }
 
-// away cuts a client off for good, and returns when it has noticed: until then a call may still be sent.
-func (c *cutting) away(t testing.TB, client *Client) {
+// isolate cuts a client off, and returns when the client has noticed: until then it may still send a call.
+func (c *cutter) isolate(t testing.TB, client *Client) {
 	t.Helper()
-	eventually(t, "it is said that the client is connected", func() bool { return client.conn.GetState() == connectivity.Ready }) // which is after it can call
+	eventually(t, "the client is connected", func() bool { return client.conn.GetState() == connectivity.Ready })
 	c.cut(true)
 	client.conn.WaitForStateChange(t.Context(), connectivity.Ready)
 }
 
-func dialCutting(t testing.TB, serving *served, retryFor time.Duration) (*Client, *cutting) {
+func dialCutter(t testing.TB, serving *served, retryFor time.Duration) (*Client, *cutter) {
 	t.Helper()
-	c := &cutting{serving: serving}
+	c := &cutter{serving: serving}
 	client, err := Dial(t.Context(), serving.address, &ClientOptions{Dial: c.dial, RetryFor: retryFor, connectTime: testPatience})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func dialCutting(t testing.TB, serving *served, retryFor time.Duration) (*Client
 	return client, c
 }
 
-// trapped is a store that calls a function after it recorded something, before it says so.
+// trapped is a store that calls recorded after it has recorded an append, before it returns.
 type trapped struct {
 	dcb.Store
 	recorded func()
@@ -93,7 +93,7 @@ func (s trapped) Append(ctx context.Context, events []dcb.Event, condition *dcb.
 	return position, err
 }
 
-func TestUmaDBAppendWithIDsSurvivesLostAnswers(t *testing.T) {
+func TestClientAppendWithIDsSurvivesLostResponses(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	var cuts atomic.Int32
@@ -105,64 +105,69 @@ func TestUmaDBAppendWithIDsSurvivesLostAnswers(t *testing.T) {
 			cut <- now
 		}
 	}}, ServerOptions{})
-	client, c := dialCutting(t, serving, testPatience)
+	client, c := dialCutter(t, serving, testPatience)
 	cut <- c.cut
 	events := []dcb.Event{{Type: "T", ID: uuid.New()}, {Type: "T", ID: uuid.New()}}
 	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.All()}
 	position, err := client.Append(t.Context(), events, condition)
 	if err != nil || position != 2 {
-		t.Fatalf("position %d, %v; want 2", position, err)
+		t.Fatalf("Append = %d, %v; want 2", position, err)
 	}
 	if cuts.Load() < 4 {
-		t.Errorf("the answer was lost %d times, want 3", cuts.Load()-1)
+		t.Errorf("the response was lost %d times, want 3", cuts.Load()-1)
 	}
 	if head, err := store.Head(t.Context()); err != nil || head != 2 {
-		t.Errorf("the head is %d, %v; want 2", head, err)
+		t.Errorf("Head = %d, %v; want 2", head, err)
 	}
 }
 
-func TestUmaDBAppendWithoutIDsSaysThatItsOutcomeIsUnknown(t *testing.T) {
+func TestClientAppendWithoutIDsHasAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	cut := make(chan func(bool), 1)
 	serving := serve(t, trapped{memstore.New(nil), func() { (<-cut)(false) }}, ServerOptions{})
-	client, c := dialCutting(t, serving, testPatience)
+	client, c := dialCutter(t, serving, testPatience)
 	cut <- c.cut
 	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}, {Type: "T"}}, nil)
-	var unavailable *dcb.UnavailableError
-	if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown {
-		t.Errorf("it ended with %v, want that its outcome is unknown", err)
+	if !isOutcomeUnknown(err) {
+		t.Errorf("Append = %v, want an unknown outcome", err)
 	}
 	if head, err := client.Head(t.Context()); err != nil || head != 2 {
-		t.Errorf("the head is %d, %v; want 2", head, err)
+		t.Errorf("Head = %d, %v; want 2", head, err)
 	}
 }
 
-func TestUmaDBAppendThatWasNotSentGoesOnUntilItIs(t *testing.T) {
+func TestClientAppendIsRetriedUntilItIsSent(t *testing.T) {
 	t.Parallel()
-	client, c := dialCutting(t, serve(t, memstore.New(nil), ServerOptions{}), testPatience)
-	c.away(t, client)
+	client, c := dialCutter(t, serve(t, memstore.New(nil), ServerOptions{}), testPatience)
+	c.isolate(t, client)
 	go func() {
 		time.Sleep(100 * time.Millisecond)
 		c.cut(false)
 	}()
 	if position, err := client.Append(t.Context(), []dcb.Event{{Type: "T"}}, nil); err != nil || position != 1 {
-		t.Errorf("position %d, %v; want 1", position, err)
+		t.Errorf("Append = %d, %v; want 1", position, err)
 	}
 }
 
-func TestUmaDBCallsGiveUpWhenTheServerStaysAway(t *testing.T) {
+func TestClientCallsEndAfterRetryFor(t *testing.T) {
 	t.Parallel()
-	client, c := dialCutting(t, serve(t, memstore.New(nil), ServerOptions{}), 300*time.Millisecond)
-	c.away(t, client)
+	client, c := dialCutter(t, serve(t, memstore.New(nil), ServerOptions{}), 300*time.Millisecond)
+	c.isolate(t, client)
 	for name, call := range clientCalls(client) {
 		err := call(t.Context())
-		var unavailable *dcb.UnavailableError
-		if !errors.As(err, &unavailable) || unavailable.OutcomeUnknown {
-			t.Errorf("%s ended with %v, want that the store is unavailable", name, err)
+		if !dcb.Retryable(err) || isOutcomeUnknown(err) {
+			t.Errorf("%s = %v, want ErrUnavailable", name, err)
 		}
 	}
 }
 
+// isOutcomeUnknown reports whether err is that of an append that may have been recorded.
+func isOutcomeUnknown(err error) bool {
+	unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
+	return ok && unavailable.OutcomeUnknown
+}
+
+// clientCalls contains each method of a client, as a call that ends.
 func clientCalls(client *Client) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"Append": func(ctx context.Context) error {
@@ -190,7 +195,7 @@ func clientCalls(client *Client) map[string]func(ctx context.Context) error {
 	}
 }
 
-func TestUmaDBCallsUnderWayEndWhenTheClientIsClosed(t *testing.T) {
+func TestClientCloseEndsCallsWithErrClosed(t *testing.T) {
 	t.Parallel()
 	serving := serve(t, stuck{memstore.New(nil)}, ServerOptions{})
 	opts, err := (&ClientOptions{Dial: serving.dial}).withDefaults()
@@ -207,33 +212,33 @@ func TestUmaDBCallsUnderWayEndWhenTheClientIsClosed(t *testing.T) {
 	for _, call := range calls {
 		go func() { ended <- call(t.Context()) }()
 	}
-	time.Sleep(50 * time.Millisecond) // some are under way then, and the others find it closed
+	time.Sleep(50 * time.Millisecond) // so that some calls are under way
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for range calls {
 		if err := <-ended; !errors.Is(err, dcb.ErrClosed) {
-			t.Errorf("a call ended with %v, want dcb.ErrClosed", err)
+			t.Errorf("a call under way = %v, want ErrClosed", err)
 		}
 	}
 	for name, call := range calls {
 		if err := call(t.Context()); !errors.Is(err, dcb.ErrClosed) {
-			t.Errorf("%s after it ended with %v, want dcb.ErrClosed", name, err)
+			t.Errorf("%s after Close = %v, want ErrClosed", name, err)
 		}
 	}
 }
 
-func TestUmaDBReadsAndStreamsResume(t *testing.T) {
+func TestClientStreamResumesAfterACut(t *testing.T) {
 	t.Parallel()
 	const events = 20_000
 	store := memstore.New(nil)
 	fill(t, store, events)
-	client, c := dialCutting(t, serve(t, store, ServerOptions{}), testPatience)
+	client, c := dialCutter(t, serve(t, store, ServerOptions{}), testPatience)
 	for _, isBackwards := range []bool{false, true} {
 		count := 0
 		opts := dcb.ReadOptions{Backwards: isBackwards}
 		if isBackwards {
-			opts.Before = events + 1 // leaves out what came late
+			opts.Before = events + 1 // without the late events
 		}
 		for e, err := range client.Stream(t.Context(), dcb.All(), opts) {
 			if err != nil {
@@ -257,15 +262,15 @@ func TestUmaDBReadsAndStreamsResume(t *testing.T) {
 			}
 		}
 		if count != events {
-			t.Errorf("%d events came, backwards %v; want %d", count, isBackwards, events)
+			t.Errorf("%d events, backwards %v; want %d", count, isBackwards, events)
 		}
 	}
 }
 
-func TestUmaDBWaitResumes(t *testing.T) {
+func TestClientWaitResumesAfterACut(t *testing.T) {
 	t.Parallel()
 	store := &counting{Store: memstore.New(nil)}
-	client, c := dialCutting(t, serve(t, store, ServerOptions{}), testPatience)
+	client, c := dialCutter(t, serve(t, store, ServerOptions{}), testPatience)
 	waited := make(chan dcb.Position, 1)
 	go func() {
 		head, err := client.Wait(t.Context(), 0)
@@ -275,22 +280,22 @@ func TestUmaDBWaitResumes(t *testing.T) {
 		waited <- head
 	}()
 	for n := range 4 {
-		eventually(t, "it waits, once more", func() bool { return store.begun() > n })
+		eventually(t, "the server waits again", func() bool { return store.begun() > n })
 		if n < 3 {
 			c.cut(false)
 		}
 	}
 	fill(t, store, 2)
 	if head := <-waited; head != 2 {
-		t.Errorf("it returned %d, want 2", head)
+		t.Errorf("Wait = %d, want 2", head)
 	}
 }
 
-// foreign is a server of the protocol that is not dcb's, as far as a test needs one.
+// foreign is a server of the protocol that is not dcb's, with the methods that tests need.
 type foreign struct {
 	umadbv1.UnimplementedDCBServer
 	appends atomic.Int32
-	fail    func() error // of an append
+	fail    func() error // the result of an append
 	detail  *umadbv1.ErrorResponse
 	reads   []*umadbv1.ReadRequest
 }
@@ -318,8 +323,8 @@ func (f *foreign) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServe
 	return stream.Send(&umadbv1.ReadResponse{Head: new(uint64(9)), Events: []*umadbv1.SequencedEvent{{Position: 7, Event: newEvent("T")}}})
 }
 
-// serveForeign serves f until the end of the test.
-func serveForeign(t testing.TB, f umadbv1.DCBServer) *cutting {
+// serveForeign serves a foreign server until the end of the test.
+func serveForeign(t testing.TB, f umadbv1.DCBServer) *cutter {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -332,12 +337,12 @@ func serveForeign(t testing.TB, f umadbv1.DCBServer) *cutting {
 			t.Error(err)
 		}
 	})
-	return &cutting{serving: &served{address: listener.Addr().String(), dial: func(ctx context.Context, _ string) (net.Conn, error) {
+	return &cutter{serving: &served{address: listener.Addr().String(), dial: func(ctx context.Context, _ string) (net.Conn, error) {
 		return listener.DialContext(ctx)
 	}}}
 }
 
-func TestUmaDBAppendIsNotSentAgainToAServerThatWouldRecordItTwice(t *testing.T) {
+func TestClientAppendIsNotRepeatedOnAForeignServer(t *testing.T) {
 	t.Parallel()
 	f := &foreign{}
 	c := serveForeign(t, f)
@@ -351,16 +356,15 @@ func TestUmaDBAppendIsNotSentAgainToAServerThatWouldRecordItTwice(t *testing.T) 
 	}
 	defer client.Close()
 	_, err = client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}}, nil)
-	var unavailable *dcb.UnavailableError
-	if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown {
-		t.Errorf("it ended with %v, want that its outcome is unknown", err)
+	if !isOutcomeUnknown(err) {
+		t.Errorf("Append = %v, want an unknown outcome", err)
 	}
 	if got := f.appends.Load(); got != 1 {
-		t.Errorf("it was sent %d times", got)
+		t.Errorf("the append was sent %d times, want 1", got)
 	}
 }
 
-func TestUmaDBErrorsOfOtherServersAreOurs(t *testing.T) {
+func TestClientErrorsOfForeignServers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -368,15 +372,15 @@ func TestUmaDBErrorsOfOtherServersAreOurs(t *testing.T) {
 		kind   umadbv1.ErrorResponse_ErrorType
 		want   error
 	}{
-		{"a conflict", status.Error(codes.FailedPrecondition, "x"), umadbv1.ErrorResponse_INTEGRITY, dcb.ErrConflict},
-		{"a bad argument", status.Error(codes.InvalidArgument, "x"), umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalid},
-		{"a bad key", status.Error(codes.Unauthenticated, "x"), umadbv1.ErrorResponse_AUTHENTICATION, auth.ErrKey},
+		{"conflict", status.Error(codes.FailedPrecondition, "x"), umadbv1.ErrorResponse_INTEGRITY, dcb.ErrConflict},
+		{"invalid argument", status.Error(codes.InvalidArgument, "x"), umadbv1.ErrorResponse_INVALID_ARGUMENT, dcb.ErrInvalid},
+		{"invalid key", status.Error(codes.Unauthenticated, "x"), umadbv1.ErrorResponse_AUTHENTICATION, auth.ErrKey},
 		{"corruption", status.Error(codes.DataLoss, "x"), umadbv1.ErrorResponse_CORRUPTION, dcb.ErrCorrupt},
-		{"a conflict without a detail", status.Error(codes.FailedPrecondition, "x"), -1, dcb.ErrConflict},
-		{"a bad argument without a detail", status.Error(codes.InvalidArgument, "x"), -1, dcb.ErrInvalid},
-		{"a bad key without a detail", status.Error(codes.Unauthenticated, "x"), -1, auth.ErrKey},
-		{"no right without a detail", status.Error(codes.PermissionDenied, "x"), -1, auth.ErrPermission},
-		{"corruption without a detail", status.Error(codes.DataLoss, "x"), -1, dcb.ErrCorrupt},
+		{"conflict without detail", status.Error(codes.FailedPrecondition, "x"), -1, dcb.ErrConflict},
+		{"invalid argument without detail", status.Error(codes.InvalidArgument, "x"), -1, dcb.ErrInvalid},
+		{"invalid key without detail", status.Error(codes.Unauthenticated, "x"), -1, auth.ErrKey},
+		{"no permission without detail", status.Error(codes.PermissionDenied, "x"), -1, auth.ErrPermission},
+		{"corruption without detail", status.Error(codes.DataLoss, "x"), -1, dcb.ErrCorrupt},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -393,19 +397,19 @@ func TestUmaDBErrorsOfOtherServersAreOurs(t *testing.T) {
 			q := dcb.Query{{Types: []string{"T"}}}
 			_, err = client.Append(t.Context(), []dcb.Event{{Type: "T"}}, &dcb.AppendCondition{FailIfEventsMatch: q, After: 3})
 			if !errors.Is(err, test.want) {
-				t.Errorf("got %v, want %v", err, test.want)
+				t.Errorf("Append = %v, want %v", err, test.want)
 			}
-			// Where the conflict is such a server does not say; one more read does.
-			var conflict *dcb.ConflictError
-			if errors.As(err, &conflict) && (conflict.Position != 7 || len(f.reads) != 1 || f.reads[0].GetStart() != 4) {
-				t.Errorf("the conflict is at %d, want 7, after reads %v", conflict.Position, f.reads)
+			// Such a server does not send the position of a conflict. The client reads it.
+			conflict, ok := errors.AsType[*dcb.ConflictError](err)
+			if ok && (conflict.Position != 7 || len(f.reads) != 1 || f.reads[0].GetStart() != 4) {
+				t.Errorf("conflict at %d, want 7, after the reads %v", conflict.Position, f.reads)
 			}
 		})
 	}
 }
 
-// The protocol is not only what both of our ends agree on.
-func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
+// The encoding is checked byte by byte, because both ends of ours could have the same fault.
+func TestAppendSequencedWritesTheGoldenBytes(t *testing.T) {
 	t.Parallel()
 	e := dcb.SequencedEvent{
 		Position: 300, RecordedAt: time.UnixMicro(1_000_000).UTC(),
@@ -416,9 +420,9 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 	}
 	e.Tags = append(e.Tags, "dcb:tracking:s")
 	want := slices.Concat(
-		[]byte{0x0a, 0x4b + 1},   // events, of 76 bytes
+		[]byte{0x0a, 0x4b + 1},   // events, 76 bytes
 		[]byte{0x08, 0xac, 0x02}, // position
-		[]byte{0x12, 0x3b},       // event, of 59 bytes
+		[]byte{0x12, 0x3b},       // event, 59 bytes
 		[]byte{0x0a, 1, 'T', 0x12, 1, 'a', 0x12, 1, 'b', 0x1a, 2, 1, 2},
 		[]byte{0x22, 36}, []byte("123e4567-e89b-12d3-a456-426614174000"),
 		[]byte{0x2a, 6, 0x0a, 1, 'k', 0x12, 1, 'v'}, // metadata
@@ -428,7 +432,7 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 	)
 	got := pf.AppendUint(appendSequenced(nil, &e), 2, 300)
 	if !slices.Equal(got, want) {
-		t.Errorf("got\n% x, want\n% x", got, want)
+		t.Errorf("appendSequenced =\n% x, want\n% x", got, want)
 	}
 	message := &umadbv1.ReadResponse{}
 	if err := proto.Unmarshal(got, message); err != nil {
@@ -436,28 +440,28 @@ func TestUmaDBMessagesAreTheseBytes(t *testing.T) {
 	}
 	again, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
 	if err != nil || !slices.Equal(again, got) {
-		t.Errorf("generated code makes of it\n% x, %v, want\n% x", again, err, got)
+		t.Errorf("the generated code encodes it as\n% x, %v, want\n% x", again, err, got)
 	}
 	s := &scan{found: func(found *dcb.SequencedEvent) bool {
 		if found.Position != 300 || !found.RecordedAt.Equal(e.RecordedAt) || found.ID != e.ID || len(found.Tags) != 2 {
-			t.Errorf("it was read as %+v", found)
+			t.Errorf("add found %+v", found)
 		}
 		return true
 	}}
 	if _, err := s.add(t.Context(), pf.NewMessage(got)); err != nil || s.head != 300 || s.count != 1 {
-		t.Errorf("head %d, %d events, %v", s.head, s.count, err)
+		t.Errorf("add: head %d, %d events, %v", s.head, s.count, err)
 	}
 	if _, err := s.add(t.Context(), pf.NewMessage(got[:len(got)-4])); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("half a message was read: %v", err)
+		t.Errorf("add of a truncated message = %v, want an error", err)
 	}
 }
 
-// A server is told a call's deadline, and its clock may be ahead of the caller's. It says so, or gRPC resets the stream. In the bubble the call is at the server
-// before its time is over.
-func TestADeadlineIsTheCallersOwn(t *testing.T) {
+// gRPC sends the deadline of a call to the server, whose clock may be ahead. Then the server reports the
+// deadline, or gRPC resets the stream. In the bubble the call reaches the server before the deadline.
+func TestClientAppendEndsWithTheDeadlineOfItsContext(t *testing.T) {
 	t.Parallel()
-	said := &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: errorResponse(context.DeadlineExceeded).GetDcb()}
-	for code, detail := range map[codes.Code]*umadbv1.ErrorResponse{codes.DeadlineExceeded: said, codes.Canceled: nil} {
+	deadline := &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: errorResponse(context.DeadlineExceeded).GetDcb()}
+	for code, detail := range map[codes.Code]*umadbv1.ErrorResponse{codes.DeadlineExceeded: deadline, codes.Canceled: nil} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &foreign{fail: func() error { return status.Error(code, "too late") }, detail: detail}
 			client := dialForeign(t, f, testPatience)
@@ -465,7 +469,7 @@ func TestADeadlineIsTheCallersOwn(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				_, err := client.Append(ctx, []dcb.Event{{Type: "T", ID: id}}, nil)
 				if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil || f.appends.Swap(0) != 1 {
-					t.Errorf("%v: Append: %v, and the context's error is %v", code, err, ctx.Err())
+					t.Errorf("%v: Append = %v, the error of the context is %v", code, err, ctx.Err())
 				}
 				cancel()
 			}

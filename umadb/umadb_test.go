@@ -31,7 +31,7 @@ import (
 // however loaded the machine is.
 const testPatience = 2 * time.Minute
 
-// storeKinds are the stores that a server of the tests may keep events in.
+// storeKinds opens each kind of store that servers of the tests have.
 var storeKinds = map[string]func(t testing.TB) dcb.Store{
 	"memory": func(testing.TB) dcb.Store { return memstore.New(nil) },
 	"disk": func(t testing.TB) dcb.Store {
@@ -63,7 +63,7 @@ func forEachKind(t *testing.T, test func(t *testing.T, store dcb.Store)) {
 	}
 }
 
-// served is a server under test.
+// served is a server under test, and how to reach it.
 type served struct {
 	server  *Server
 	store   dcb.Store
@@ -74,7 +74,7 @@ type served struct {
 	calls []wire.Call
 }
 
-// serve serves store until the end of the test, on a listener in memory.
+// serve serves a store until the end of the test, on a listener in memory.
 func serve(t testing.TB, store dcb.Store, options ServerOptions) *served {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
@@ -83,7 +83,7 @@ func serve(t testing.TB, store dcb.Store, options ServerOptions) *served {
 	return s
 }
 
-// serveTCP serves store until the end of the test, on a port.
+// serveTCP serves a store until the end of the test, on a TCP port.
 func serveTCP(t testing.TB, store dcb.Store, options ServerOptions) *served {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,11 +121,11 @@ func (s *served) observe(_ context.Context, call wire.Call) {
 	s.calls = append(s.calls, call)
 }
 
-// observed waits until n calls were told of, and returns them.
+// observed waits until n calls are observed, and returns them.
 func (s *served) observed(t testing.TB, n int) []wire.Call {
 	t.Helper()
 	var calls []wire.Call
-	eventually(t, "the calls are told of", func() bool {
+	eventually(t, "the calls are observed", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		calls = slices.Clone(s.calls)
@@ -134,7 +134,7 @@ func (s *served) observed(t testing.TB, n int) []wire.Call {
 	return calls
 }
 
-// client returns our client of s, which is closed at the end of the test.
+// client returns a client of s, which is closed at the end of the test.
 func (s *served) client(t testing.TB) *Client {
 	t.Helper()
 	c, err := Dial(t.Context(), s.address, &ClientOptions{Dial: s.dial, RetryFor: testPatience, connectTime: testPatience})
@@ -145,7 +145,7 @@ func (s *served) client(t testing.TB) *Client {
 	return c
 }
 
-// raw returns a client of s as it is generated, which shows what is on the wire.
+// raw returns the generated client of s, which shows the messages themselves.
 func (s *served) raw(t testing.TB) umadbv1.DCBClient {
 	t.Helper()
 	return umadbv1.NewDCBClient(s.conn(t))
@@ -165,25 +165,25 @@ func (s *served) conn(t testing.TB) *grpc.ClientConn {
 	return conn
 }
 
-// eventually waits for something that nobody tells.
+// eventually waits until holds returns true.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(testPatience); !holds(); {
 		if time.Now().After(end) {
-			t.Fatalf("in %v it did not come about that %s", testPatience, what)
+			t.Fatalf("after %v it is still not the case that %s", testPatience, what)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// wantError expects a call to have failed with what UmaDB's clients look at: the detail's kind.
+// wantError checks the status of a failed call and the error type in its detail, and returns the detail.
 func wantError(t testing.TB, err error, trailer metadata.MD, code codes.Code, kind umadbv1.ErrorResponse_ErrorType) *umadbv1.ErrorResponse {
 	t.Helper()
 	if err == nil {
-		t.Fatalf("no error, want %v %v", code, kind)
+		t.Fatalf("the call succeeded, want %v %v", code, kind)
 	}
-	// gRPC for Go does not take a detail that is no google.rpc.Status, and tells the code only in its complaint about that.
-	if told := "grpc-status=" + code.String() + ","; !strings.Contains(err.Error(), told) {
+	// grpc-go expects a google.rpc.Status in the detail. Its error about that contains the status.
+	if status := "grpc-status=" + code.String() + ","; !strings.Contains(err.Error(), status) {
 		t.Errorf("the status is not %v: %v", code, err)
 	}
 	details := trailer.Get(errorDetails)
@@ -195,15 +195,15 @@ func wantError(t testing.TB, err error, trailer metadata.MD, code codes.Code, ki
 		t.Fatal(err)
 	}
 	if detail.GetErrorType() != kind {
-		t.Fatalf("the kind is %v, want %v (%s)", detail.GetErrorType(), kind, detail.GetMessage())
+		t.Fatalf("error type %v, want %v (%s)", detail.GetErrorType(), kind, detail.GetMessage())
 	}
 	if detail.GetMessage() == "" {
-		t.Error("the detail says nothing")
+		t.Error("the detail has no message")
 	}
 	return detail
 }
 
-// messages reads a stream of a read to its end.
+// messages receives the messages of a Read to its end.
 func messages(t testing.TB, stream grpc.ServerStreamingClient[umadbv1.ReadResponse], err error) []*umadbv1.ReadResponse {
 	t.Helper()
 	var all []*umadbv1.ReadResponse
@@ -219,7 +219,7 @@ func messages(t testing.TB, stream grpc.ServerStreamingClient[umadbv1.ReadRespon
 	return all
 }
 
-// shape is a read as positions and heads; 0 for a head that is absent.
+// shape contains the positions and the head of a message; 0 for an absent head.
 type shape struct {
 	Positions []uint64
 	Head      uint64
@@ -241,7 +241,7 @@ func newEvent(eventType string, tags ...string) *umadbv1.Event {
 	return &umadbv1.Event{EventType: eventType, Tags: tags, Data: []byte("data")}
 }
 
-// rpcCalls are all methods, each as a call that is in order.
+// rpcCalls contains each method, as a call that succeeds.
 func rpcCalls() map[string]func(ctx context.Context, rpc umadbv1.DCBClient) (metadata.MD, error) {
 	return map[string]func(ctx context.Context, rpc umadbv1.DCBClient) (metadata.MD, error){
 		"Append": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
@@ -267,7 +267,7 @@ func rpcCalls() map[string]func(ctx context.Context, rpc umadbv1.DCBClient) (met
 			return stream.Trailer(), err
 		},
 		"Subscribe": func(ctx context.Context, rpc umadbv1.DCBClient) (trailer metadata.MD, err error) {
-			stream, err := rpc.Subscribe(ctx, &umadbv1.SubscribeRequest{After: new(uint64(1<<64 - 1))}) // which ends
+			stream, err := rpc.Subscribe(ctx, &umadbv1.SubscribeRequest{After: new(uint64(1<<64 - 1))}) // which ends at once
 			if err == nil {
 				_, err = stream.Recv()
 			}

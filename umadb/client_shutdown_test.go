@@ -20,13 +20,13 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// stopping is a server that reads as UmaDB's does, whose streams end well wherever they are when it is shut down.
+// stopping is a server whose Read is like UmaDB's: a shutdown ends its streams in order at any message.
 type stopping struct {
 	umadbv1.UnimplementedDCBServer
-	selected uint64        // the positions 1 to this are what every query selects
-	head     atomic.Uint64 // may be greater
-	capacity int           // events a message at most; 0 for as many as are asked for
-	stops    []int         // after how many messages each read in turn is shut down; the others are not
+	selected uint64        // every query matches the positions 1 to selected
+	head     atomic.Uint64 // at least selected
+	capacity int           // maximum number of events in a message; 0: the requested one
+	stops    []int         // number of messages after which the n-th read ends; later reads are complete
 	reads    atomic.Int32
 
 	subscriptions atomic.Int32
@@ -85,7 +85,7 @@ func dialForeign(t testing.TB, server umadbv1.DCBServer, retryFor time.Duration)
 	return client
 }
 
-func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
+func TestClientReadIsCompleteThoughTheServerIsShutDown(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name                 string
@@ -96,17 +96,17 @@ func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
 		wantEvents, wantHead int
 		wantReads            int32
 	}{
-		{"not at all", 10, 20, 0, nil, dcb.ReadOptions{}, 10, 20, 1},
-		{"before it said anything", 10, 10, 0, []int{0, 0}, dcb.ReadOptions{}, 10, 10, 3},
-		{"before it said its head", 10, 10, 0, []int{0}, dcb.ReadOptions{After: 10}, 0, 10, 2},
+		{"no shutdown", 10, 20, 0, nil, dcb.ReadOptions{}, 10, 20, 1},
+		{"before the first message", 10, 10, 0, []int{0, 0}, dcb.ReadOptions{}, 10, 10, 3},
+		{"before the head", 10, 10, 0, []int{0}, dcb.ReadOptions{After: 10}, 0, 10, 2},
 		{"between messages", 2500, 3000, 0, []int{1, 0, 1}, dcb.ReadOptions{}, 2500, 3000, 4},
 		{"between messages, backwards", 2500, 3000, 0, []int{1, 0, 1}, dcb.ReadOptions{Backwards: true}, 2500, 3000, 4},
-		{"between messages that are not as large as they were asked to be", 10, 20, 3, []int{2}, dcb.ReadOptions{}, 10, 20, 2},
+		{"between messages below the requested size", 10, 20, 3, []int{2}, dcb.ReadOptions{}, 10, 20, 2},
 		{"between messages of a read with a limit", 6000, 6000, 0, []int{1}, dcb.ReadOptions{Limit: 5000}, 5000, 5000, 2},
-		{"after a full message that was the last", 1024, 2000, 0, []int{1}, dcb.ReadOptions{}, 1024, 2000, 2},
-		{"after a full message that came to the head", 1024, 1024, 0, []int{1}, dcb.ReadOptions{}, 1024, 1024, 1},
-		{"after a full message that came to the beginning", 1024, 2000, 0, []int{1}, dcb.ReadOptions{Backwards: true}, 1024, 2000, 1},
-		{"after a full message that came to the bound", 3000, 3000, 0, []int{1}, dcb.ReadOptions{Before: 1025}, 1024, 1024, 1},
+		{"after a full last message", 1024, 2000, 0, []int{1}, dcb.ReadOptions{}, 1024, 2000, 2},
+		{"after a full message at the head", 1024, 1024, 0, []int{1}, dcb.ReadOptions{}, 1024, 1024, 1},
+		{"after a full message at the first event", 1024, 2000, 0, []int{1}, dcb.ReadOptions{Backwards: true}, 1024, 2000, 1},
+		{"after a full message at Before", 3000, 3000, 0, []int{1}, dcb.ReadOptions{Before: 1025}, 1024, 1024, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,10 +115,10 @@ func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
 			client := dialForeign(t, server, testPatience)
 			result, err := client.Read(t.Context(), dcb.All(), test.opts)
 			if err != nil || len(result.Events) != test.wantEvents || result.Head != dcb.Position(test.wantHead) {
-				t.Errorf("Read: %d events, head %d, %v; want %d, %d", len(result.Events), result.Head, err, test.wantEvents, test.wantHead)
+				t.Errorf("Read = %d events, head %d, %v; want %d, %d", len(result.Events), result.Head, err, test.wantEvents, test.wantHead)
 			}
 			if got := server.reads.Swap(0); got != test.wantReads {
-				t.Errorf("it took %d calls, want %d", got, test.wantReads)
+				t.Errorf("Read made %d calls, want %d", got, test.wantReads)
 			}
 			count := 0
 			for e, err := range client.Stream(t.Context(), dcb.All(), test.opts) {
@@ -126,7 +126,7 @@ func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
 					t.Fatal(err)
 				}
 				if e.Position != result.Events[count].Position {
-					t.Fatalf("Stream: the event %d is at %d, and Read found it at %d", count, e.Position, result.Events[count].Position)
+					t.Fatalf("Stream: event %d has position %d, and in Read %d", count, e.Position, result.Events[count].Position)
 				}
 				count++
 			}
@@ -137,15 +137,15 @@ func TestUmaDBReadsAreWholeThoughTheServerIsShutDown(t *testing.T) {
 	}
 }
 
-func TestUmaDBReadOfAServerThatSaysNothingIsUnavailable(t *testing.T) {
+func TestClientReadOfAServerThatSendsNothing(t *testing.T) {
 	t.Parallel()
 	client := dialForeign(t, &stopping{stops: make([]int, 1000)}, 100*time.Millisecond)
 	if result, err := client.Read(t.Context(), dcb.All(), dcb.ReadOptions{}); !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("%+v, %v; want ErrUnavailable", result, err)
+		t.Errorf("Read = %+v, %v; want ErrUnavailable", result, err)
 	}
 }
 
-// ignorant is a server that sends the same full message whatever it is asked for.
+// ignorant is a server that sends the same full message for every request.
 type ignorant struct {
 	umadbv1.UnimplementedDCBServer
 }
@@ -162,16 +162,16 @@ func (ignorant) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServer[
 	return stream.Send(m)
 }
 
-func TestUmaDBReadOfAServerThatSendsTheSameForEverEnds(t *testing.T) {
+func TestClientReadOfAServerThatRepeatsItselfEnds(t *testing.T) {
 	t.Parallel()
 	client := dialForeign(t, ignorant{}, 100*time.Millisecond)
 	if _, err := client.Read(t.Context(), dcb.All(), dcb.ReadOptions{}); !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("it ended with %v, want ErrUnavailable", err)
+		t.Errorf("Read = %v, want ErrUnavailable", err)
 	}
 }
 
-// Our own server breaks no read off without saying so.
-func TestUmaDBReadOfOurServerTakesOneCallAlsoIfItsMessagesAreFull(t *testing.T) {
+// dcb's server ends no read early without an error, so a full last message needs no second call.
+func TestClientReadOfOurServerTakesOneCallIfMessagesAreFull(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
 	for _, events := range [][]dcb.Event{slices.Repeat([]dcb.Event{{Type: "T"}}, 2*defaultBatch), {{Type: "Other"}}} {
@@ -183,29 +183,29 @@ func TestUmaDBReadOfOurServerTakesOneCallAlsoIfItsMessagesAreFull(t *testing.T) 
 	client := serving.client(t)
 	result, err := client.Read(t.Context(), dcb.Query{{Types: []string{"T"}}}, dcb.ReadOptions{})
 	if err != nil || len(result.Events) != 2*defaultBatch || result.Head != 2*defaultBatch+1 {
-		t.Errorf("%d events, head %d, %v", len(result.Events), result.Head, err)
+		t.Errorf("Read = %d events, head %d, %v", len(result.Events), result.Head, err)
 	}
 	if _, err := client.Head(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	reads := 0
-	for _, call := range serving.observed(t, 3) { // the first is of dialing
+	for _, call := range serving.observed(t, 3) { // the first one belongs to Dial
 		if call.Method == "Read" {
 			reads++
 		}
 	}
 	if reads != 1 {
-		t.Errorf("it took %d calls, want 1", reads)
+		t.Errorf("Read made %d calls, want 1", reads)
 	}
 }
 
-// brokenOff are the ways in which a subscription ends when a server is shut down, or a proxy has had enough.
+// brokenOff contains the ways in which a shutdown or a proxy ends a subscription.
 var brokenOff = map[string]error{
-	"well":  nil,
-	"reset": status.Error(codes.Internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR"),
+	"in order": nil,
+	"reset":    status.Error(codes.Internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR"),
 }
 
-func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
+func TestClientWaitAndFollowContinueWhenTheSubscriptionEnds(t *testing.T) {
 	t.Parallel()
 	for name, end := range brokenOff {
 		server := &stopping{}
@@ -217,13 +217,13 @@ func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
 		}
 		client := dialForeign(t, server, testPatience)
 		if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
-			t.Errorf("Wait, which ended %s: %d, %v; want 1", name, head, err)
+			t.Errorf("%s: Wait = %d, %v; want 1", name, head, err)
 		}
 		server.head.Store(0)
 		server.subscriptions.Store(0)
 		for batch, err := range dcb.Follow(t.Context(), client, dcb.All(), 0) {
 			if err != nil {
-				t.Errorf("Follow, which ended %s: %v", name, err)
+				t.Errorf("%s: Follow = %v", name, err)
 			}
 			if err != nil || batch.Head == 1 {
 				break
@@ -232,54 +232,53 @@ func TestUmaDBWhoWaitsGoesOnWhenTheSubscriptionIsBrokenOff(t *testing.T) {
 	}
 }
 
-func TestUmaDBWaitAsksSeldomWhileTheHeadIsBehindWhatIsSent(t *testing.T) {
+func TestClientWaitPausesWhileTheHeadIsStale(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // so that half a second is not more
+	synctest.Test(t, func(t *testing.T) { // so that half a second is exact
 		server := &stopping{}
 		server.subscription = func(n int32, stream grpc.ServerStreamingServer[umadbv1.SubscribeResponse]) error {
 			if n > 20 {
-				server.head.Store(1) // enough: to who never pauses no time passes
+				server.head.Store(1) // otherwise no time would pass for a client without pauses
 			}
 			return stream.Send(&umadbv1.SubscribeResponse{Events: []*umadbv1.SequencedEvent{{Position: 1, Event: newEvent("T")}}})
 		}
 		client := dialForeign(t, server, testPatience)
 		time.AfterFunc(500*time.Millisecond, func() { server.head.Store(1) })
 		if head, err := client.Wait(t.Context(), 0); err != nil || head != 1 {
-			t.Errorf("%d, %v; want 1", head, err)
+			t.Errorf("Wait = %d, %v; want 1", head, err)
 		}
 		if got := server.subscriptions.Load(); got > 20 {
-			t.Errorf("it subscribed %d times in half a second", got)
+			t.Errorf("Wait subscribed %d times in half a second", got)
 		}
 	})
 }
 
-// What a proxy says when it gives up on a call says nothing of what became of that at the server.
-func TestUmaDBAppendThatSomethingInBetweenGaveUpOnIsNotSentAgain(t *testing.T) {
+// The status of a proxy that gave up on a call does not tell what the server did.
+func TestClientAppendEndedByAProxyHasAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for _, code := range []codes.Code{codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.Internal, codes.Unavailable} {
 		f := &foreign{fail: func() error { return status.Error(code, "stream terminated by RST_STREAM") }}
 		client := dialForeign(t, f, 500*time.Millisecond)
 		for _, id := range []uuid.UUID{{}, uuid.New()} {
 			_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: id}}, nil)
-			var unavailable *dcb.UnavailableError
-			if !errors.As(err, &unavailable) || !unavailable.OutcomeUnknown {
-				t.Errorf("%v: it ended with %v, want that its outcome is unknown", code, err)
+			if !isOutcomeUnknown(err) {
+				t.Errorf("%v: Append = %v, want an unknown outcome", code, err)
 			}
 			if got := f.appends.Swap(0); got != 1 {
-				t.Errorf("%v: it was sent %d times", code, got)
+				t.Errorf("%v: the append was sent %d times, want 1", code, got)
 			}
 		}
 	}
 }
 
-// A server that says itself that it cannot is another matter.
-func TestUmaDBErrorThatTheServerSaysIsInternalIsNotRepeated(t *testing.T) {
+// Unlike the status of a proxy, an internal error with the server's own detail is definite.
+func TestClientAppendIsNotRepeatedAfterAnInternalErrorOfTheServer(t *testing.T) {
 	t.Parallel()
 	f := &foreign{fail: func() error { return status.Error(codes.Internal, "x") }}
 	f.detail = &umadbv1.ErrorResponse{Message: "x", ErrorType: umadbv1.ErrorResponse_INTERNAL}
 	client := dialForeign(t, f, testPatience)
 	_, err := client.Append(t.Context(), []dcb.Event{{Type: "T", ID: uuid.New()}}, nil)
 	if err == nil || dcb.Retryable(err) || wire.CodeOf(err) != wire.Internal || f.appends.Load() != 1 {
-		t.Errorf("after %d calls it ended with %v", f.appends.Load(), err)
+		t.Errorf("after %d calls Append = %v, want an internal error after one", f.appends.Load(), err)
 	}
 }

@@ -9,15 +9,14 @@ import (
 	"github.com/dcbstore/dcb/dcbtest/history"
 )
 
-// What callers see while their connections are cut again and again is still the history of a correct store.
-func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
+func TestClientHistoriesAreCorrectThoughConnectionsAreCut(t *testing.T) {
 	t.Parallel()
 	forEachKind(t, func(t *testing.T, store dcb.Store) {
 		serving := serve(t, store, ServerOptions{})
 		var handles []dcb.Store
-		var cuts []*cutting
+		var cuts []*cutter
 		for range 3 {
-			client, c := dialCutting(t, serving, testPatience)
+			client, c := dialCutter(t, serving, testPatience)
 			handles, cuts = append(handles, client), append(cuts, c)
 		}
 		ctx, done := context.WithCancel(t.Context())
@@ -39,13 +38,13 @@ func TestUmaDBHistoriesAreRightThoughConnectionsAreCut(t *testing.T) {
 			t.Error(err)
 		}
 		if len(h.Final) == 0 {
-			t.Error("nothing was recorded")
+			t.Error("the workload recorded no events")
 		}
 		t.Logf("%d calls, %d events", len(h.Operations), len(h.Final))
 	})
 }
 
-// headOf returns the head of a store that is well.
+// headOf returns the head of a store, or 0 if it cannot answer.
 func headOf(ctx context.Context, store dcb.Store) dcb.Position {
 	head, err := store.Head(ctx)
 	if err != nil {
