@@ -84,8 +84,8 @@ func (o *Options) withDefaults(store dcb.Store) (Options, error) {
 		opts = *o
 	}
 	var err error
-	if opts.Limits, err = opts.Limits.WithDefaults(); err != nil {
-		return opts, fmt.Errorf("dcbhttp: Options.%w", err)
+	if opts.Limits, err = opts.Limits.WithDefaults("dcbhttp: Options.Limits"); err != nil {
+		return opts, err
 	}
 	opts.Origins = slices.Clone(opts.Origins)
 	if opts.Log == nil {

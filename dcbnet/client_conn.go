@@ -325,6 +325,7 @@ func (c *clientConn) deliver(a *response) {
 			retires = true
 		case errorResponse:
 			c.retired, c.goodbye = true, a.err.Err()
+		default: // a Ping
 		}
 	}
 	if call == nil {

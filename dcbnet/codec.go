@@ -64,6 +64,7 @@ func (r *request) append(b []byte) []byte {
 		b = pf.AppendUint(b, 1, uint64(r.opts.After))
 	case creditRequest:
 		b = pf.AppendUint(b, 1, r.credit)
+	default: // no fields
 	}
 	b = pf.Close(b, call)
 	b = pf.AppendString(b, fieldTraceparent, r.traceparent)
@@ -95,6 +96,7 @@ func (a *response) append(b []byte) []byte {
 		b = pf.AppendString(b, 4, a.err.Problem)
 		b = pf.AppendUint(b, 5, uint64(a.err.Limit))
 		b = pf.AppendUint(b, 6, uint64(a.err.Position))
+	default: // no fields
 	}
 	return pf.Close(pf.Close(b, result), whole)
 }
@@ -197,8 +199,9 @@ func (r *request) readCall(m pf.Message) error {
 			}
 			return nil
 		})
+	default: // no fields
+		return nil
 	}
-	return nil // the others have no fields
 }
 
 func (h *hello) set(f pf.Field) error {
@@ -340,6 +343,7 @@ func (a *response) readResult(m pf.Message) error {
 			}
 		case errorResponse:
 			setError(&a.err, f)
+		default: // no fields
 		}
 	}
 }

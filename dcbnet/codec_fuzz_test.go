@@ -190,17 +190,18 @@ func randomRequest(t *rapid.T) request {
 			r.condition = &dcb.AppendCondition{FailIfEventsMatch: randomQuery(t), After: randomPosition(t, "after")}
 		}
 	case readRequest:
-		r.query, r.credit = randomQuery(t), rapid.Uint64().Draw(t, "window")
+		r.query, r.credit = randomQuery(t), rapid.Uint64().Draw(t, "credit")
 		r.opts = dcb.ReadOptions{
 			After: randomPosition(t, "after"), Before: randomPosition(t, "before"), Limit: rapid.IntRange(0, 1<<62).Draw(t, "limit"),
 			Backwards: rapid.Bool().Draw(t, "backwards"),
 		}
 	case subscribeRequest:
-		r.query, r.credit, r.opts.After = randomQuery(t), rapid.Uint64().Draw(t, "window"), randomPosition(t, "after")
+		r.query, r.credit, r.opts.After = randomQuery(t), rapid.Uint64().Draw(t, "credit"), randomPosition(t, "after")
 	case waitRequest:
 		r.opts.After = randomPosition(t, "after")
 	case creditRequest:
-		r.credit = rapid.Uint64().Draw(t, "window")
+		r.credit = rapid.Uint64().Draw(t, "credit")
+	default: // no fields
 	}
 	return r
 }
@@ -226,6 +227,7 @@ func randomResponse(t *rapid.T) response {
 			Code: wire.Code(text("code")), Text: text("text"), Field: text("field"), Problem: text("problem"),
 			Limit: rapid.Int().Draw(t, "limit"), Position: randomPosition(t, "position"),
 		}
+	default: // no fields
 	}
 	return a
 }

@@ -101,8 +101,9 @@ func (r *request) method() string {
 		return "Wait"
 	case subscribeRequest:
 		return "Subscribe"
+	default:
+		return "unknown"
 	}
-	return "unknown"
 }
 
 // responseKind is the number of a response's field in the oneof result.

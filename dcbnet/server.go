@@ -61,8 +61,8 @@ func (o *ServerOptions) withDefaults() (ServerOptions, error) {
 		opts = *o
 	}
 	var err error
-	if opts.Limits, err = opts.Limits.WithDefaults(); err != nil {
-		return opts, fmt.Errorf("dcbnet: ServerOptions.%w", err)
+	if opts.Limits, err = opts.Limits.WithDefaults("dcbnet: ServerOptions.Limits"); err != nil {
+		return opts, err
 	}
 	if opts.TLS != nil {
 		opts.TLS = opts.TLS.Clone()

@@ -433,6 +433,8 @@ func (c *serverConn) runCall(ctx context.Context, r *request, call *serverCall) 
 		return c.readEvents(ctx, r, call.credit)
 	case subscribeRequest:
 		return a, c.subscribe(ctx, r, call.credit)
+	default:
+		panic("dcbnet: a call that start does not accept")
 	}
 	return a, err
 }

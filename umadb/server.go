@@ -58,8 +58,8 @@ func (o *ServerOptions) withDefaults() (ServerOptions, error) {
 		opts = *o
 	}
 	var err error
-	if opts.Limits, err = opts.Limits.WithDefaults(); err != nil {
-		return opts, fmt.Errorf("umadb: ServerOptions.%w", err)
+	if opts.Limits, err = opts.Limits.WithDefaults("umadb: ServerOptions.Limits"); err != nil {
+		return opts, err
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

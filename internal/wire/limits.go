@@ -25,9 +25,9 @@ type Limits struct {
 	CallTime time.Duration
 }
 
-// WithDefaults returns l with its zero fields filled in. An error names the field that is out of
-// bounds, without a package: the caller adds its own.
-func (l Limits) WithDefaults() (Limits, error) {
+// WithDefaults returns l with its zero fields filled in. An error names the field that is out of bounds,
+// after name, which is where l is: "dcbnet: ServerOptions.Limits".
+func (l Limits) WithDefaults(name string) (Limits, error) {
 	for _, field := range []struct {
 		name           string
 		value          *int
@@ -42,15 +42,15 @@ func (l Limits) WithDefaults() (Limits, error) {
 			*field.value = field.byDefault
 		}
 		if *field.value < 1 || *field.value > field.top {
-			return l, fmt.Errorf("Limits.%s is %d; it must be 1 to %d, or 0 for %d",
-				field.name, *field.value, field.top, field.byDefault)
+			return l, fmt.Errorf("%s.%s is %d; it must be 1 to %d, or 0 for %d",
+				name, field.name, *field.value, field.top, field.byDefault)
 		}
 	}
 	if l.CallTime == 0 {
 		l.CallTime = time.Minute
 	}
 	if l.CallTime < 0 {
-		return l, fmt.Errorf("Limits.CallTime is %v; it must be positive, or 0 for one minute", l.CallTime)
+		return l, fmt.Errorf("%s.CallTime is %v; it must be positive, or 0 for one minute", name, l.CallTime)
 	}
 	return l, nil
 }

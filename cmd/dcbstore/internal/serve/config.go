@@ -92,7 +92,7 @@ func (c *Config) check() (err error) {
 	case c.Keepalive < 0:
 		return refuse("give --keepalive as in 20s", "--keepalive is %v; it is positive", c.Keepalive)
 	}
-	if c.Limits, err = c.Limits.WithDefaults(); err != nil {
+	if c.Limits, err = c.Limits.WithDefaults("Limits"); err != nil {
 		return refuse("see dcbstore help serve for the flags of limits", "%v", err)
 	}
 	return nil
