@@ -1,8 +1,8 @@
 // Package auth holds the keys that a server accepts and the permissions of each.
 //
-// A server is given a [*Keys]; a nil *Keys turns access control off. [ParseKeys] reads them from a
-// file. A client sends its key in the first message of dcb's protocol, or as a bearer token over
-// HTTP and gRPC. Only the SHA-256 of a key is stored.
+// A server is given a [*Keys]; a nil *Keys turns access control off. [ParseKeys] reads them from
+// a file. A client sends its key in the first message of dcb's protocol, or as a bearer token
+// over HTTP and gRPC. Only the SHA-256 of a key is stored.
 package auth
 
 import (
@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 )
 
-// Errors for callers without a valid key or without the permission for a call. They come only from
-// servers; errors.Is holds on a client too.
+// Errors for callers without a valid key or without the permission for a call. They come only
+// from servers; errors.Is holds on a client too.
 var (
 	// ErrKey reports a call without a key, or with one that the server does not know.
 	ErrKey = errors.New("auth: the key is missing or unknown")
@@ -67,8 +67,8 @@ func NewKeys(keys ...Key) *Keys {
 	return k
 }
 
-// Replace replaces the whole set, and closes the channel of every earlier call of Changed. Servers
-// then check the keys of open connections and streams again.
+// Replace replaces the whole set, and closes the channel of every earlier call of Changed.
+// Servers then check the keys of open connections and streams again.
 func (k *Keys) Replace(keys []Key) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -88,8 +88,8 @@ func (k *Keys) Changed() <-chan struct{} {
 	return k.changed
 }
 
-// Find returns the name and the permissions of the key whose secret is given, or ErrKey. It compares
-// with every key in constant time, so its duration reveals nothing about the secrets.
+// Find returns the name and the permissions of the key whose secret is given, or ErrKey. It
+// compares with every key in constant time, so its duration reveals nothing about the secrets.
 func (k *Keys) Find(secret string) (name string, permissions Permission, err error) {
 	if k == nil {
 		return "", Read | Append, nil
@@ -107,8 +107,8 @@ func (k *Keys) Find(secret string) (name string, permissions Permission, err err
 	return name, permissions, nil
 }
 
-// Check returns the name of the key whose secret is given. It returns ErrKey for an unknown secret,
-// and the name with ErrPermission for a key without the needed permission.
+// Check returns the name of the key whose secret is given. It returns ErrKey for an unknown
+// secret, and the name with ErrPermission for a key without the needed permission.
 func (k *Keys) Check(secret string, needed Permission) (name string, err error) {
 	name, permissions, err := k.Find(secret)
 	if err == nil && permissions&needed != needed {
@@ -117,8 +117,8 @@ func (k *Keys) Check(secret string, needed Permission) (name string, err error) 
 	return name, err
 }
 
-// Bearer returns the token in the value of an Authorization header, or "" if the header has another
-// form than "Bearer TOKEN".
+// Bearer returns the token in the value of an Authorization header, or "" if the header has
+// another form than "Bearer TOKEN".
 func Bearer(authorization string) string {
 	scheme, secret, found := strings.Cut(authorization, " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {

@@ -56,7 +56,8 @@ func TestKeysFindWithoutKeys(t *testing.T) {
 	}
 }
 
-// The comparison does not stop at the first match: its duration must not depend on the key's place.
+// The comparison does not stop at the first match: its duration must not depend on the key's
+// place.
 func TestKeysFindComparesEveryKey(t *testing.T) {
 	t.Parallel()
 	var all []auth.Key

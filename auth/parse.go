@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// ParseKeys reads a key file. Each line has three words: a name, the permissions (read, append, or
-// read,append), and the secret or "sha256:" with the secret's hash in hexadecimal. Empty lines and
-// lines that begin with # are skipped. Errors name the line and never contain a secret.
+// ParseKeys reads a key file. Each line has three words: a name, the permissions (read, append,
+// or read,append), and the secret or "sha256:" with the secret's hash in hexadecimal. Empty lines
+// and lines that begin with # are skipped. Errors name the line and never contain a secret.
 func ParseKeys(r io.Reader) ([]Key, error) {
 	var keys []Key
 	lines := bufio.NewScanner(r)

@@ -36,8 +36,8 @@ type cutter struct {
 	then  func() // called before the next connection
 }
 
-// cut arms c: it cuts the connection that carries the next n bytes in a direction, after them. Later
-// connections are not cut.
+// cut arms c: it cuts the connection that carries the next n bytes in a direction, after them.
+// Later connections are not cut.
 func (c *cutter) cut(way direction, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,8 +123,7 @@ var cutCalls = map[string]func(ctx context.Context, client *Client, store dcb.St
 	},
 	"Append without IDs": func(ctx context.Context, client *Client, _ dcb.Store, n int) error {
 		_, err := client.Append(ctx, []dcb.Event{{Type: "Cut", Data: fmt.Append(nil, n)}}, nil)
-		var unavailable *dcb.UnavailableError
-		if err != nil && (!errors.As(err, &unavailable) || !unavailable.OutcomeUnknown) {
+		if err != nil && !isOutcomeUnknown(err) {
 			return fmt.Errorf("Append = %w; want success or an unknown outcome", err)
 		}
 		return nil
@@ -187,8 +186,8 @@ func mapped[A, B any](all []A, f func(A) B) []B {
 	return out
 }
 
-// Each call is repeated with its connection cut after the first byte, after the second, and so on, until
-// a call is over before the cut.
+// Each call is repeated with its connection cut after the first byte, after the second, and so
+// on, until a call is over before the cut.
 func TestClientCallsSurviveACutAnywhere(t *testing.T) {
 	t.Parallel()
 	servers := map[string]func(t *testing.T, store dcb.Store) *served{
@@ -244,8 +243,8 @@ func testCuts(
 	checkOnce(t, store, mustRecord, n)
 }
 
-// checkOnce checks the events of calls that were cut: no append is recorded twice, and if each, then
-// every append is recorded.
+// checkOnce checks the events of calls that were cut: no append is recorded twice, and if each,
+// then every append is recorded.
 func checkOnce(t *testing.T, store dcb.Store, each bool, calls int) {
 	t.Helper()
 	result, err := store.Read(t.Context(), dcb.Query{{Types: []string{"Cut"}}}, dcb.ReadOptions{})
@@ -265,8 +264,8 @@ func checkOnce(t *testing.T, store dcb.Store, each bool, calls int) {
 	}
 }
 
-// A read that loses its connection continues after the events that it has. Its result must still be of one
-// moment.
+// A read that loses its connection continues after the events that it has. Its result must still
+// be of one moment.
 func TestReadThatIsCutIsOfOneMoment(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)
@@ -309,8 +308,8 @@ func (c *cutter) after(f func()) {
 	c.then = f
 }
 
-// swallower is a connection that becomes half-open when mute is closed: it accepts everything and returns
-// nothing.
+// swallower is a connection that becomes half-open when mute is closed: it accepts everything and
+// returns nothing.
 type swallower struct {
 	net.Conn
 	mute <-chan struct{}

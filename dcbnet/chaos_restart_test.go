@@ -21,8 +21,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// serverDir is the environment variable that makes a process of this test binary serve a directory until
-// it is killed.
+// serverDir is the environment variable that makes a process of this test binary serve a
+// directory until it is killed.
 const serverDir = "DCB_TEST_SERVER_DIR"
 
 // serveDirectory serves a directory on a port, and prints the address.
@@ -50,8 +50,8 @@ type serverProcess struct {
 	stderr  strings.Builder
 }
 
-// movingAddress is the address of a server that is replaced during a test. The replacement has another
-// port, because another process may take a free one.
+// movingAddress is the address of a server that is replaced during a test. The replacement has
+// another port, because another process may take a free one.
 type movingAddress struct{ address atomic.Pointer[string] }
 
 func movingTo(address string) *movingAddress {
@@ -96,8 +96,9 @@ func (s *serverProcess) kill() {
 	_ = s.process.Wait()
 }
 
-// disturbed runs a workload on two clients and checks its history. It calls disturb after every 20 events
-// or so, and not after some time, because a loaded machine would make no progress between two calls.
+// disturbed runs a workload on two clients and checks its history. It calls disturb after every
+// 20 events or so, and not after some time, because a loaded machine would make no progress
+// between two calls.
 func disturbed(t *testing.T, server *movingAddress, steps int, disturb func() error) *history.History {
 	t.Helper()
 	var handles []dcb.Store

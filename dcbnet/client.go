@@ -18,16 +18,18 @@ import (
 type ClientOptions struct {
 	// Key is sent when a connection begins. Default: none.
 	Key string
-	// TLS encrypts connections. Its NextProtos are set to [ALPN], and its ServerName, if it is empty, to
-	// the host. Default nil: no encryption.
+	// TLS encrypts connections. Its NextProtos are set to [ALPN], and its ServerName, if it is
+	// empty, to the host. Default nil: no encryption.
 	TLS *tls.Config
-	// RetryFor is how long a call is repeated after the first failure to reach a server. Default 30 s.
+	// RetryFor is how long a call is repeated after the first failure to reach a server. Default 30
+	// s.
 	RetryFor time.Duration
 	// MessageBytes is the maximum size of a message from the server. Default 128 MiB.
 	MessageBytes int
 	// Dial makes a connection. Default: TCP, or a UNIX socket for an address unix:PATH.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// Traceparent returns the trace (W3C trace context) of a call from its context. Default nil: none.
+	// Traceparent returns the trace (W3C trace context) of a call from its context. Default nil:
+	// none.
 	Traceparent func(ctx context.Context) string
 
 	connectTime time.Duration // 0: the constant; longer in tests on loaded machines
@@ -79,13 +81,13 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	return dialer.DialContext(ctx, "tcp", address)
 }
 
-// Client is a store on a server. Its methods may be called by many goroutines at once. They share one
-// connection; the client makes a further one while all are full.
+// Client is a store on a server. Its methods may be called by many goroutines at once. They share
+// one connection; the client makes a further one while all are full.
 //
-// After a lost connection the client makes a new one, to the next of its servers if there are several.
-// It repeats reads, and appends whose events all have IDs. An append without IDs that may have been
-// recorded ends with a [*dcb.UnavailableError] that has OutcomeUnknown. Calls may also end with
-// auth.ErrKey or auth.ErrPermission.
+// After a lost connection the client makes a new one, to the next of its servers if there are
+// several. It repeats reads, and appends whose events all have IDs. An append without IDs that
+// may have been recorded ends with a [*dcb.UnavailableError] that has OutcomeUnknown. Calls may
+// also end with auth.ErrKey or auth.ErrPermission.
 type Client struct {
 	addresses []string
 	opts      ClientOptions
@@ -111,9 +113,10 @@ var (
 	_ dcb.Follower = (*Client)(nil)
 )
 
-// Dial connects to a server. The address is host:port or unix:PATH; several addresses are separated by
-// commas, and the first server that can be reached is used. Dial tries each once, until ctx ends; later
-// calls retry. Errors: [dcb.ErrUnavailable], auth.ErrKey, or an option that is out of bounds.
+// Dial connects to a server. The address is host:port or unix:PATH; several addresses are
+// separated by commas, and the first server that can be reached is used. Dial tries each once,
+// until ctx ends; later calls retry. Errors: [dcb.ErrUnavailable], auth.ErrKey, or an option that
+// is out of bounds.
 func Dial(ctx context.Context, address string, options *ClientOptions) (*Client, error) {
 	opts, err := options.withDefaults()
 	if err != nil {
@@ -131,8 +134,8 @@ func Dial(ctx context.Context, address string, options *ClientOptions) (*Client,
 	return c, nil
 }
 
-// Close ends the connections. Calls under way end with [dcb.ErrClosed]; whether an append among them was
-// recorded is then unknown. A second Close returns nil.
+// Close ends the connections. Calls under way end with [dcb.ErrClosed]; whether an append among
+// them was recorded is then unknown. A second Close returns nil.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.isClosed {
@@ -157,8 +160,8 @@ func (c *Client) connection(ctx context.Context) (*clientConn, error) {
 		if conn != nil || err != nil {
 			return conn, err
 		}
-		// The server may refuse a further connection. Then a place in an open one becomes free sooner or
-		// later.
+		// The server may refuse a further connection. Then a place in an open one becomes free sooner
+		// or later.
 		again := time.NewTimer(busyPause)
 		select {
 		case <-opening.done:
@@ -197,8 +200,8 @@ func (c *Client) find() (*clientConn, *opening, error) {
 	return nil, c.opening, nil
 }
 
-// open makes a connection to the first server that can be reached. No caller's context bounds it, because
-// other calls wait for it, too.
+// open makes a connection to the first server that can be reached. No caller's context bounds it,
+// because other calls wait for it, too.
 func (c *Client) open(o *opening) {
 	for range c.addresses {
 		address := c.address()
@@ -249,8 +252,8 @@ func (c *Client) forget(gone *clientConn) {
 	c.conns = slices.DeleteFunc(c.conns, func(conn *clientConn) bool { return conn == gone })
 }
 
-// canSwitch reports whether a call that ended with err on conn is worth repeating on another server. It
-// retires conn in that case.
+// canSwitch reports whether a call that ended with err on conn is worth repeating on another
+// server. It retires conn in that case.
 func (c *Client) canSwitch(conn *clientConn, err error) bool {
 	if len(c.addresses) == 1 || !dcb.Retryable(err) {
 		return false

@@ -32,11 +32,12 @@ func (c *Client) Wait(ctx context.Context, after dcb.Position) (dcb.Position, er
 	return c.call(ctx, &request{kind: waitRequest, opts: dcb.ReadOptions{After: after}}, true)
 }
 
-// reachedAfter is the time after which a Wait that is lost has been on the server. Then RetryFor begins
-// again.
+// reachedAfter is the time after which a Wait that is lost has been on the server. Then RetryFor
+// begins again.
 const reachedAfter = time.Second
 
-// call makes a call whose response is a position. If canRepeat, it is repeated after a lost response.
+// call makes a call whose response is a position. If canRepeat, it is repeated after a lost
+// response.
 func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Position, error) {
 	retry := wire.NewRetry(c.opts.RetryFor)
 	mayBeDone := false // an append may have been recorded without a response
@@ -69,8 +70,8 @@ func (c *Client) call(ctx context.Context, r *request, canRepeat bool) (dcb.Posi
 	}
 }
 
-// isDefinite reports whether err, as the response to a repeated append, also means that no earlier
-// attempt was recorded.
+// isDefinite reports whether err, as the response to a repeated append, also means that no
+// earlier attempt was recorded.
 func isDefinite(err error) bool {
 	return errors.Is(err, dcb.ErrConflict) || errors.Is(err, dcb.ErrDuplicateID)
 }
@@ -227,7 +228,8 @@ func (c *Client) somePieces(ctx context.Context, r *request, found func(a *respo
 			return true, dcb.ErrClosed
 		}
 		if err != nil {
-			// A read that progressed may have exceeded the server's time limit because its consumer is slow.
+			// A read that progressed may have exceeded the server's time limit because its consumer is
+			// slow.
 			canRepeat := isLost || errors.Is(err, wire.ErrStopping) || progressed && dcb.Retryable(err) || c.canSwitch(conn, err)
 			return !canRepeat, err
 		}

@@ -24,8 +24,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// amplification bounds the memory for decoding a message, as a multiple of its size. An empty string in
-// a list has two bytes, and takes 16 in memory, in a slice that doubles.
+// amplification bounds the memory for decoding a message, as a multiple of its size. An empty
+// string in a list has two bytes, and takes 16 in memory, in a slice that doubles.
 const amplification = 200
 
 func FuzzReadRequests(f *testing.F) {

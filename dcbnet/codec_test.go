@@ -249,7 +249,8 @@ func TestReadOfUnknownKinds(t *testing.T) {
 	}
 }
 
-// A list far above its limit is refused like one that is just above it, and must not cost more memory.
+// A list far above its limit is refused like one that is just above it, and must not cost more
+// memory.
 func TestReadRequestsStopsOneAboveTheLimits(t *testing.T) {
 	t.Parallel()
 	many := bytes.Repeat([]byte{1<<3 | 2, 0}, 1<<20)
@@ -266,8 +267,8 @@ func TestReadRequestsStopsOneAboveTheLimits(t *testing.T) {
 	}
 }
 
-// shuffle reorders the fields of a message and of the messages in it where that does not change its
-// meaning, and adds unknown fields.
+// shuffle reorders the fields of a message and of the messages in it where that does not change
+// its meaning, and adds unknown fields.
 func shuffle(t *rapid.T, b []byte, s schema) []byte {
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 	return shuffled(random, b, s)

@@ -27,11 +27,12 @@ const ALPN = "dcb/1"
 const (
 	// readBuffer is the size of a connection's read buffer.
 	readBuffer = 64 << 10
-	// firstGrowth is the memory for a message before more of it than this has arrived. A large length
-	// alone must not make the receiver allocate.
+	// firstGrowth is the memory for a message before more of it than this has arrived. A large
+	// length alone must not make the receiver allocate.
 	firstGrowth = 1 << 20
-	// keepalive is the silence after which a side sends a Ping. A side that has received nothing for twice
-	// as long closes the connection. It is fixed by the protocol: each side relies on the other's Pings.
+	// keepalive is the silence after which a side sends a Ping. A side that has received nothing for
+	// twice as long closes the connection. It is fixed by the protocol: each side relies on the
+	// other's Pings.
 	keepalive = 10 * time.Second
 	// ticks is the number of checks in one keepalive interval.
 	ticks = 2
@@ -87,8 +88,8 @@ func (c *messageConn) setLimit(bytes int) {
 	c.limit = bytes
 }
 
-// send writes a message, whose header it fills in. It reuses the buffer afterwards. One Write makes a
-// small message one system call and one packet.
+// send writes a message, whose header it fills in. It reuses the buffer afterwards. One Write
+// makes a small message one system call and one packet.
 func (c *messageConn) send(message *[]byte) error {
 	defer buffers.put(message)
 	b := *message
@@ -138,9 +139,9 @@ func (c *messageConn) receiveBody(length int) error {
 	}
 }
 
-// checkFirst checks the beginning of the first message without consuming it. It returns a foreignError
-// if this cannot be a message of dcb's protocol: every message begins with the tag 0x0a after its
-// length, and the first one is small.
+// checkFirst checks the beginning of the first message without consuming it. It returns a
+// foreignError if this cannot be a message of dcb's protocol: every message begins with the tag
+// 0x0a after its length, and the first one is small.
 func (c *messageConn) checkFirst() error {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -161,9 +162,9 @@ func (c *messageConn) checkFirst() error {
 	return nil
 }
 
-// closeGently closes the connection after the other side had time to receive what was sent. Closing a
-// connection with unread data resets it, and a reset discards what the other side has not read yet. So
-// it ends the sending direction first, and reads until the other side closes.
+// closeGently closes the connection after the other side had time to receive what was sent.
+// Closing a connection with unread data resets it, and a reset discards what the other side has
+// not read yet. So it ends the sending direction first, and reads until the other side closes.
 func (c *messageConn) closeGently(limit time.Duration) {
 	defer c.Close()
 	if c.SetDeadline(time.Now().Add(limit)) != nil {
@@ -186,8 +187,8 @@ func (c *messageConn) isReadable() bool { return c.in.Buffered() > 0 || isReadab
 // hasBuffered reports whether a part of the next message has been read already.
 func (c *messageConn) hasBuffered() bool { return c.in.Buffered() > 0 }
 
-// lost returns the error for a connection whose other side closed it or went away. A message says that
-// it ends in order, so it is never io.EOF.
+// lost returns the error for a connection whose other side closed it or went away. A message says
+// that it ends in order, so it is never io.EOF.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

@@ -15,8 +15,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// A side that sends nothing is given up. The time is the bubble's, which passes only while all goroutines
-// wait, so a live side answers in time however slow the machine is.
+// A side that sends nothing is given up. The time is the bubble's, which passes only while all
+// goroutines wait, so a live side answers in time however slow the machine is.
 func TestKeepaliveClosesADeadConnectionAndKeepsALiveOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -88,8 +88,8 @@ func TestServerHandsOffTheReadLoopDuringALongCall(t *testing.T) {
 	}
 }
 
-// An observer delays the reading goroutine after its response. By then the next call may run in the
-// goroutine that took over, and take long, too.
+// An observer delays the reading goroutine after its response. By then the next call may run in
+// the goroutine that took over, and take long, too.
 func TestServerHasOneReadLoopHoweverLongCallsTake(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
@@ -104,8 +104,8 @@ func TestServerHasOneReadLoopHoweverLongCallsTake(t *testing.T) {
 	}
 }
 
-// A connection without a Hello does not delay Shutdown. A client that is still sending receives the reason
-// for the end of its connection.
+// A connection without a Hello does not delay Shutdown. A client that is still sending receives
+// the reason for the end of its connection.
 func TestServerShutdownOfConnectionsWithoutHelloAndOfBusyOnes(t *testing.T) {
 	t.Parallel()
 	server := serveTCP(t, memstore.New(nil), nil)

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// clientCredit is the credit in bytes that this package's client gives a Read or a Subscribe: what the
-	// server may send ahead of the consumer.
+	// clientCredit is the credit in bytes that this package's client gives a Read or a Subscribe:
+	// what the server may send ahead of the consumer.
 	clientCredit = 2 << 20
 	// pieceBytes is about the size of a piece of events.
 	pieceBytes = 128 << 10
@@ -15,12 +15,12 @@ const (
 	maxCredit = 1 << 40
 )
 
-// pieceCost returns the credit that a piece uses up: its bytes, and a constant that also bounds the
-// number of pieces without events.
+// pieceCost returns the credit that a piece uses up: its bytes, and a constant that also bounds
+// the number of pieces without events.
 func pieceCost(bytes int) int64 { return int64(bytes) + 64 }
 
-// credit counts the bytes that a client still accepts for one Read or Subscribe. One goroutine sends
-// the pieces and calls wait and use; the goroutine that reads the connection calls add.
+// credit counts the bytes that a client still accepts for one Read or Subscribe. One goroutine
+// sends the pieces and calls wait and use; the goroutine that reads the connection calls add.
 type credit struct {
 	mu    sync.Mutex // guards left
 	left  int64
@@ -43,8 +43,8 @@ func (c *credit) add(bytes uint64) {
 	}
 }
 
-// use subtracts the cost of a piece. The rest may become negative: a piece may be sent while any credit
-// is left, so that an event larger than the credit passes.
+// use subtracts the cost of a piece. The rest may become negative: a piece may be sent while any
+// credit is left, so that an event larger than the credit passes.
 func (c *credit) use(cost int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -25,8 +25,8 @@ import (
 	"github.com/dcbstore/dcb/pgstore"
 )
 
-// testPatience bounds everything that should happen soon. It is reached only when something is broken,
-// however loaded the machine is.
+// testPatience bounds everything that should happen soon. It is reached only when something is
+// broken, however loaded the machine is.
 const testPatience = 2 * time.Minute
 
 const anyPort = "127.0.0.1:0"
@@ -154,7 +154,8 @@ func serveUNIX(tb testing.TB, store dcb.Store) *served {
 	return s
 }
 
-// newCertificate returns a certificate for localhost and 127.0.0.1, and a pool with its authority.
+// newCertificate returns a certificate for localhost and 127.0.0.1, and a pool with its
+// authority.
 func newCertificate(tb testing.TB) (tls.Certificate, *x509.CertPool) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -197,7 +198,8 @@ func (s *served) dial(tb testing.TB, change ...func(o *ClientOptions)) *Client {
 
 func withKey(key string) func(o *ClientOptions) { return func(o *ClientOptions) { o.Key = key } }
 
-// peer is the client's side of a connection without this package's client, for what that never does.
+// peer is the client's side of a connection without this package's client, for what that never
+// does.
 type peer struct{ *messageConn }
 
 // peer returns a connection to s on which nothing was sent.

@@ -40,7 +40,8 @@ func (e *foreignError) Error() string {
 	return "dcbnet: the other side does not speak dcb's protocol but " + e.protocol
 }
 
-// protocolOf returns the name of the protocol whose first four bytes are header, or "" if it is unknown.
+// protocolOf returns the name of the protocol whose first four bytes are header, or "" if it is
+// unknown.
 func protocolOf(header []byte) string {
 	switch {
 	case bytes.HasPrefix(header, []byte{0x16, 3}), bytes.HasPrefix(header, []byte{0x15, 3}): // handshake, alert
@@ -56,7 +57,8 @@ func protocolOf(header []byte) string {
 	return ""
 }
 
-// notOurs returns the client's error for a server that speaks another protocol. It is not retryable.
+// notOurs returns the client's error for a server that speaks another protocol. It is not
+// retryable.
 func notOurs(address string, e *foreignError) error {
 	switch e.protocol {
 	case "TLS":
@@ -68,8 +70,8 @@ func notOurs(address string, e *foreignError) error {
 		address, e.protocol)
 }
 
-// tlsError returns the client's error for a failed TLS handshake. It is ErrUnavailable only if the
-// network failed: repeating a handshake does not make a certificate valid.
+// tlsError returns the client's error for a failed TLS handshake. It is ErrUnavailable only if
+// the network failed: repeating a handshake does not make a certificate valid.
 func tlsError(address string, err error) error {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return fmt.Errorf("dcbnet: the server at %s does not use TLS on this port: %w", address, err)

@@ -214,7 +214,8 @@ func TestServerEndsAWaitThatLosesItsPermission(t *testing.T) {
 	}
 }
 
-// A connection must not outlive its key, however its beginning and a change of the keys interleave.
+// A connection must not outlive its key, however its beginning and a change of the keys
+// interleave.
 func TestServerChecksKeysOfConnectionsThatBeginDuringAChange(t *testing.T) {
 	t.Parallel()
 	keys := auth.NewKeys(allKeys()...)

@@ -18,7 +18,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// isOutcomeUnknown reports whether err is that of an append that may have been recorded.
+// isOutcomeUnknown reports whether err ended an append that may have been recorded.
 func isOutcomeUnknown(err error) bool {
 	unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
 	return ok && unavailable.OutcomeUnknown
@@ -174,11 +174,11 @@ func TestClientKeepsMessagesBelowTheServersLimit(t *testing.T) {
 	accepted := 0
 	for size := limit - 100; size < limit+10; size++ {
 		_, err := client.Append(t.Context(), of(size), nil)
-		var invalid *dcb.InvalidError
+		invalid, isInvalid := errors.AsType[*dcb.InvalidError](err)
 		switch {
 		case err == nil && accepted == size-limit+100:
 			accepted++
-		case !errors.As(err, &invalid) || invalid.Limit != limit:
+		case !isInvalid || invalid.Limit != limit:
 			t.Errorf("Append of %d bytes = %v", size, err)
 		}
 	}
@@ -221,8 +221,8 @@ func TestServerLimitsQueriesOfEveryMethod(t *testing.T) {
 		if err := ask(query(3)); err != nil {
 			t.Errorf("%s at the limit = %v", name, err)
 		}
-		var invalid *dcb.InvalidError
-		if err := ask(query(4)); !errors.As(err, &invalid) || invalid.Limit != 3 || errors.Is(err, dcb.ErrInvalidQuery) {
+		err := ask(query(4))
+		if invalid, ok := errors.AsType[*dcb.InvalidError](err); !ok || invalid.Limit != 3 || errors.Is(err, dcb.ErrInvalidQuery) {
 			t.Errorf("%s above the limit = %v", name, err)
 		}
 	}

@@ -72,8 +72,8 @@ func openFiles() int {
 	return len(files)
 }
 
-// A client that does not read the 200 MB that it asked for costs a few MB, whatever its credit, and does not
-// delay others.
+// A client that does not read the 200 MB that it asked for costs a few MB, whatever its credit,
+// and does not delay others.
 func TestServerMemoryOfClientsThatDoNotRead(t *testing.T) { //nolint:paralleltest // see above
 	checkLeaks(t, func(t *testing.T) {
 		const clients, limit = 16, 8 << 20
@@ -129,8 +129,8 @@ func TestServerMemoryOfManyReadsThatAreNotReceived(t *testing.T) { //nolint:para
 	})
 }
 
-// Who asks and asks, and takes no response, is not listened to any more.
-func TestWhoTakesNoAnswersIsAskedToStop(t *testing.T) { //nolint:paralleltest // see above
+// The server stops reading from a client that sends requests and does not read the responses.
+func TestServerMemoryOfResponsesThatAreNotRead(t *testing.T) { //nolint:paralleltest // see above
 	checkLeaks(t, func(t *testing.T) {
 		const limit = 64 << 20
 		server := serve(t, memstore.New(nil), nil)

@@ -7,27 +7,28 @@ import (
 )
 
 const (
-	// messageBytes is about the maximum size of a message. A request or response that is larger by itself
-	// gets a message of its own.
+	// messageBytes is about the maximum size of a message. A request or response that is larger by
+	// itself gets a message of its own.
 	messageBytes = 128 << 10
 	// queueBytes is the amount of queued data above which requests and pieces of events wait. Short
 	// responses wait only above twice as much, so that they do not queue with pieces of events.
 	queueBytes = 2 << 20
-	// promptBytes is an amount of data that the kernel takes without blocking, if the data sent before has
-	// arrived.
+	// promptBytes is an amount of data that the kernel takes without blocking, if the data sent
+	// before has arrived.
 	promptBytes = 16 << 10
 )
 
-// sendQueue gathers what many goroutines send on one connection into messages. A goroutine that adds
-// something and finds nobody sending becomes the sender, and sends until the queue is empty. No timer
-// delays anything.
+// sendQueue gathers what many goroutines send on one connection into messages. A goroutine that
+// adds something and finds nobody sending becomes the sender, and sends until the queue is empty.
+// No timer delays anything.
 //
 // Buffers in the queue begin with the header of a message, whose length the sender fills in.
 type sendQueue struct {
 	// send writes a message and takes over its buffer. Only one goroutine at a time calls it.
 	send func(message *[]byte) error
-	// isAlone reports whether the call that adds something is the only one under way on the connection.
-	// Then no other call can add to the message, so its goroutine sends at once. It is called with mu held.
+	// isAlone reports whether the call that adds something is the only one under way on the
+	// connection. Then no other call can add to the message, so its goroutine sends at once. It is
+	// called with mu held.
 	isAlone func() bool
 	// inBackground makes a new goroutine the sender. A client needs it: a caller has a deadline, and
 	// writing to a connection does not.
@@ -48,8 +49,8 @@ func newSendQueue(send func(message *[]byte) error, isAlone func() bool) *sendQu
 	return q
 }
 
-// put queues what add appends to a message. An error means that the queue had failed and nothing is
-// sent. A later failure shows on the other direction of the connection.
+// put queues what add appends to a message. An error means that the queue had failed and nothing
+// is sent. A later failure shows on the other direction of the connection.
 func (q *sendQueue) put(add func(b []byte) []byte) error {
 	q.mu.Lock()
 	if q.err != nil {
@@ -61,8 +62,8 @@ func (q *sendQueue) put(add func(b []byte) []byte) error {
 	return nil
 }
 
-// putBelow is put as soon as fewer than limit bytes are queued. An error, such as ctx's, means that
-// nothing is sent.
+// putBelow is put as soon as fewer than limit bytes are queued. An error, such as ctx's, means
+// that nothing is sent.
 func (q *sendQueue) putBelow(ctx context.Context, limit int, add func(b []byte) []byte) error {
 	q.mu.Lock()
 	if err := q.await(ctx, func() bool { return q.bytes < limit }); err != nil {
@@ -74,8 +75,8 @@ func (q *sendQueue) putBelow(ctx context.Context, limit int, add func(b []byte) 
 	return nil
 }
 
-// putMessage queues a complete message, as soon as fewer than queueBytes are queued. It takes over the
-// buffer, which begins with a header.
+// putMessage queues a complete message, as soon as fewer than queueBytes are queued. It takes
+// over the buffer, which begins with a header.
 func (q *sendQueue) putMessage(ctx context.Context, message []byte) error {
 	q.mu.Lock()
 	if err := q.await(ctx, func() bool { return q.bytes < queueBytes }); err != nil {
@@ -88,8 +89,8 @@ func (q *sendQueue) putMessage(ctx context.Context, message []byte) error {
 	return nil
 }
 
-// add appends to the last message, or to a new one if the last would become too large. The caller holds
-// mu.
+// add appends to the last message, or to a new one if the last would become too large. The caller
+// holds mu.
 func (q *sendQueue) add(add func(b []byte) []byte) {
 	last := len(q.messages) - 1
 	if last < 0 || len(*q.messages[last]) >= messageBytes {
@@ -134,8 +135,8 @@ func (q *sendQueue) unlockAndSend() {
 	}
 }
 
-// gatherAndSend lets the goroutines that are ready to run add to the message before it is sent. After a
-// group commit, for example, many have a response.
+// gatherAndSend lets the goroutines that are ready to run add to the message before it is sent.
+// After a group commit, for example, many have a response.
 func (q *sendQueue) gatherAndSend() {
 	runtime.Gosched()
 	q.sendAll()
@@ -150,8 +151,8 @@ func (q *sendQueue) sendAll() {
 	}
 }
 
-// take removes the oldest message. It returns nil if there is none, and the caller is no longer the
-// sender.
+// take removes the oldest message. It returns nil if there is none, and the caller is no longer
+// the sender.
 func (q *sendQueue) take() *[]byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -187,8 +188,8 @@ func (q *sendQueue) drain(ctx context.Context) error {
 	return q.await(ctx, func() bool { return len(q.messages) == 0 && !q.sending })
 }
 
-// await waits for condition. It returns an error if ctx ends or the queue fails first. The caller holds
-// mu, and condition is called with mu held.
+// await waits for condition. It returns an error if ctx ends or the queue fails first. The caller
+// holds mu, and condition is called with mu held.
 func (q *sendQueue) await(ctx context.Context, condition func() bool) error {
 	if condition() || q.err != nil {
 		return q.err

@@ -38,8 +38,8 @@ type ServerOptions struct {
 	Observe Observer
 	// Log receives warnings that belong to no call. Default: discarded.
 	Log *slog.Logger
-	// Traceparent adds the client's trace (W3C trace context) to the context of a request. Default nil:
-	// the trace is ignored.
+	// Traceparent adds the client's trace (W3C trace context) to the context of a request. Default
+	// nil: the trace is ignored.
 	Traceparent func(ctx context.Context, traceparent string) context.Context
 
 	closeTime time.Duration // 0: the constant; longer in tests on loaded machines
@@ -97,8 +97,8 @@ type Server struct {
 	open       sync.WaitGroup // the connections; added to only while not stopping
 }
 
-// NewServer returns a server of store. The caller closes the store, after the server. An error names
-// the option that is out of bounds.
+// NewServer returns a server of store. The caller closes the store, after the server. An error
+// names the option that is out of bounds.
 func NewServer(store dcb.Store, options *ServerOptions) (*Server, error) {
 	opts, err := options.withDefaults()
 	if err != nil {
@@ -110,9 +110,9 @@ func NewServer(store dcb.Store, options *ServerOptions) (*Server, error) {
 	}, nil
 }
 
-// Serve serves the connections of listener until Shutdown or Close, and closes it. The listener is of
-// TCP or of UNIX sockets, without TLS: [ServerOptions] has that. Serve may be called several times, each
-// with its own listener.
+// Serve serves the connections of listener until Shutdown or Close, and closes it. The listener
+// is of TCP or of UNIX sockets, without TLS: [ServerOptions] has that. Serve may be called
+// several times, each with its own listener.
 func (s *Server) Serve(listener net.Listener) error {
 	listener = wire.Listen(listener, s.opts.Limits.Connections, s.opts.Log)
 	defer listener.Close()
@@ -153,9 +153,9 @@ func (s *Server) serve(network net.Conn) {
 	c.serve(ctx)
 }
 
-// Shutdown stops the server in order: it closes the listeners, sends GOAWAY on every connection, ends
-// Waits and subscriptions, and answers the other calls under way. When ctx ends, Shutdown cuts off what
-// is left, and returns ctx's error.
+// Shutdown stops the server in order: it closes the listeners, sends GOAWAY on every connection,
+// ends Waits and subscriptions, and answers the other calls under way. When ctx ends, Shutdown
+// cuts off what is left, and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.beginStop()
 	done := make(chan struct{})
@@ -204,7 +204,8 @@ func (s *Server) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		// The connection first: a client must not receive "canceled" for a call whose outcome is unknown.
+		// The connection first: a client must not receive "canceled" for a call whose outcome is
+		// unknown.
 		_ = c.network.Close()
 		c.cancel()
 	}

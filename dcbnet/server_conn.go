@@ -19,9 +19,9 @@ import (
 
 // serverConn is the server's side of a connection.
 //
-// One goroutine runs run, and one at a time reads requests (readLoop). A call runs in its own goroutine,
-// or in the reading one if it is alone, and queues its response itself. A call that takes longer than
-// handOffAfter in the reading goroutine hands the read loop to a new goroutine.
+// One goroutine runs run, and one at a time reads requests (readLoop). A call runs in its own
+// goroutine, or in the reading one if it is alone, and queues its response itself. A call that
+// takes longer than handOffAfter in the reading goroutine hands the read loop to a new goroutine.
 type serverConn struct {
 	server  *Server
 	network net.Conn // below TLS
@@ -54,8 +54,8 @@ type serverCall struct {
 	isEndless bool
 }
 
-// handOffAfter is the time that the reading goroutine spends on a call before another takes over the
-// read loop. Nearly all appends take less.
+// handOffAfter is the time that the reading goroutine spends on a call before another takes over
+// the read loop. Nearly all appends take less.
 const handOffAfter = time.Millisecond
 
 // errHandedOff: another goroutine runs the read loop now.
@@ -97,8 +97,8 @@ func (c *serverConn) handshake(ctx context.Context) error {
 	return nil
 }
 
-// refuseHandshake ends a connection whose TLS handshake failed. Package tls has sent an alert already. A
-// client without TLS cannot read an alert, but it can read a response without TLS.
+// refuseHandshake ends a connection whose TLS handshake failed. Package tls has sent an alert
+// already. A client without TLS cannot read an alert, but it can read a response without TLS.
 func (c *serverConn) refuseHandshake(err error) {
 	c.server.opts.Log.Warn("TLS handshake failed", "remote", c.network.RemoteAddr().String(), "cause", err.Error())
 	c.conn.Conn = c.network
@@ -121,10 +121,11 @@ func (c *serverConn) sayGoodbye(reason error) {
 	}
 }
 
-// run returns nil when the server is stopping and every call is answered, and otherwise the reason that
-// the connection ends.
+// run returns nil when the server is stopping and every call is answered, and otherwise the
+// reason that the connection ends.
 func (c *serverConn) run(ctx context.Context) error {
-	// The context of the calls. The queue fails before it ends, so that no call sends what it ends with.
+	// The context of the calls. The queue fails before it ends, so that no call sends what it ends
+	// with.
 	calls, cancel := context.WithCancel(ctx)
 	defer func() {
 		c.queue.fail(context.Canceled)
@@ -182,8 +183,8 @@ func (c *serverConn) run(ctx context.Context) error {
 	}
 }
 
-// readLoop reads requests until the connection ends, or until a call takes long and another goroutine
-// takes over.
+// readLoop reads requests until the connection ends, or until a call takes long and another
+// goroutine takes over.
 func (c *serverConn) readLoop(ctx context.Context, greeted chan<- struct{}, ended chan<- error) {
 	err := c.read(ctx, greeted)
 	if !errors.Is(err, errHandedOff) {
@@ -268,8 +269,8 @@ func (c *serverConn) greet(r *request) error {
 	return nil
 }
 
-// checkKey looks up the permissions of the client's key. It ends Waits and subscriptions if the key has
-// lost the permission to read.
+// checkKey looks up the permissions of the client's key. It ends Waits and subscriptions if the
+// key has lost the permission to read.
 func (c *serverConn) checkKey() error {
 	name, permissions, err := c.server.opts.Keys.Find(c.secret)
 	if err != nil {
@@ -285,9 +286,9 @@ func (c *serverConn) checkKey() error {
 	return nil
 }
 
-// start starts the call of a request. An error ends the connection. A call that is alone runs in this
-// goroutine, which saves a hand-over; if it takes long, another goroutine takes over the read loop, and
-// the error is errHandedOff.
+// start starts the call of a request. An error ends the connection. A call that is alone runs in
+// this goroutine, which saves a hand-over; if it takes long, another goroutine takes over the
+// read loop, and the error is errHandedOff.
 func (c *serverConn) start(ctx context.Context, r *request, alone bool) error {
 	switch r.kind {
 	case appendRequest, readRequest, headRequest, waitRequest, subscribeRequest:
@@ -327,8 +328,8 @@ func (c *serverConn) start(ctx context.Context, r *request, alone bool) error {
 		go c.serveCall(ctx, r, call)
 		return nil
 	}
-	// Each call has its own timer: the goroutine that takes over may be busy with another call by the time
-	// that this one ends.
+	// Each call has its own timer: the goroutine that takes over may be busy with another call by
+	// the time that this one ends.
 	busy := time.AfterFunc(handOffAfter, c.handOff)
 	c.serveCall(ctx, r, call)
 	if !busy.Stop() {
@@ -439,8 +440,8 @@ func (c *serverConn) runCall(ctx context.Context, r *request, call *serverCall) 
 	return a, err
 }
 
-// explain returns the error that a client gets for a call that ended with err. It replaces a context
-// error if the server, and not the client, ended the call.
+// explain returns the error that a client gets for a call that ended with err. It replaces a
+// context error if the server, and not the client, ended the call.
 func (c *serverConn) explain(ctx context.Context, r *request, err error) error {
 	c.mu.Lock()
 	stopping := c.stopping
@@ -466,8 +467,8 @@ func (c *serverConn) keyName() string {
 	return c.key
 }
 
-// complete queues the response of a call. The call counts as under way until then, so a client that
-// does not read its responses cannot start new calls without end.
+// complete queues the response of a call. The call counts as under way until then, so a client
+// that does not read its responses cannot start new calls without end.
 func (c *serverConn) complete(call *serverCall, a *response) {
 	limit := 2 * queueBytes
 	if a.kind == eventsResponse {
@@ -508,8 +509,8 @@ func (c *serverConn) cancelEndless() {
 	}
 }
 
-// finish ends the connection in order: it refuses new calls, ends Waits and subscriptions, and returns
-// when all calls are answered.
+// finish ends the connection in order: it refuses new calls, ends Waits and subscriptions, and
+// returns when all calls are answered.
 func (c *serverConn) finish(ctx context.Context) error {
 	c.refuseCalls()
 	c.cancelEndless()

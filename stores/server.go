@@ -15,7 +15,8 @@ import (
 	"github.com/dcbstore/dcb/umadb"
 )
 
-// KeyVariable is the environment variable with the key for a server, so that it need not be in a URL.
+// KeyVariable is the environment variable with the key for a server, so that it need not be in a
+// URL.
 const KeyVariable = "DCB_KEY"
 
 // Default ports of servers.
@@ -80,7 +81,8 @@ func openUmaDB(ctx context.Context, address string) (Store, error) {
 	return client, nil
 }
 
-// parseServer parses the URL of one or several servers, as scheme://:KEY@host:port,host:port?tls=on.
+// parseServer parses the URL of one or several servers, as
+// scheme://:KEY@host:port,host:port?tls=on.
 func parseServer(address, defaultPort string) (*server, error) {
 	scheme, rest, _ := strings.Cut(address, ":")
 	authority, isThere := strings.CutPrefix(rest, "//")
@@ -147,8 +149,8 @@ func keyOf(parsed *url.URL) (string, error) {
 	return strings.TrimSpace(key), nil
 }
 
-// parseParameters returns the TLS configuration that the parameters of a server's URL describe, or nil
-// for no TLS.
+// parseParameters returns the TLS configuration that the parameters of a server's URL describe,
+// or nil for no TLS.
 func parseParameters(parsed *url.URL, address string) (*tls.Config, error) {
 	parameters, err := url.ParseQuery(parsed.RawQuery)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 
 const serverKey = "geheim-und-lang-genug"
 
-// serveOn serves a new store on an address by the protocol of scheme until the end of the test. Clients
-// need serverKey.
+// serveOn serves a new store on an address by the protocol of scheme until the end of the test.
+// Clients need serverKey.
 func serveOn(t *testing.T, scheme, network, address string) net.Addr {
 	t.Helper()
 	listener, err := net.Listen(network, address)

@@ -36,10 +36,11 @@ type ClientOptions struct {
 	Key string
 	// TLS encrypts the connection. Default nil: no encryption.
 	TLS *tls.Config
-	// RetryFor is how long a call is repeated after the first failure to reach the server. Default 30 s.
+	// RetryFor is how long a call is repeated after the first failure to reach the server. Default
+	// 30 s.
 	RetryFor time.Duration
-	// Keepalive is the silence after which the client pings the connection during a call, and the time
-	// that a ping may take. Servers may refuse less than 10 s. Default 20 s.
+	// Keepalive is the silence after which the client pings the connection during a call, and the
+	// time that a ping may take. Servers may refuse less than 10 s. Default 20 s.
 	Keepalive time.Duration
 	// MessageBytes is the maximum size of a response. Default 128 MiB.
 	MessageBytes int
@@ -118,12 +119,12 @@ func connect(address string, opts *ClientOptions) (*grpc.ClientConn, error) {
 // Client is a store on a server that speaks UmaDB's protocol. Its methods may be called by many
 // goroutines at once.
 //
-// After a lost connection it makes a new one and repeats reads. It repeats an append only if all its
-// events have IDs and the server is dcb's; other servers may record a repeated append twice. Otherwise
-// the append ends with a [*dcb.UnavailableError] that has OutcomeUnknown.
+// After a lost connection it makes a new one and repeats reads. It repeats an append only if all
+// its events have IDs and the server is dcb's; other servers may record a repeated append twice.
+// Otherwise the append ends with a [*dcb.UnavailableError] that has OutcomeUnknown.
 //
-// With dcb's server it keeps all of the contract. With another server RecordedAt is the zero time,
-// limits may differ, and IDs may not be unique. Calls may also end with [auth.ErrKey] or
+// With dcb's server it keeps all of the contract. With another server RecordedAt is the zero
+// time, limits may differ, and IDs are perhaps not unique. Calls may also end with [auth.ErrKey] or
 // [auth.ErrPermission].
 type Client struct {
 	opts  ClientOptions
@@ -140,8 +141,8 @@ var (
 	_ dcb.Streamer = (*Client)(nil)
 )
 
-// Dial connects to the server at address, as host:port. It tries once, until ctx ends; later calls
-// retry. Errors: [dcb.ErrUnavailable], [auth.ErrKey], or an option that is out of bounds.
+// Dial connects to the server at address, as host:port. It tries once, until ctx ends; later
+// calls retry. Errors: [dcb.ErrUnavailable], [auth.ErrKey], or an option that is out of bounds.
 func Dial(ctx context.Context, address string, options *ClientOptions) (*Client, error) {
 	opts, err := options.withDefaults()
 	if err != nil {
@@ -174,8 +175,8 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 // RequireTransportSecurity returns false: options with a key and without TLS are allowed.
 func (b bearer) RequireTransportSecurity() bool { return false }
 
-// Close ends the connection. Calls under way end with [dcb.ErrClosed]; whether an append among them was
-// recorded is then unknown. A second Close returns nil.
+// Close ends the connection. Calls under way end with [dcb.ErrClosed]; whether an append among
+// them was recorded is then unknown. A second Close returns nil.
 func (c *Client) Close() error {
 	c.close.Do(func() {
 		close(c.closed)
@@ -228,8 +229,8 @@ func (c *Client) Append(ctx context.Context, events []dcb.Event, condition *dcb.
 	}
 }
 
-// appendOnce sends an append once. IsLost reports that it may have reached the server, which did not
-// answer. A repetition is sent only to a server that keeps IDs unique.
+// appendOnce sends an append once. IsLost reports that it may have reached the server, which did
+// not answer. A repetition is sent only to a server that keeps IDs unique.
 func (c *Client) appendOnce(
 	ctx context.Context, request *umadbv1.AppendRequest, isRepetition bool,
 ) (_ dcb.Position, isLost bool, err error) {
@@ -262,8 +263,8 @@ func (c *Client) requireOwnServer(ctx context.Context) error {
 	return err
 }
 
-// locate adds the position of a conflicting event to a conflict. Only dcb's server sends it; for other
-// servers locate reads an event that matches the condition.
+// locate adds the position of a conflicting event to a conflict. Only dcb's server sends it; for
+// other servers locate reads an event that matches the condition.
 func (c *Client) locate(ctx context.Context, conflict error, condition *dcb.AppendCondition) error {
 	known, ok := errors.AsType[*dcb.ConflictError](conflict)
 	if !ok || known.Position != 0 || condition == nil {

@@ -60,7 +60,8 @@ func (c *cutter) cut(refuse bool) {
 	c.conns, c.refuse = nil, refuse
 }
 
-// isolate cuts a client off, and returns when the client has noticed: until then it may still send a call.
+// isolate cuts a client off, and returns when the client has noticed: until then it may still
+// send a call.
 func (c *cutter) isolate(t testing.TB, client *Client) {
 	t.Helper()
 	eventually(t, "the client is connected", func() bool { return client.conn.GetState() == connectivity.Ready })
@@ -161,7 +162,7 @@ func TestClientCallsEndAfterRetryFor(t *testing.T) {
 	}
 }
 
-// isOutcomeUnknown reports whether err is that of an append that may have been recorded.
+// isOutcomeUnknown reports whether err ended an append that may have been recorded.
 func isOutcomeUnknown(err error) bool {
 	unavailable, ok := errors.AsType[*dcb.UnavailableError](err)
 	return ok && unavailable.OutcomeUnknown
@@ -456,8 +457,9 @@ func TestAppendSequencedWritesTheGoldenBytes(t *testing.T) {
 	}
 }
 
-// gRPC sends the deadline of a call to the server, whose clock may be ahead. Then the server reports the
-// deadline, or gRPC resets the stream. In the bubble the call reaches the server before the deadline.
+// gRPC sends the deadline of a call to the server, whose clock may be ahead. Then the server
+// reports the deadline, or gRPC resets the stream. In the bubble the call reaches the server
+// before the deadline.
 func TestClientAppendEndsWithTheDeadlineOfItsContext(t *testing.T) {
 	t.Parallel()
 	deadline := &umadbv1.ErrorResponse{ErrorType: umadbv1.ErrorResponse_INTERNAL, Dcb: errorResponse(context.DeadlineExceeded).GetDcb()}

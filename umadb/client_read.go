@@ -29,7 +29,8 @@ func (c *Client) Read(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) (d
 	return result, nil
 }
 
-// Stream implements [dcb.Streamer]. The events of one call arrive as fast as the consumer takes them.
+// Stream implements [dcb.Streamer]. The events of one call arrive as fast as the consumer takes
+// them.
 func (c *Client) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) iter.Seq2[dcb.SequencedEvent, error] {
 	return func(yield func(dcb.SequencedEvent, error) bool) {
 		_, _, err := c.scan(ctx, q, opts, func(e *dcb.SequencedEvent) bool { return yield(*e, nil) })
@@ -60,8 +61,8 @@ type scan struct {
 // errMore reports that a call ended in order and that there may be more events.
 var errMore = errors.New("umadb: there may be more events")
 
-// scan calls found with each event, and returns the Head and the More of the result. It returns no error
-// if found stopped it.
+// scan calls found with each event, and returns the Head and the More of the result. It returns
+// no error if found stopped it.
 func (c *Client) scan(
 	ctx context.Context, q dcb.Query, opts dcb.ReadOptions, found func(e *dcb.SequencedEvent) bool,
 ) (head dcb.Position, more bool, err error) {
@@ -98,10 +99,10 @@ func (c *Client) scan(
 	return opts.Top(s.head), s.isCut, nil
 }
 
-// request asks for the rest of the scan. It has no limit, because with a limit the server does not send
-// its head. Instead the batch size is the number of events wanted, and the client ends the call when it
-// has enough. The batch size is always sent: its default differs between versions of UmaDB's server,
-// and a full last message means that the stream may have ended early.
+// request asks for the rest of the scan. It has no limit, because with a limit the server does
+// not send its head. Instead the batch size is the number of events wanted, and the client ends
+// the call when it has enough. The batch size is always sent: its default differs between
+// versions of UmaDB's server, and a full last message means that the stream may have ended early.
 func (s *scan) request() *umadbv1.ReadRequest {
 	s.full, s.received, s.isOwn = defaultBatch, -1, false
 	if s.opts.Limit > 0 {
@@ -163,10 +164,10 @@ func (s *scan) run(ctx context.Context, c *Client) error {
 	return err
 }
 
-// ended returns nil if a call that ended in order delivered all events. UmaDB's server ends its streams
-// in order also when it is shut down, at any message. So the last message must prove that it is the
-// last: it is not full, or it reaches the end of the scan. dcb's server ends a stream in order only
-// after the last event.
+// ended returns nil if a call that ended in order delivered all events. UmaDB's server ends its
+// streams in order also when it is shut down, at any message. So the last message must prove that
+// it is the last: it is not full, or it reaches the end of the scan. dcb's server ends a stream
+// in order only after the last event.
 func (s *scan) ended(progressed bool) error {
 	after, before := s.bounds()
 	switch {

@@ -20,7 +20,8 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// stopping is a server whose Read is like UmaDB's: a shutdown ends its streams in order at any message.
+// stopping is a server whose Read is like UmaDB's: a shutdown ends its streams in order at any
+// message.
 type stopping struct {
 	umadbv1.UnimplementedDCBServer
 	selected uint64        // every query matches the positions 1 to selected

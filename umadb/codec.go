@@ -8,8 +8,9 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// encoded is a message that is encoded already, or not decoded yet. Messages of events are encoded
-// straight from the store's events, and decoded straight into dcb's, without generated structs.
+// encoded is a message that is encoded already, or not decoded yet. Messages of events are
+// encoded straight from the store's events, and decoded straight into dcb's, without generated
+// structs.
 type encoded struct{ bytes *[]byte }
 
 // codec is gRPC's codec for Protocol Buffers, which passes encoded messages through.
@@ -39,7 +40,8 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 // buffers holds the buffers of encoded messages between uses.
 var buffers bufferPool
 
-// maxPooled is the largest capacity of a buffer that is reused. The garbage collector frees others.
+// maxPooled is the largest capacity of a buffer that is reused. The garbage collector frees
+// others.
 const maxPooled = 256 << 10
 
 type bufferPool struct{ pool sync.Pool }

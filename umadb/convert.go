@@ -12,8 +12,8 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// Requests, decoded by the server. The strings and the data of a message are not shared, so events
-// keep them without a copy.
+// Requests, decoded by the server. The strings and the data of a message are not shared, so
+// events keep them without a copy.
 
 // fromEvents returns the events of a request.
 func fromEvents(in []*umadbv1.Event) ([]dcb.Event, error) {
@@ -47,7 +47,8 @@ func fromEvent(in *umadbv1.Event) (e dcb.Event, err *dcb.InvalidError) {
 	return e, err
 }
 
-// fromQuery returns the query of a request. In this protocol a query without items matches everything.
+// fromQuery returns the query of a request. In this protocol a query without items matches
+// everything.
 func (s *service) fromQuery(in *umadbv1.Query) (dcb.Query, error) {
 	items := in.GetItems()
 	if len(items) == 0 {

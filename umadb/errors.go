@@ -17,7 +17,8 @@ import (
 // errorDetails is the trailer that contains the ErrorResponse of a failed call.
 const errorDetails = "grpc-status-details-bin"
 
-// mapping is how the protocol expresses a code: as a gRPC status, and as an error type of its own.
+// mapping is how the protocol expresses a code: as a gRPC status, and as an error type of its
+// own.
 type mapping struct {
 	code   wire.Code
 	status codes.Code
@@ -67,8 +68,8 @@ func message(err error) string {
 	return wire.Text(err)
 }
 
-// detailOf returns the trailer with the ErrorResponse for err. The protocol expects it without the
-// google.rpc.Status around it, which gRPC's own status details would add.
+// detailOf returns the trailer with the ErrorResponse for err. The protocol expects it without
+// the google.rpc.Status around it, which gRPC's own status details would add.
 func detailOf(err error) metadata.MD {
 	detail, marshalErr := proto.Marshal(errorResponse(err))
 	if marshalErr != nil {
@@ -88,8 +89,8 @@ func errorResponse(err error) *umadbv1.ErrorResponse {
 	}
 }
 
-// fromDetail returns the error in a detail. dcb's server describes it in full; of another server's
-// error only the type is known.
+// fromDetail returns the error in a detail. dcb's server describes it in full; of another
+// server's error only the type is known.
 func fromDetail(detail *umadbv1.ErrorResponse) error {
 	if d := detail.GetDcb(); d != nil {
 		e := wire.Error{
@@ -115,8 +116,8 @@ func fromDetail(detail *umadbv1.ErrorResponse) error {
 	return foreignError(code, detail.GetMessage())
 }
 
-// fromStatus returns the error for a status without detail, which gRPC or a proxy made. Internal is
-// what gRPC makes of a stream that a proxy reset.
+// fromStatus returns the error for a status without detail, which gRPC or a proxy made. Internal
+// is what gRPC makes of a stream that a proxy reset.
 func fromStatus(err error) error {
 	s := status.Convert(err)
 	switch code := s.Code(); code {
@@ -152,8 +153,8 @@ func outcomeUnknown(cause error) error {
 	return &dcb.UnavailableError{OutcomeUnknown: true, Cause: cause}
 }
 
-// trackingError is the error of an append whose tracking position is not greater than the stored one.
-// It is a conflict, which is how UmaDB's server reports it.
+// trackingError is the error of an append whose tracking position is not greater than the stored
+// one. It is a conflict, which is how UmaDB's server reports it.
 type trackingError struct{ given, stored uint64 }
 
 func (e *trackingError) Error() string {

@@ -10,12 +10,12 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// Metadata in this protocol is a list of entries, and in the contract a map. The order of the list is
-// kept: if it is not ascending by key, the server stores it in a reserved entry, and removes that entry
-// from the responses of this protocol.
+// Metadata in this protocol is a list of entries, and in the contract a map. The order of the
+// list is kept: if it is not ascending by key, the server stores it in a reserved entry, and
+// removes that entry from the responses of this protocol.
 
-// orderKey is the reserved metadata key for the order of entries. Its value contains, for each entry of
-// the list, the index of its key among the event's own keys in ascending order: "1 0 2".
+// orderKey is the reserved metadata key for the order of entries. Its value contains a number for
+// each entry of the list: the index of its key among the keys in ascending order, as in "1 0 2".
 const orderKey = "dcb:umadb:keys"
 
 // fromMetadata returns the metadata of an event in a request.
@@ -61,9 +61,9 @@ func formatOrder(keys []string) string {
 	return strings.Join(indexes, " ")
 }
 
-// orderedKeys returns the keys of metadata in the order in which they were sent, without the reserved
-// entry for the order. Without that entry, or with one that the server did not write, the order is
-// ascending, so that an event always has the same encoding.
+// orderedKeys returns the keys of metadata in the order in which they were sent, without the
+// reserved entry for the order. Without that entry, or with one that the server did not write,
+// the order is ascending, so that an event always has the same encoding.
 func orderedKeys(metadata map[string]string) []string {
 	if len(metadata) == 0 {
 		return nil
@@ -87,8 +87,8 @@ func orderedKeys(metadata map[string]string) []string {
 	return keys
 }
 
-// applyOrder returns keys, which are ascending, in the given order. Ok is false if order is not one of
-// theirs.
+// applyOrder returns keys, which are ascending, in the given order. Ok is false if order is not
+// one of theirs.
 func applyOrder(keys []string, order string) (ordered []string, ok bool) {
 	used := make([]bool, len(keys))
 	for text := range strings.SplitSeq(order, " ") {

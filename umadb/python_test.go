@@ -63,7 +63,8 @@ func TestServerWithThePythonLibraryEventsourcing(t *testing.T) {
 	})
 }
 
-// newCertificate returns a certificate for localhost, and the file of the authority that signed it.
+// newCertificate returns a certificate for localhost, and the file of the authority that signed
+// it.
 func newCertificate(t testing.TB) (certificate tls.Certificate, caFile string) {
 	t.Helper()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -18,8 +18,8 @@ import (
 const (
 	defaultBatch = 1024 // events per message
 	maxBatch     = 4096 // events per message
-	// maxBatchBytes keeps a message below 4 MiB, the default maximum of gRPC's receivers. A single event
-	// may still be larger.
+	// maxBatchBytes keeps a message below 4 MiB, the default maximum of gRPC's receivers. A single
+	// event may still be larger.
 	maxBatchBytes = 3 << 20
 )
 
@@ -50,8 +50,8 @@ func newBatch(stream grpc.ServerStream, requested *uint32) *batch {
 	return &batch{stream: stream, size: batchSize(requested)}
 }
 
-// begin allocates the buffer of a message. The messages of one stream have similar sizes, and growing
-// a buffer is the most expensive part of encoding.
+// begin allocates the buffer of a message. The messages of one stream have similar sizes, and
+// growing a buffer is the most expensive part of encoding.
 func (b *batch) begin() {
 	if b.bytes != nil {
 		return
@@ -114,8 +114,8 @@ func (s *service) Read(in *umadbv1.ReadRequest, stream grpc.ServerStreamingServe
 	return call.end(ctx, err, stream.SetTrailer)
 }
 
-// idleLimit bounds the time that the store takes for one message of a read. Neither the size of the
-// read nor the speed of the receiver is limited.
+// idleLimit bounds the time that the store takes for one message of a read. Neither the size of
+// the read nor the speed of the receiver is limited.
 type idleLimit struct {
 	time   time.Duration
 	timer  *time.Timer
@@ -141,8 +141,8 @@ func (l *idleLimit) cause(ctx context.Context, err error) error {
 	return err
 }
 
-// limitedStream is the stream of a read. Its time limit pauses during a SendMsg and begins again after
-// it.
+// limitedStream is the stream of a read. Its time limit pauses during a SendMsg and begins again
+// after it.
 type limitedStream struct {
 	grpc.ServerStream
 	limit *idleLimit

@@ -45,8 +45,8 @@ type ServerOptions struct {
 	Observe Observer
 	// Log receives warnings that belong to no call. Default: discarded.
 	Log *slog.Logger
-	// Keepalive is the silence after which the server pings a connection, and the time that a ping may
-	// take. Default 20 s.
+	// Keepalive is the silence after which the server pings a connection, and the time that a ping
+	// may take. Default 20 s.
 	Keepalive time.Duration
 	// GRPC are further options for gRPC's server, such as stats handlers. Default none.
 	GRPC []grpc.ServerOption
@@ -82,19 +82,19 @@ const (
 	// handshakeTime bounds the time from accepting a connection to the end of its handshake.
 	handshakeTime = 20 * time.Second
 
-	// Flow-control windows of HTTP/2: the bytes that a peer may send before they are read. They are fixed,
-	// because gRPC's dynamic windows cost extra round trips.
+	// Flow-control windows of HTTP/2: the bytes that a peer may send before they are read. They are
+	// fixed, because gRPC's dynamic windows cost extra round trips.
 	streamWindow     = 1 << 20
 	connectionWindow = 4 << 20
 
-	// streamWorkers is the number of goroutines that serve one call after the other. Their stacks have
-	// grown already; growing a new goroutine's stack costs a tenth of a call. Further calls get
+	// streamWorkers is the number of goroutines that serve one call after the other. Their stacks
+	// have grown already; growing a new goroutine's stack costs a tenth of a call. Further calls get
 	// goroutines of their own.
 	streamWorkers = 128
 )
 
-// ownService is a health service that only dcb's server reports. The client recognizes dcb's server by
-// it, and repeats appends only there.
+// ownService is a health service that only dcb's server reports. The client recognizes dcb's
+// server by it, and repeats appends only there.
 const ownService = "dcb.umadb"
 
 // Server serves a store to UmaDB's clients. Its methods may be called by many goroutines at once.
@@ -108,8 +108,8 @@ type Server struct {
 	stop     sync.Once
 }
 
-// NewServer returns a server of store. The caller closes the store, after the server. An error names
-// the option that is out of bounds.
+// NewServer returns a server of store. The caller closes the store, after the server. An error
+// names the option that is out of bounds.
 func NewServer(store dcb.Store, options *ServerOptions) (*Server, error) {
 	opts, err := options.withDefaults()
 	if err != nil {
@@ -148,8 +148,8 @@ func formerName(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 	return &desc
 }
 
-// Serve serves the connections of listener until Shutdown or Close, and closes it. It may be called
-// several times, each with its own listener.
+// Serve serves the connections of listener until Shutdown or Close, and closes it. It may be
+// called several times, each with its own listener.
 func (s *Server) Serve(listener net.Listener) error {
 	err := s.grpc.Serve(wire.Listen(listener, s.opts.Limits.Connections, s.opts.Log))
 	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -158,9 +158,9 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Shutdown stops the server in order: the health status becomes NOT_SERVING, new calls are refused,
-// subscriptions end with an error that asks the client to connect again, and calls under way are
-// answered. When ctx ends, Shutdown cuts off what is left, and returns ctx's error.
+// Shutdown stops the server in order. The health status becomes NOT_SERVING, and new calls are
+// refused. Subscriptions end with an error that asks the client to connect again, and other calls
+// under way are answered. When ctx ends, Shutdown cuts off what is left, and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.beginStop()
 	done := make(chan struct{})

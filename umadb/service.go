@@ -16,8 +16,8 @@ import (
 // protocol is the name of the protocol in reports of calls.
 const protocol = "umadb"
 
-// service implements the rpcs. It uses no interceptors: a chain of them costs more than the few lines
-// that every call needs.
+// service implements the rpcs. It uses no interceptors: a chain of them costs more than the few
+// lines that every call needs.
 type service struct {
 	umadbv1.UnimplementedDCBServer
 	server *Server
@@ -31,8 +31,8 @@ type activeCall struct {
 	began  time.Time
 }
 
-// begin starts a call, and returns an error if its key does not have the permission. The call is valid
-// in both cases.
+// begin starts a call, and returns an error if its key does not have the permission. The call is
+// valid in both cases.
 func (s *service) begin(ctx context.Context, method string, needed auth.Permission) (activeCall, error) {
 	call := activeCall{server: s.server, method: method, began: time.Now()}
 	var err error
@@ -40,7 +40,8 @@ func (s *service) begin(ctx context.Context, method string, needed auth.Permissi
 	return call, err
 }
 
-// secretOf returns the key that a call carries, or "" if it carries none or the server needs none.
+// secretOf returns the key that a call carries, or "" if it carries none or the server needs
+// none.
 func secretOf(ctx context.Context, keys *auth.Keys) string {
 	if keys == nil {
 		return ""
@@ -52,8 +53,8 @@ func secretOf(ctx context.Context, keys *auth.Keys) string {
 	return auth.Bearer(values[0])
 }
 
-// end ends a call with err. It reports the call, and returns the status for the caller, whose detail it
-// passes to setTrailer.
+// end ends a call with err. It reports the call, and returns the status for the caller, whose
+// detail it passes to setTrailer.
 func (c *activeCall) end(ctx context.Context, err error, setTrailer func(metadata.MD)) error {
 	c.server.opts.Observe(ctx, Call{
 		Protocol: protocol, Method: c.method, Key: c.key, Duration: time.Since(c.began), Err: err,
@@ -111,8 +112,8 @@ func (s *service) append(ctx context.Context, in *umadbv1.AppendRequest) (dcb.Po
 	return s.server.store.Append(ctx, events, condition)
 }
 
-// check returns a conflict if an event after condition.After, and up to head, matches the condition. A
-// head of 0 is no bound.
+// check returns a conflict if an event after condition.After, and up to head, matches the
+// condition. A head of 0 is no bound.
 func (s *service) check(ctx context.Context, condition *dcb.AppendCondition, head dcb.Position) error {
 	opts := dcb.ReadOptions{After: condition.After, Limit: 1}
 	if head > 0 {

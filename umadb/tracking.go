@@ -15,13 +15,13 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// Tracking. A client that derives events from an upstream source sends the source and its position
-// there with each append, so that no upstream event is processed twice.
+// Tracking. A client that derives events from an upstream source sends the source and its
+// position there with each append, so that no upstream event is processed twice.
 //
-// The server needs nothing from the store for it. Each event of a tracked append has a reserved tag
-// that names the source, by which the latest position is found, and a reserved metadata entry with the
-// position. Both are removed from the responses of this protocol; other protocols show them. Clients
-// of this protocol cannot write or query them otherwise.
+// The server needs nothing from the store for it. Each event of a tracked append has a reserved
+// tag that names the source, by which the latest position is found, and a reserved metadata entry
+// with the position. Both are removed from the responses of this protocol; other protocols show
+// them. Clients of this protocol cannot write or query them otherwise.
 const (
 	trackingTag = "dcb:tracking:" // followed by the source
 	trackingKey = "dcb:tracking"  // metadata: position, space, source
@@ -103,8 +103,8 @@ func trackingOf(e *dcb.Event) (*umadbv1.TrackingInfo, bool) {
 	return &umadbv1.TrackingInfo{Source: source, Position: position}, true
 }
 
-// withoutTracking returns e without the reserved tag and metadata, and the tracking position that they
-// contained. Info is nil if e was not tracked.
+// withoutTracking returns e without the reserved tag and metadata, and the tracking position that
+// they contained. Info is nil if e was not tracked.
 func withoutTracking(e *dcb.Event) (plain dcb.Event, info *umadbv1.TrackingInfo) {
 	info, ok := trackingOf(e)
 	if !ok {
@@ -154,14 +154,14 @@ func noSpaceForTracking(event int, field string, limit int) error {
 	}
 }
 
-// appendTracked appends events together with a tracking position, which must be greater than the stored
-// one.
+// appendTracked appends events together with a tracking position, which must be greater than the
+// stored one.
 //
-// It first reads the stored position, at some head. The append then has the condition that no event
-// after that head has the tag of the source, so it is atomic on every store. The caller's own condition
-// is checked by a read for events up to the head, and by the append for later ones. If the append
-// conflicts, another one came in between; the loop then reads again, and finds out whether the conflict
-// is the caller's.
+// It first reads the stored position, at some head. The append then has the condition that no
+// event after that head has the tag of the source, so it is atomic on every store. The caller's
+// own condition is checked by a read for events up to the head, and by the append for later ones.
+// If the append conflicts, another one came in between; the loop then reads again, and finds out
+// whether the conflict is the caller's.
 func (s *service) appendTracked(
 	ctx context.Context, events []dcb.Event, condition *dcb.AppendCondition, info *umadbv1.TrackingInfo,
 ) (dcb.Position, error) {
@@ -204,9 +204,9 @@ func (s *service) appendTracked(
 	}
 }
 
-// repeatTracked answers an append whose tracking position is not greater than the stored one. If all
-// events have IDs it may be a repetition of an append that succeeded. The store finds out: it checks
-// IDs before the condition, and this condition always fails.
+// repeatTracked answers an append whose tracking position is not greater than the stored one. If
+// all events have IDs it may be a repetition of an append that succeeded. The store finds out: it
+// checks IDs before the condition, and this condition always fails.
 func (s *service) repeatTracked(
 	ctx context.Context, tracked []dcb.Event, stored trackedPosition, info *umadbv1.TrackingInfo,
 ) (dcb.Position, error) {

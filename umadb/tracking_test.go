@@ -181,8 +181,8 @@ func TestTrackingIgnoresEventsOfOtherProtocols(t *testing.T) {
 	}
 }
 
-// Several workers process the same upstream events. Each position is recorded at most once, while other
-// clients append.
+// Several workers process the same upstream events. Each position is recorded at most once, while
+// other clients append.
 func TestTrackingIsAtomic(t *testing.T) {
 	t.Parallel()
 	const workers, last = 6, 40

@@ -27,8 +27,8 @@ import (
 	"github.com/dcbstore/dcb/umadb/internal/umadbv1"
 )
 
-// testPatience bounds everything that should happen soon. It is reached only when something is broken,
-// however loaded the machine is.
+// testPatience bounds everything that should happen soon. It is reached only when something is
+// broken, however loaded the machine is.
 const testPatience = 2 * time.Minute
 
 // storeKinds opens each kind of store that servers of the tests have.
@@ -176,7 +176,8 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// wantError checks the status of a failed call and the error type in its detail, and returns the detail.
+// wantError checks the status of a failed call and the error type in its detail, and returns the
+// detail.
 func wantError(t testing.TB, err error, trailer metadata.MD, code codes.Code, kind umadbv1.ErrorResponse_ErrorType) *umadbv1.ErrorResponse {
 	t.Helper()
 	if err == nil {

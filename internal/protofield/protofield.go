@@ -1,6 +1,6 @@
-// Package protofield encodes and decodes fields of Protocol Buffers messages by hand, where generated
-// code would need an extra copy: fields are appended to a buffer that other messages share, and
-// decoded fields alias the buffer that they came from.
+// Package protofield encodes and decodes fields of Protocol Buffers messages by hand. It avoids the
+// copies of generated code: fields are appended to a buffer that other messages share, and decoded
+// fields alias the buffer that they came from.
 package protofield
 
 import (
@@ -75,8 +75,9 @@ func AppendBool(b []byte, field protowire.Number, flag bool) []byte {
 	return AppendUint(b, field, 1)
 }
 
-// Message is an encoded message that is being read. Bytes and Text have the same content: strings are
-// cut out of Text and bytes out of Bytes, so that a message is copied once and not once per field.
+// Message is an encoded message that is being read. Bytes and Text have the same content: strings
+// are cut out of Text and bytes out of Bytes, so that a message is copied once and not once per
+// field.
 type Message struct {
 	Bytes []byte
 	Text  string
@@ -93,8 +94,8 @@ type Field struct {
 	Part   Message
 }
 
-// Is reports whether f is the field with this number and kind. By the rules of the encoding, a field
-// of another kind is an unknown field.
+// Is reports whether f is the field with this number and kind. By the rules of the encoding, a
+// field of another kind is an unknown field.
 func (f *Field) Is(number protowire.Number, kind protowire.Type) bool {
 	return f.Number == number && f.Kind == kind
 }

@@ -36,8 +36,8 @@ const (
 var (
 	// ErrLimit reports that the server is at one of its limits.
 	ErrLimit = errors.New("wire: the server is at a limit")
-	// ErrStopping reports that the server is stopping and did nothing for the call. Repeat it on a new
-	// connection, to this server after its restart or to the one that replaces it.
+	// ErrStopping reports that the server is stopping and did nothing for the call. Repeat it on a
+	// new connection, to this server after its restart or to the one that replaces it.
 	ErrStopping = errors.New("wire: the server is stopping; connect again")
 )
 
@@ -79,9 +79,9 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// Text returns the text of err that a caller may read. An error about the caller's request is quoted
-// in full. For a fault of the server only its kind is given, because the text of a cause may name
-// hosts, users and paths.
+// Text returns the text of err that a caller may read. An error about the caller's request is
+// quoted in full. For a fault of the server only its kind is given, because the text of a cause
+// may name hosts, users and paths.
 func Text(err error) string {
 	switch CodeOf(err) {
 	case Unavailable:

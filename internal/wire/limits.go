@@ -12,21 +12,21 @@ type Limits struct {
 	// MessageBytes is the maximum size of a request. The default fits the largest append and the
 	// largest query that the contract allows. Default 80 MiB.
 	MessageBytes int
-	// Connections is the maximum number of open connections. The server closes further ones as soon as
-	// it accepts them. Default 10,000.
+	// Connections is the maximum number of open connections. The server closes further ones as soon
+	// as it accepts them. Default 10,000.
 	Connections int
 	// Calls is the maximum number of calls under way on one connection, including Waits and
 	// subscriptions. Default 4,096.
 	Calls int
 	// QueryItems is the maximum number of items in a query. Default [dcb.MaxQueryItems].
 	QueryItems int
-	// CallTime is the maximum duration of a call. Waits and subscriptions are not limited. Default one
-	// minute.
+	// CallTime is the maximum duration of a call. Waits and subscriptions are not limited. Default
+	// one minute.
 	CallTime time.Duration
 }
 
-// WithDefaults returns l with its zero fields filled in. An error names the field that is out of bounds,
-// after name, which is where l is: "dcbnet: ServerOptions.Limits".
+// WithDefaults returns l with its zero fields filled in. An error names the field that is out of
+// bounds, after name, which is where l is: "dcbnet: ServerOptions.Limits".
 func (l Limits) WithDefaults(name string) (Limits, error) {
 	for _, field := range []struct {
 		name           string
@@ -55,8 +55,9 @@ func (l Limits) WithDefaults(name string) (Limits, error) {
 	return l, nil
 }
 
-// CheckQuery returns an error if q has more items than l allows. The error is a [*dcb.InvalidError]
-// that is not [dcb.ErrInvalidQuery], because the contract allows such a query.
+// CheckQuery returns an error if q has more items than l allows. The error is a
+// [*dcb.InvalidError] that is not [dcb.ErrInvalidQuery], because the contract allows such a
+// query.
 func (l Limits) CheckQuery(q dcb.Query) error {
 	if len(q) > l.QueryItems {
 		return &dcb.InvalidError{

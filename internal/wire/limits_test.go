@@ -42,8 +42,8 @@ func TestLimitsCheckQuery(t *testing.T) {
 	if err := l.CheckQuery(make(dcb.Query, 2)); err != nil {
 		t.Error(err)
 	}
-	var invalid *dcb.InvalidError
-	if err := l.CheckQuery(make(dcb.Query, 3)); !errors.As(err, &invalid) || invalid.Limit != 2 || errors.Is(err, dcb.ErrInvalidQuery) {
-		t.Errorf("%v; want an InvalidError with the limit", err)
+	err := l.CheckQuery(make(dcb.Query, 3))
+	if invalid, ok := errors.AsType[*dcb.InvalidError](err); !ok || invalid.Limit != 2 || errors.Is(err, dcb.ErrInvalidQuery) {
+		t.Errorf("CheckQuery = %v, want an InvalidError with the limit", err)
 	}
 }

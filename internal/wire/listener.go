@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// Listen returns a listener with at most limit open connections. It closes a further connection as
-// soon as it accepts it, so that the client gets an error instead of waiting, and logs a warning.
+// Listen returns a listener with at most limit open connections. It closes a further connection
+// as soon as it accepts it, so that the client gets an error instead of waiting, and logs a
+// warning.
 func Listen(listener net.Listener, limit int, log *slog.Logger) net.Listener {
 	return &limitedListener{Listener: listener, limit: limit, log: log}
 }

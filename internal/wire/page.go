@@ -7,12 +7,13 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// PageBytes is the size of the pages that a server reads from its store. It is small, because the server
-// holds one page in memory for each reader and each subscription whose client does not take it.
+// PageBytes is the size of the pages that a server reads from its store. It is small, because the
+// server holds one page in memory for each reader and each subscription whose client does not
+// take it.
 const PageBytes = 256 << 10
 
-// FollowerObserver is implemented by a store that observes followers, for example to export how far
-// they lag.
+// FollowerObserver is implemented by a store that observes followers, for example to export how
+// far they lag.
 type FollowerObserver interface {
 	// ObserveFollower is called when a follower begins after a position. The follower calls reached
 	// after it took everything up to a position, and done at its end.

@@ -9,8 +9,8 @@ import (
 	"github.com/dcbstore/dcb/auth"
 )
 
-// Error is an error as it crosses a network. [Describe] makes it on the server, [Error.Err] turns it
-// back into an error on the client.
+// Error is an error as it crosses a network. [Describe] makes it on the server, [Error.Err] turns
+// it back into an error on the client.
 type Error struct {
 	Code     Code
 	Text     string       // for people; see [Text]
@@ -45,8 +45,8 @@ func Describe(err error) Error {
 	return e
 }
 
-// Err returns the error that the server described. errors.Is and errors.As hold for it as they do on
-// the server. An unknown code becomes an error that is none of ours.
+// Err returns the error that the server described. errors.Is and errors.As hold for it as they do
+// on the server. An unknown code becomes an error that is none of ours.
 func (e *Error) Err() error {
 	switch e.Code {
 	case Conflict:

@@ -14,8 +14,8 @@ const (
 	lastPause  = time.Second
 )
 
-// Retry decides how long a client repeats a call that fails because its server cannot be reached, and
-// pauses between the attempts. It belongs to one call, and is used by one goroutine.
+// Retry decides how long a client repeats a call that fails because its server cannot be reached,
+// and pauses between the attempts. It belongs to one call, and is used by one goroutine.
 type Retry struct {
 	limit time.Duration // from the first failure
 	until time.Time     // zero before the first failure
@@ -29,10 +29,10 @@ func NewRetry(limit time.Duration) Retry { return Retry{limit: limit, pause: fir
 // become shorter.
 func (r *Retry) Reset() { r.until = time.Time{} }
 
-// Pause waits before the next attempt after err, and returns nil if there is one. Otherwise it returns
-// the error to end the call with: err after the time limit, ctx's error, or dcb.ErrClosed once closed
-// is closed. The last pause is cut at the time limit. So at least one attempt follows the first
-// failure, however long pauses have become, and none starts after the limit.
+// Pause waits before the next attempt after err, and returns nil if there is one. Otherwise it
+// returns the error to end the call with: err after the time limit, ctx's error, or dcb.ErrClosed
+// once closed is closed. The last pause is cut at the time limit. So at least one attempt follows
+// the first failure, however long pauses have become, and none starts after the limit.
 func (r *Retry) Pause(ctx context.Context, closed <-chan struct{}, err error) error {
 	now := time.Now()
 	if r.until.IsZero() {

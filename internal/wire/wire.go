@@ -1,10 +1,14 @@
-// Package wire holds what the protocols of a server (dcbnet, umadb and dcbhttp) share, so that each
-// rule exists once: the codes of errors and the text that a caller may read ([CodeOf], [Text]), the
-// limits of connections, messages and calls ([Limits], [Listen]), paging ([Follow], [NextPage]), and
-// the report of each call for metrics, logs and traces ([Call]).
+// Package wire holds what the protocols of a server (dcbnet, umadb and dcbhttp) share, so that
+// each rule exists once:
 //
-// Keys and permissions are in package auth. The protocols export what their options need as aliases
-// of the types here.
+//   - the codes of errors, and the text that a caller may read ([CodeOf], [Text], [Error])
+//   - the limits of connections, messages and calls ([Limits], [Listen])
+//   - the size of pages ([PageBytes], [Follow])
+//   - retries of a client ([Retry])
+//   - the report of each call for metrics, logs and traces ([Call])
+//
+// Keys and permissions are in package auth. The protocols export what their options need as
+// aliases of the types here.
 package wire
 
 import (
