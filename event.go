@@ -38,8 +38,8 @@ func (e Event) Clone() Event {
 	return e
 }
 
-// Same reports whether e and other have the same type, tags (as a set), data, ID and metadata. By it
-// a store distinguishes the retry of an append from a duplicate ID.
+// Same reports whether e and other have the same type, tags (as a set), data, ID and metadata. By
+// it a store distinguishes the retry of an append from a duplicate ID.
 func (e Event) Same(other Event) bool {
 	return e.Type == other.Type &&
 		e.ID == other.ID &&
