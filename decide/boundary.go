@@ -135,7 +135,7 @@ func (b *boundary) prepareRetry(ctx context.Context, attempt int, conflict error
 }
 
 func endedAfterConflicts(attempts int, cause, conflict error) error {
-	return fmt.Errorf("%w after %d attempts, the last of which failed: %w", cause, attempts, conflict)
+	return fmt.Errorf("%w after %d attempts; the last one failed: %w", cause, attempts, conflict)
 }
 
 func (b *boundary) condition() *dcb.AppendCondition {

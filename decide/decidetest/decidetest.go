@@ -164,7 +164,7 @@ func (s *Scenario) When(err error) *Scenario {
 }
 
 // callSites returns where the caller of this function was called, and the calls in test files
-// that led there. The line inside a test's helper function does not tell which command it was,
+// that led there. The line inside a test's helper function does not identify the command,
 // and package testing does not reveal what t.Helper marked.
 func callSites() string {
 	const maxDepth, skip = 64, 3 // runtime.Callers, callSites and its caller
