@@ -61,18 +61,19 @@ func NewRecorder(ctx context.Context, handles []dcb.Store, hangTimeout time.Dura
 func (r *Recorder) Do(ctx context.Context, call Operation) Operation {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	call.Start = r.now()
+	o := call
+	o.Start = r.now()
 	returned := make(chan Operation, 1)
 	go func() { returned <- r.do(ctx, call) }()
 	timeout := time.NewTimer(r.hangTimeout)
 	defer timeout.Stop()
 	select {
-	case call = <-returned:
+	case o = <-returned:
 	case <-timeout.C:
-		call.Hung, call.End = true, r.now()
+		o.Hung, o.End = true, r.now()
 	}
-	r.record(call)
-	return call
+	r.record(o)
+	return o
 }
 
 func (r *Recorder) do(ctx context.Context, o Operation) Operation {
