@@ -36,7 +36,7 @@ const (
 	callers = 4
 )
 
-// race prints how often this process was the one.
+// raceAppends prints how often this process was the one.
 func raceAppends(ctx context.Context, server, schema string) (exitCode int) {
 	store, err := pgstore.Open(ctx, server, &pgstore.Options{Schema: schema, CommitTimeout: slow})
 	if err != nil {
