@@ -322,8 +322,8 @@ func TestReadResponseThatBreaksOffIsInvalidJSON(t *testing.T) {
 	}
 }
 
-// The head of a forward read depends on whether the limit cuts it short, which is known only at the end
-// of a long response.
+// The head of a forward read depends on whether the limit cuts it short, which is known only at
+// the end of a long response.
 func TestReadSendsTheHeadOfALongResponseInTheTrailer(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)

@@ -46,8 +46,8 @@ func (c *client) Close() error {
 	return nil
 }
 
-// do sends a call. If the error is nil, the caller reads and closes the response's body, and then calls
-// done.
+// do sends a call. If the error is nil, the caller reads and closes the response's body, and then
+// calls done.
 func (c *client) do(ctx context.Context, method, path string, body any, header ...string) (answer *http.Response, done func(), err error) {
 	if c.closed.Err() != nil {
 		return nil, nil, dcb.ErrClosed

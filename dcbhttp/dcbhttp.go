@@ -1,6 +1,7 @@
-// Package dcbhttp serves any [dcb.Store] over HTTP, for clients without a library of ours. It speaks
-// the protocol of the public test suite for Dynamic Consistency Boundaries and adds what that lacks.
-// The document at /openapi.json describes requests and responses, and is tested against the code:
+// Package dcbhttp serves any [dcb.Store] over HTTP, for clients without a library of ours. It
+// speaks the protocol of the public test suite for Dynamic Consistency Boundaries and adds what
+// that lacks. The document at /openapi.json describes requests and responses, and is tested
+// against the code:
 //
 //	GET  /read          the events that a query selects, as one JSON array
 //	POST /read          the same, for queries that are too long for a URL

@@ -12,8 +12,8 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// These are the checks of the public suite for Dynamic Consistency Boundaries, on every store. Conditions
-// hold under parallel writes, positions rise, and unrelated writers do not conflict.
+// These are the checks of the public suite for Dynamic Consistency Boundaries, on every store.
+// Conditions hold under parallel writes, positions rise, and unrelated writers do not conflict.
 
 type suiteAppended struct {
 	DurationInMicroseconds *float64
@@ -78,8 +78,9 @@ func together(n int, f func(i int)) {
 	group.Wait()
 }
 
-// Every writer reads with a random query, and appends an event on the condition that nothing new matches
-// the query. Then no event that matches lies between what a writer read and what it wrote.
+// Every writer reads with a random query, and appends an event on the condition that nothing new
+// matches the query. Then no event that matches lies between what a writer read and what it
+// wrote.
 func TestAppendConditionHoldsUnderParallelWrites(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, server *served) {
@@ -136,8 +137,8 @@ func TestAppendConditionHoldsUnderParallelWrites(t *testing.T) {
 	})
 }
 
-// A reader of the newest event, beside writers, never sees a lower position than before, nor a gap that
-// is filled later.
+// A reader of the newest event, beside writers, never sees a lower position than before, nor a
+// gap that is filled later.
 func TestReadPositionsRiseWithoutGaps(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, server *served) {

@@ -89,8 +89,8 @@ func TestServeHTTPRefusesQueriesBeyondTheLimit(t *testing.T) {
 	wantProblem(t, response, text, http.StatusBadRequest, wire.Invalid, "the limit of this server is 2")
 }
 
-// Limits of the contract are checked with the names of this protocol. Lists are refused while they are
-// being parsed.
+// Limits of the contract are checked with the names of this protocol. Lists are refused while
+// they are being parsed.
 func TestAppendChecksTheLimitsOfTheContract(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)

@@ -13,9 +13,9 @@ import (
 	"github.com/dcbstore/dcb/internal/eventjson"
 )
 
-// problemResponse is an error as RFC 9457 has it. Programs look at Code. Field and Limit are set if
-// something in the request is wrong. Field is a JSON pointer into the body, or the name of a header.
-// The parameters of a URL count as members of the body.
+// problemResponse is an error as RFC 9457 has it. Programs look at Code. Field and Limit are set
+// if something in the request is wrong. Field is a JSON pointer into the body, or the name of a
+// header. The parameters of a URL count as members of the body.
 type problemResponse struct {
 	Type   string    `json:"type"`
 	Title  string    `json:"title"`
@@ -98,8 +98,9 @@ func pointer(name string) string { return eventjson.Pointer(name) }
 // quoted key.
 var fieldParts = regexp.MustCompile(`\[("(?:[^"\\]|\\.)*"|\d+)\]|[^.\[]+`)
 
-// fieldPointer returns a path of the contract, such as events[3].Tags[0], as a JSON pointer into the
-// request: /events/3/tags/0. It leaves pointers, and the names of headers and of the body, alone.
+// fieldPointer returns a path of the contract, such as events[3].Tags[0], as a JSON pointer into
+// the request: /events/3/tags/0. It leaves pointers, and the names of headers and of the body,
+// alone.
 func fieldPointer(field string) string {
 	root, _, _ := strings.Cut(field, "[")
 	root, _, _ = strings.Cut(root, ".")

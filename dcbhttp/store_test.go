@@ -16,8 +16,8 @@ import (
 	"github.com/dcbstore/dcb/pgstore"
 )
 
-// kinds lists the stores that the tests serve. Open returns a new store, and a function that reopens
-// the same events.
+// kinds lists the stores that the tests serve. Open returns a new store, and a function that
+// reopens the same events.
 var kinds = []struct {
 	name string
 	open func(t testing.TB) (store dcb.Store, again func() dcb.Store)
@@ -83,7 +83,8 @@ func (f *following) Follow(ctx context.Context, q dcb.Query, after dcb.Position)
 	return f.events.Follow(ctx, q, after)
 }
 
-// serveSuite serves a store with short pauses between events with the head, for which the kit waits.
+// serveSuite serves a store with short pauses between events with the head, for which the kit
+// waits.
 func serveSuite(t testing.TB, store dcb.Store, loopback bool) *served {
 	t.Helper()
 	h, err := New(store, nil)

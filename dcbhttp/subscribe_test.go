@@ -167,7 +167,8 @@ func TestSubscribeEndsWithARetryTimeOnDrain(t *testing.T) {
 	if m = next(); m != (message{}) {
 		t.Errorf("got %v after the end", m)
 	}
-	// A client that reconnects too early gets the same: after an error status, a browser never reconnects.
+	// A client that reconnects too early gets the same: after an error status, a browser never
+	// reconnects.
 	_, next = server.stream(t, "/subscribe?after=1")
 	for m = next(); m.event == "head"; m = next() {
 	}

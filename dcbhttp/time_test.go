@@ -19,8 +19,8 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// These tests run in synctest bubbles: their clock advances when every goroutine waits, so minutes take
-// no time.
+// These tests run in synctest bubbles: their clock advances when every goroutine waits, so
+// minutes take no time.
 
 // hanging is a store whose calls return when their context ends.
 type hanging struct{ *memstore.Store }

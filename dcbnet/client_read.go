@@ -10,22 +10,22 @@ import (
 // One goroutine at a time reads from a connection: the one that has put a value into the channel
 // reading. It delivers every response that it reads to the call that the response belongs to.
 //
-// While several calls are under way, and while the connection is idle, that is the read loop. A call
-// that is alone reads its own response, in its caller's goroutine. So the caller does not wait for the
-// read loop to wake up, and then for itself to be woken up by the read loop. On loopback that takes
-// about a fifth of a round trip.
+// While several calls are under way, and while the connection is idle, that is the read loop. A
+// call that is alone reads its own response, in its caller's goroutine. So the caller does not
+// wait for the read loop to wake up, and then for itself to be woken up by the read loop. On
+// loopback that takes about a fifth of a round trip.
 //
 // The rules that keep somebody reading:
 //
-//   - A call registers itself in calls before it tries to become the reader. If another goroutine reads,
-//     that one delivers its response.
+//   - A call registers itself in calls before it tries to become the reader. If another goroutine
+//     reads, that one delivers its response.
 //   - A caller that stops reading gives up reading first, and checks calls afterwards. If calls are
 //     left, it wakes the read loop.
-//   - The read loop gives up reading only when no call is under way. It reads again when it is woken,
-//     and when no call has started for idleTime.
+//   - The read loop gives up reading only when no call is under way. It reads again when it is
+//     woken, and when no call has started for idleTime.
 
-// idleTime is how long nobody reads before the read loop takes over. Until then a GOAWAY waits for the
-// next call, which looks for it before it sends its request.
+// idleTime is how long nobody reads before the read loop takes over. Until then a GOAWAY waits
+// for the next call, which looks for it before it sends its request.
 const idleTime = 50 * time.Millisecond
 
 // drainTime limits how long a caller reads what arrived before its request.
@@ -121,7 +121,8 @@ func (c *clientConn) readMessage() error {
 	return readResponses(message, c.deliver)
 }
 
-// readLoop is the reader whenever no caller is, until the connection is lost. At first it has the role.
+// readLoop is the reader whenever no caller is, until the connection is lost. At first it has the
+// role.
 func (c *clientConn) readLoop() {
 	err := c.conn.checkFirst()
 	for err == nil {
@@ -135,8 +136,8 @@ func (c *clientConn) readLoop() {
 	c.lose(c.explain(err))
 }
 
-// awaitReading returns when the read loop is the reader again. It returns false if the connection is
-// lost.
+// awaitReading returns when the read loop is the reader again. It returns false if the connection
+// is lost.
 func (c *clientConn) awaitReading() bool {
 	ticker := time.NewTicker(idleTime)
 	defer ticker.Stop()

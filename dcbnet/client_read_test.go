@@ -80,8 +80,9 @@ func TestClientCallsAreAnsweredWhoeverReads(t *testing.T) {
 	group.Wait()
 }
 
-// A server that stops says so in a GOAWAY. While nobody reads, the GOAWAY waits for the next call, which
-// must find it before it sends its request: an append without IDs would have an unknown outcome.
+// A server that stops says so in a GOAWAY. While nobody reads, the GOAWAY waits for the next
+// call, which must find it before it sends its request: an append without IDs would have an
+// unknown outcome.
 func TestAppendFindsAGoAwayThatNobodyHasRead(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(nil)

@@ -10,7 +10,7 @@ func isReadable(raw syscall.RawConn) bool {
 	var b [1]byte
 	err := raw.Read(func(fd uintptr) bool {
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		readable = err != syscall.EAGAIN && err != syscall.EINTR //nolint:errorlint // Recvfrom returns an Errno
+		readable = err != syscall.EAGAIN && err != syscall.EINTR
 		return true
 	})
 	return readable || err != nil

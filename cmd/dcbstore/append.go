@@ -97,7 +97,8 @@ func (f appendFlags) condition(afterGiven bool) (*dcb.AppendCondition, error) {
 
 type lines = iter.Seq2[dcb.Event, error]
 
-// appendAll records the whole input as one append. It stops reading soon after the limits of an append.
+// appendAll records the whole input as one append. It stops reading soon after the limits of an
+// append.
 func (p *program) appendAll(ctx context.Context, store dcb.Store, input lines, condition *dcb.AppendCondition) error {
 	var events []dcb.Event
 	bytes := 0

@@ -15,7 +15,8 @@ import (
 
 const queryHint = "dcbstore help query explains how a query is written"
 
-// parseQuery returns the query that the arguments describe. Without arguments it selects every event.
+// parseQuery returns the query that the arguments describe. Without arguments it selects every
+// event.
 func parseQuery(items []string) (dcb.Query, error) {
 	if len(items) == 0 {
 		return dcb.All(), nil

@@ -28,8 +28,8 @@ func main() {
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the work gracefully and restores the default, so that a second one ends the
-	// process at once.
+	// The first signal ends the work gracefully and restores the default, so that a second one ends
+	// the process at once.
 	context.AfterFunc(ctx, stop)
 	code := p.run(ctx, os.Args[1:])
 	stop()
@@ -76,7 +76,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// output keeps the first write error: a report that could not be written is a failure of the command.
+// output keeps the first write error: a report that could not be written is a failure of the
+// command.
 type output struct {
 	io.Writer
 	err error

@@ -23,7 +23,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// In a process that a script starts, this does not return. In the process of the tests it runs them.
+	// In a process that a script starts, this does not return. In the process of the tests it runs
+	// them.
 	testscript.Main(withPostgres{m}, map[string]func(){"dcbstore": main})
 }
 
@@ -44,8 +45,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// The scripts in lasting run on every store that outlives a process, and those in shared on every store
-// that several processes can open.
+// The scripts in lasting run on every store that outlives a process, and those in shared on every
+// store that several processes can open.
 func TestScriptsOnEachStore(t *testing.T) {
 	t.Parallel()
 	disk := func(t testing.TB) string {
@@ -115,7 +116,8 @@ func damageFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, content, 0o600))
 }
 
-// exits CODE COMMAND... runs a command and checks its exit code. Its output is for stdout and stderr.
+// exits CODE COMMAND... runs a command and checks its exit code. Its output is for stdout and
+// stderr.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND...")
@@ -134,8 +136,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// interrupt CODE TEXT COMMAND... runs a command, interrupts it as soon as it has printed TEXT, and checks
-// its exit code.
+// interrupt CODE TEXT COMMAND... runs a command, interrupts it as soon as it has printed TEXT,
+// and checks its exit code.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: interrupt CODE TEXT COMMAND...")
@@ -145,8 +147,8 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	running.interrupt(args[0])
 }
 
-// appendinfollow CODE FIRST FILE SECOND COMMAND... runs a command until it has printed FIRST, appends the
-// events in FILE, waits until the command has printed SECOND, and interrupts it.
+// appendinfollow CODE FIRST FILE SECOND COMMAND... runs a command until it has printed FIRST,
+// appends the events in FILE, waits until the command has printed SECOND, and interrupts it.
 func appendInFollow(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 5 {
 		ts.Fatalf("usage: appendinfollow CODE FIRST FILE SECOND COMMAND...")
@@ -265,8 +267,9 @@ func (w *watched) String() string {
 	return w.printed.String()
 }
 
-// jsonfields FILE LINES NAME... checks that FILE has that many lines, each a JSON object with these members
-// and possibly others. NAME=VALUE also checks the value, and NAME>VALUE that it is a greater number.
+// jsonfields FILE LINES NAME... checks that FILE has that many lines, each a JSON object with
+// these members and possibly others. NAME=VALUE also checks the value, and NAME>VALUE that it is
+// a greater number.
 func jsonFields(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: jsonfields FILE LINES NAME...")

@@ -123,7 +123,8 @@ func (p *program) serve(ctx context.Context, config serve.Config, logs logFlags)
 	}
 	slog.SetDefault(log) // for the stores, which log by it
 	if os.Getenv("GOGC") == "" {
-		// What lives is little, and what calls leave behind is much: collecting less often is worth a sixth of the appends.
+		// What lives is little, and what calls leave behind is much: collecting less often is worth a
+		// sixth of the appends.
 		debug.SetGCPercent(gcPercent)
 	}
 	if !stores.Lasts(p.named()) {
@@ -140,7 +141,8 @@ func (p *program) serve(ctx context.Context, config serve.Config, logs logFlags)
 	return err
 }
 
-// printAddresses says where the server listens, in a line each, or as an object where the log is objects too.
+// printAddresses says where the server listens, in a line each, or as an object where the log is
+// objects too.
 func (p *program) printAddresses(a serve.Addresses, asJSON bool) {
 	if asJSON {
 		_ = p.printJSON(a) // output remembers the error

@@ -24,7 +24,8 @@ type serverProcess struct {
 	ended    chan struct{}
 }
 
-// serve ARG... starts dcbstore serve in the background on ports that are free, and returns when it answers. After that $DCB, $UMADB and $HTTP are its addresses.
+// serve ARG... starts dcbstore serve in the background on ports that are free, and returns when
+// it answers. After that $DCB, $UMADB and $HTTP are its addresses.
 func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: serve ARG...")
@@ -89,7 +90,8 @@ func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// get STATUS PATH [KEY [BODY]] calls the server over HTTP, with a POST if there is a BODY, and wants that status. The answer goes to the file answer.
+// get STATUS PATH [KEY [BODY]] calls the server over HTTP, with a POST if there is a BODY, and
+// wants that status. The answer goes to the file answer.
 func getURL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 4 {
 		ts.Fatalf("usage: get STATUS PATH [KEY [BODY]]")

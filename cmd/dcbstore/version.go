@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// make dist sets these with -ldflags -X. The date is the date of the commit, so that the same commit
-// gives the same binary.
+// make dist sets these with -ldflags -X. The date is the date of the commit, so that the same
+// commit gives the same binary.
 var stampedVersion, stampedCommit, stampedDate string
 
 func (p *program) versionCommand() *cobra.Command {

@@ -3,7 +3,8 @@
 //	{"position":1,"recordedAt":"2026-12-01T08:30:00.038190Z","type":"CourseRegistered","tags":["course:go"],"data":"{}"}
 //
 // Data that is not valid UTF-8 is in dataBase64 instead of data. The members id and metadata are
-// optional. A member that is null counts as absent; a value or a list element that is null is refused.
+// optional. A member that is null counts as absent; a value or a list element that is null is
+// refused.
 //
 // [Unmarshal] is strict: what is recorded is exactly what was sent. It refuses unknown members,
 // members that occur twice, names in another case, invalid UTF-8, half of a surrogate pair and text
@@ -128,8 +129,8 @@ func (id *ID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Base64 is bytes in base64 with the standard alphabet and padding, without line breaks. Encodings of
-// the same bytes that differ from what MarshalText writes are refused.
+// Base64 is bytes in base64 with the standard alphabet and padding, without line breaks.
+// Encodings of the same bytes that differ from what MarshalText writes are refused.
 type Base64 []byte
 
 // MarshalText implements [encoding.TextMarshaler].

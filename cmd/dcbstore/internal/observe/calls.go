@@ -14,8 +14,8 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// maxMethods is the number of methods that get series of their own. There are fewer; the limit protects
-// against a protocol that passes on a name of a caller's.
+// maxMethods is the number of methods that get series of their own. There are fewer; the limit
+// protects against a protocol that passes on a name of a caller's.
 const maxMethods = 100
 
 // Calls counts and logs the calls of all protocols. Its Done is their [wire.Observer].
@@ -38,8 +38,9 @@ type series struct {
 	duration prometheus.Observer
 }
 
-// Calls adds the metrics of calls. Failed calls are logged to log. The handlers of gRPC and HTTP make the
-// spans of their calls; spans of dcbnet's calls are made here with tracer, if it is not nil.
+// Calls adds the metrics of calls. Failed calls are logged to log. The handlers of gRPC and HTTP
+// make the spans of their calls; spans of dcbnet's calls are made here with tracer, if it is not
+// nil.
 func (m *Metrics) Calls(log *slog.Logger, tracer trace.Tracer) *Calls {
 	c := &Calls{
 		log: newFailures(log), tracer: tracer,
@@ -74,8 +75,8 @@ func (c *Calls) Done(ctx context.Context, call wire.Call) {
 // dcbnet is the protocol without a handler that makes spans.
 const dcbnet = "dcbnet"
 
-// span makes the span of a finished call. It is a sibling of the store's spans: both are children of the
-// caller's span, or each is the root of a trace.
+// span makes the span of a finished call. It is a sibling of the store's spans: both are children
+// of the caller's span, or each is the root of a trace.
 func (c *Calls) span(ctx context.Context, name string, call wire.Call) context.Context {
 	now := time.Now()
 	ctx, span := c.tracer.Start(ctx, dcbnet+"/"+name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(now.Add(-call.Duration)))

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// maxLines is the number of lines of one kind per second. A database that is down, or a client that tries
-// keys or opens connections, must not fill the disk or hide other lines.
+// maxLines is the number of lines of one kind per second. A database that is down, or a client
+// that tries keys or opens connections, must not fill the disk or hide other lines.
 const maxLines = 20
 
 // maxKinds is the number of kinds with a limit of their own.
@@ -34,7 +34,8 @@ func newRateLimits() *rateLimits {
 	return &rateLimits{now: time.Now, kinds: make(map[string]*rateLimit)}
 }
 
-// allow reports whether a line of this kind can be written now, and how many were dropped before it.
+// allow reports whether a line of this kind can be written now, and how many were dropped before
+// it.
 func (r *rateLimits) allow(kind string) (ok bool, dropped int) {
 	second := r.now().Unix()
 	r.mu.Lock()
@@ -60,12 +61,14 @@ func (r *rateLimits) allow(kind string) (ok bool, dropped int) {
 	return true, dropped
 }
 
-// notLogged is the attribute with the number of lines of the kind that were dropped before this one.
+// notLogged is the attribute with the number of lines of the kind that were dropped before this
+// one.
 const notLogged = "not_logged_before"
 
-// Calm returns a logger for events that clients can cause, such as refused connections. It writes at most
-// 20 lines per second with the same message; a later line has the number of lines that were dropped.
-// Messages are compared up to their first digit, because some of net/http contain an address.
+// Calm returns a logger for events that clients can cause, such as refused connections. It writes
+// at most 20 lines per second with the same message; a later line has the number of lines that
+// were dropped. Messages are compared up to their first digit, because some of net/http contain
+// an address.
 func Calm(log *slog.Logger) *slog.Logger { return slog.New(&calm{log.Handler(), newRateLimits()}) }
 
 type calm struct {

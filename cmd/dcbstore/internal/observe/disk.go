@@ -89,8 +89,8 @@ func (d *disk) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// durations returns a histogram of the store as one of Prometheus, whose buckets are cumulative. The last
-// bucket of the store has no bound.
+// durations returns a histogram of the store as one of Prometheus, whose buckets are cumulative.
+// The last bucket of the store has no bound.
 func durations(desc *prometheus.Desc, h diskstore.Histogram) prometheus.Metric {
 	bounded := make(map[float64]uint64, len(h.Counts)-1)
 	total := uint64(0)
@@ -126,8 +126,8 @@ func (d *disk) measured() map[string]size {
 	return d.sizes
 }
 
-// measure returns the sizes of the files by kind: log, index and other, such as the lock and files that
-// are being written. It ignores files that disappear meanwhile.
+// measure returns the sizes of the files by kind: log, index and other, such as the lock and
+// files that are being written. It ignores files that disappear meanwhile.
 func measure(dir string) map[string]size {
 	sizes := map[string]size{"log": {}, "index": {}, "other": {}}
 	entries, err := os.ReadDir(dir)

@@ -4,7 +4,8 @@ package observe
 
 import "syscall"
 
-// fileSystem returns the free space for unprivileged users, and the size, of the file system of dir.
+// fileSystem returns the free space for unprivileged users, and the size, of the file system of
+// dir.
 func fileSystem(dir string) (free, size int64, ok bool) {
 	var stat syscall.Statfs_t
 	if err := syscall.Statfs(dir, &stat); err != nil {

@@ -11,8 +11,9 @@ import (
 	"github.com/dcbstore/dcb"
 )
 
-// followers knows the followers, and reports at each scrape how far they lag. It reports figures over all
-// of them, because clients decide how many there are, and the number of series must be bounded.
+// followers knows the followers, and reports at each scrape how far they lag. It reports figures
+// over all of them, because clients decide how many there are, and the number of series must be
+// bounded.
 type followers struct {
 	store dcb.Store
 	now   func() time.Time
@@ -27,7 +28,8 @@ type followers struct {
 type follower struct {
 	position atomic.Uint64 // the follower has taken every event up to here
 
-	// stalledAt and since are the position and time at which a scrape first saw it lag there. Guarded by mu.
+	// stalledAt and since are the position and time at which a scrape first saw it lag there.
+	// Guarded by mu.
 	stalledAt uint64
 	since     time.Time
 }
@@ -68,8 +70,8 @@ func (f *followers) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements [prometheus.Collector]. If the store does not answer, the metrics of its head are
-// absent.
+// Collect implements [prometheus.Collector]. If the store does not answer, the metrics of its
+// head are absent.
 func (f *followers) Collect(to chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)

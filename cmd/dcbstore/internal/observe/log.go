@@ -22,8 +22,8 @@ func newFailures(logger *slog.Logger) *failures {
 	return &failures{logger: logger, limits: newRateLimits()}
 }
 
-// levelOf returns the level for a code: debug for a normal result, info for a mistake of the caller's,
-// warn for something to look at, error for a fault.
+// levelOf returns the level for a code: debug for a normal result, info for a mistake of the
+// caller's, warn for something to look at, error for a fault.
 func levelOf(code wire.Code) slog.Level {
 	switch code {
 	case wire.Conflict, wire.Canceled:
@@ -62,9 +62,9 @@ func (f *failures) log(ctx context.Context, m method, code wire.Code, call wire.
 	f.logger.LogAttrs(ctx, level, "call failed", attrs...)
 }
 
-// cause returns why a call failed, for the log. An error about the request can contain parts of the
-// request. So only its kind and the path to the field are logged; the caller gets the whole text. Other
-// errors are logged in full, for the operator.
+// cause returns why a call failed, for the log. An error about the request can contain parts of
+// the request. So only its kind and the path to the field are logged; the caller gets the whole
+// text. Other errors are logged in full, for the operator.
 func cause(code wire.Code, err error) string {
 	switch code {
 	case wire.Unavailable, wire.Unknown, wire.Corrupt, wire.Internal, wire.Canceled, wire.Deadline, wire.NoKey, wire.NoPermission, wire.Limit:
@@ -81,8 +81,8 @@ func cause(code wire.Code, err error) string {
 	}
 }
 
-// fieldPath returns the part of the path to a field that has only known names and numbers. A metadata key
-// ends it.
+// fieldPath returns the part of the path to a field that has only known names and numbers. A
+// metadata key ends it.
 func fieldPath(field string) string {
 	end := 0
 	for word := range strings.FieldsFuncSeq(field, func(r rune) bool { return strings.ContainsRune(".[]/", r) }) {

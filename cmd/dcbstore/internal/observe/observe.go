@@ -1,13 +1,13 @@
-// Package observe makes a server observable: metrics for Prometheus, traces for OpenTelemetry, and a log
-// line for each failed call.
+// Package observe makes a server observable: metrics for Prometheus, traces for OpenTelemetry,
+// and a log line for each failed call.
 //
-// [Metrics] has the registry. [Metrics.Store] wraps a store and counts its calls (store.go) and the lag of
-// its followers (followers.go). [Metrics.Disk] collects the metrics of a store in a directory (disk.go).
-// [Calls] observes the calls of all protocols (calls.go, log.go). [Metrics.Listener] counts connections.
-// [Traces] is in trace.go.
+// [Metrics] has the registry. [Metrics.Store] wraps a store and counts its calls (store.go) and
+// the lag of its followers (followers.go). [Metrics.Disk] collects the metrics of a store in a
+// directory (disk.go). [Calls] observes the calls of all protocols (calls.go, log.go).
+// [Metrics.Listener] counts connections. [Traces] is in trace.go.
 //
-// Metrics, spans and log lines contain no data, type, tag or key, only counts, positions and names from
-// fixed lists. So the number of series is bounded.
+// Metrics, spans and log lines contain no data, type, tag or key, only counts, positions and
+// names from fixed lists. So the number of series is bounded.
 package observe
 
 import (

@@ -13,12 +13,12 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
-// countEvery is the number of events of a stream that are counted together, so that a long stream is
-// visible before it ends.
+// countEvery is the number of events of a stream that are counted together, so that a long stream
+// is visible before it ends.
 const countEvery = 1024
 
-// Store is a store whose calls are counted. It adds two readings of the clock and some atomic additions to
-// a call; see BenchmarkStore.
+// Store is a store whose calls are counted. It adds two readings of the clock and some atomic
+// additions to a call; see BenchmarkStore.
 type Store struct {
 	inner     dcb.Store
 	tracer    trace.Tracer // nil if there are no traces
@@ -201,7 +201,8 @@ func (s *Store) Stream(ctx context.Context, q dcb.Query, opts dcb.ReadOptions) i
 	}
 }
 
-// ObserveFollower implements wire.FollowerObserver: it counts the follower and records its position.
+// ObserveFollower implements wire.FollowerObserver: it counts the follower and records its
+// position.
 func (s *Store) ObserveFollower(after dcb.Position) (reached func(dcb.Position), done func()) {
 	follower := s.followers.enter(after)
 	return func(to dcb.Position) { follower.position.Store(uint64(to)) }, func() { s.followers.leave(follower) }

@@ -35,10 +35,11 @@ type Traces struct {
 	context  propagation.TraceContext
 }
 
-// TracesFromEnv returns traces as the standard variables of OpenTelemetry configure them, or nil if they
-// configure none. It differs from the standard in one rule. Without an endpoint or an exporter in the
-// environment there are no traces, so a server without a collector does not try to reach one. The
-// SDK itself reads the rest from the environment: endpoint, headers, certificates, sampler, batches.
+// TracesFromEnv returns traces as the standard variables of OpenTelemetry configure them, or nil
+// if they configure none. It differs from the standard in one rule. Without an endpoint or an
+// exporter in the environment there are no traces, so a server without a collector does not try
+// to reach one. The SDK itself reads the rest from the environment: endpoint, headers,
+// certificates, sampler, batches.
 func TracesFromEnv(ctx context.Context, getenv func(string) string, build Build, log *slog.Logger) (*Traces, error) {
 	exporter, err := exporterFromEnv(ctx, getenv)
 	if err != nil || exporter == nil {

@@ -1,12 +1,12 @@
-// Package querytext parses and formats queries as people type them. Each item is one text, a list of
-// types and tags:
+// Package querytext parses and formats queries as people type them. Each item is one text, a list
+// of types and tags:
 //
 //	StudentRegistered,StudentJoinedCourse @student:ann @course:go
 //
-// Types are alternatives, because an event has one type; commas separate them. Tags begin with @, and
-// an event must have all of them. Several items are alternatives. A type or tag that contains a space,
-// a comma or a quote, or begins with @, is written in double quotes, as a string of JSON. The item *
-// selects every event.
+// Types are alternatives, because an event has one type; commas separate them. Tags begin with @,
+// and an event must have all of them. Several items are alternatives. A type or tag that contains
+// a space, a comma or a quote, or begins with @, is written in double quotes, as a string of
+// JSON. The item * selects every event.
 package querytext
 
 import (
