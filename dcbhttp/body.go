@@ -14,9 +14,8 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/internal/eventjson"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // maxBody returns the limit for a body, in bytes. It is twice the limit for a message, because JSON

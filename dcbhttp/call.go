@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb/auth"
-	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/internal/eventjson"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // call is one request and its response. One goroutine uses it.

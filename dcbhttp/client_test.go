@@ -19,9 +19,8 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/auth"
-	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/internal/eventjson"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // client is a store that calls the HTTP API, so that the conformance kit can test it.
@@ -102,13 +101,13 @@ func (c *client) do(ctx context.Context, method, path string, body any, header .
 
 // cause returns err as an error of the contract.
 func (c *client) cause(ctx context.Context, err error) error {
-	var netError *url.Error
+	_, isNetwork := errors.AsType[*url.Error](err)
 	switch {
 	case errors.Is(context.Cause(ctx), dcb.ErrClosed):
 		return dcb.ErrClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &netError):
+	case isNetwork:
 		return &dcb.UnavailableError{Cause: err}
 	}
 	return err

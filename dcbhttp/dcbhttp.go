@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -284,12 +285,10 @@ func (h *Handler) logPanic(fault any) error {
 		return context.Canceled // by a handler of the caller's, such as Options.Metrics
 	}
 	err := fmt.Errorf("dcbhttp: panic: %T", fault)
-	var runtimeError interface {
-		error
-		RuntimeError()
-	}
-	if cause, ok := fault.(error); ok && errors.As(cause, &runtimeError) {
-		err = fmt.Errorf("dcbhttp: panic: %w", runtimeError)
+	if cause, ok := fault.(error); ok {
+		if runtimeError, ok := errors.AsType[runtime.Error](cause); ok {
+			err = fmt.Errorf("dcbhttp: panic: %w", runtimeError)
+		}
 	}
 	h.opts.Log.Error("call panicked", "error", err, "stack", string(debug.Stack()))
 	return err

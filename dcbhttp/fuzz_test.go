@@ -25,8 +25,7 @@ var seeds = []string{
 // checkRefusal fails if an error is none of those that a caller gets.
 func checkRefusal(t *testing.T, text []byte, err error) {
 	t.Helper()
-	var invalid *dcb.InvalidError
-	if !errors.As(err, &invalid) || invalid.Problem == "" {
+	if invalid, ok := errors.AsType[*dcb.InvalidError](err); !ok || invalid.Problem == "" {
 		t.Errorf("%q: %v does not name what is wrong", text, err)
 	}
 	if p := problemOf(err); p.Status != 400 {

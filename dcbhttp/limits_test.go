@@ -11,7 +11,6 @@ import (
 
 	"github.com/dcbstore/dcb"
 	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/memstore"
 )
 

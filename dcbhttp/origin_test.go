@@ -7,7 +7,6 @@ import (
 
 	"github.com/dcbstore/dcb/auth"
 	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/memstore"
 )
 

@@ -8,9 +8,8 @@ import (
 	"strings"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/internal/eventjson"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // problemResponse is an error as RFC 9457 has it. Programs look at Code. Field and Limit are set

@@ -9,9 +9,8 @@ import (
 	"time"
 
 	"github.com/dcbstore/dcb"
-	"github.com/dcbstore/dcb/internal/wire"
-
 	"github.com/dcbstore/dcb/internal/eventjson"
+	"github.com/dcbstore/dcb/internal/wire"
 )
 
 // lastEventID is the header that a browser's EventSource sends when it reconnects. It takes

@@ -120,8 +120,9 @@ func kindOf(kind jsontext.Kind) string {
 		return "an object"
 	case jsontext.KindBeginArray, jsontext.KindEndArray:
 		return "an array"
+	default:
+		return "of an unknown kind"
 	}
-	return "of an unknown kind"
 }
 
 // wantedKind returns the JSON kind that is read into t.
