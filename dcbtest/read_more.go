@@ -79,7 +79,7 @@ func moreCases() []Case {
 			},
 		},
 		{
-			Name: "Read/continued while More is true takes no read too many",
+			Name: "Read/continued while More is true needs no extra read",
 			Rule: ruleMore + " " + ruleMoreExactly + " " + ruleContinue,
 			Run:  continueWhileMore,
 		},
@@ -112,16 +112,16 @@ func (t *T) readWhileMore(q dcb.Query, opts dcb.ReadOptions, reads int) dcb.Read
 			t.Fatalf("read %d of %s with %+v returned More true, want false", n, describe.Query(q), opts)
 		}
 		result := t.read(q, opts)
-		if n == 0 || !opts.Backwards {
-			whole.Head = result.Head
-		}
 		whole.Events, whole.More = append(whole.Events, result.Events...), result.More
-		if n := len(result.Events); n > 0 && opts.Backwards {
-			opts.Before = result.Events[n-1].Position
+		if !opts.Backwards {
+			whole.Head, opts.After = result.Head, result.Head
+			continue
 		}
-		opts.After = result.Head
-		if opts.Backwards {
-			opts.After = 0
+		if n == 0 {
+			whole.Head = result.Head // later reads have a lower Before, and so a lower Head
+		}
+		if last := len(result.Events) - 1; last >= 0 {
+			opts.Before = result.Events[last].Position
 		}
 	}
 	return whole

@@ -62,7 +62,7 @@ func pageCases() []Case {
 			},
 		},
 		{
-			Name: "ReadPage/returns the same pages as Query.Matches for random queries",
+			Name: "ReadPage/selects the same events as Query.Matches for random queries",
 			Rule: ruleReadPage + " " + ruleMatches,
 			Run: func(t *T) {
 				random := rand.New(rand.NewPCG(21, 22))

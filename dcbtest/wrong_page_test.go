@@ -46,7 +46,7 @@ func wrongMores() []faultyStore {
 		changingMore("More is true on an empty store", "Read/More is false and Head is 0 on an empty store",
 			func(r *dcb.ReadResult, a readArgs) bool { return r.More || len(a.log) == 0 }),
 		changingMore("More is true if the last read is full",
-			"Read/continued while More is true takes no read too many", isFull),
+			"Read/continued while More is true needs no extra read", isFull),
 	}
 }
 
@@ -134,7 +134,7 @@ func wrongPages() []faultyStore {
 		}),
 		{
 			name:     "a page ignores all items but the first",
-			caughtBy: "ReadPage/returns the same pages as Query.Matches for random queries",
+			caughtBy: "ReadPage/selects the same events as Query.Matches for random queries",
 			build:    changingPage(func(a *readArgs) { a.query = a.query[:1] }, nil),
 		},
 		{
