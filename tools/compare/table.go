@@ -20,11 +20,11 @@ type serverRow struct {
 
 // print prints two tables: the rates, and the processor times.
 func (t *serverTable) print() {
-	fmt.Println("\nOperations per second (events, for scan and batches): the median, with the least and the most.\n")
+	fmt.Print("\nOperations per second (events, for scan and batches): the median, with the least and the most.\n\n")
 	t.printTable(rateRatios, func(s sample) float64 { return s.perSecond }, func(samples []sample) string {
 		return spread(rates(samples))
 	})
-	fmt.Println("\nProcessor time per operation, in microseconds, of user mode and kernel: server + client. The ratios are of the servers.\n")
+	fmt.Print("\nProcessor time per operation, in microseconds, of user mode and kernel: server + client. The ratios are of the servers.\n\n")
 	t.printTable(timeRatios, func(s sample) float64 { return s.serverMicros }, func(samples []sample) string {
 		client := column(samples, func(s sample) float64 { return s.clientMicros })
 		server := column(samples, func(s sample) float64 { return s.serverMicros })
