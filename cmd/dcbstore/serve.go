@@ -19,27 +19,33 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-const serveHelp = `Serve the store to other programs until it is interrupted: by dcb's own protocol, by UmaDB's protocol (gRPC), and over HTTP.
+const serveHelp = `Serve the store to other programs until a signal stops the server. Each protocol has its own listener:
 
-What is listened on is printed on standard output as soon as everything answers; with port 0 it is a port that is free. What happens is
-logged on standard error: a line for each call that failed, and never an event, a tag or a key.
+  --dcb    dcb's own protocol, for URLs dcb://HOST:7322 and dcb+unix:///PATH
+  --umadb  UmaDB's protocol over gRPC, for URLs dcb+umadb://HOST:50051 and UmaDB's clients
+  --http   HTTP: JSON, server-sent events, health and metrics
 
-Who may call. Without --keys everyone who reaches the server may do everything. So it listens on this machine only, and an address that
-other machines reach is refused, unless there are TLS (--tls-cert, --tls-key) and keys (--keys, or --tls-client-ca, which asks clients
-for a certificate), or --insecure says that something else protects it. A line of the file of keys is
+The server prints the addresses on standard output as soon as it accepts calls. Port 0 selects a free port. It logs on standard error, and
+never logs events, tags or keys.
 
-  NAME read,append KEY
+Security. Without --keys, every caller that reaches the server can read and append. So the server listens on 127.0.0.1 by default, and
+refuses an address that other machines can reach unless it has TLS (--tls-cert, --tls-key) and keys (--keys, or client certificates with
+--tls-client-ca). --insecure overrides this. A UNIX socket needs neither; the permissions of its directory protect it.
+A line of the file of keys is
 
-where KEY has 16 bytes or more, or is sha256: and the hash of the key in hexadecimal. A client sends authorization: Bearer KEY.
-SIGHUP makes the server read keys and certificates again; if a file is wrong, what was read before stays in use.
+  NAME PERMISSIONS KEY
 
-How it stops. SIGINT or SIGTERM stops it in good order: health and readiness say no, calls under way finish, who follows is told to come
-back, the store is closed, and the exit code is 0. What has not finished after --stop-timeout is cut off. A second signal ends the process at
-once, which loses nothing that was acknowledged.
+PERMISSIONS are read, append, or read,append. KEY has at least 16 bytes, or is sha256: followed by the hash of the key in hexadecimal.
+An HTTP client sends the header Authorization: Bearer KEY. A URL contains the key as dcb://:KEY@host, or DCB_KEY does.
+SIGHUP reloads keys and certificates. If a file is invalid, the previous content stays in use.
 
-How it is seen. GET /metrics is for Prometheus, /healthz and /readyz for who asks whether it lives. Traces go to a collector of OpenTelemetry if
-the environment names one (OTEL_EXPORTER_OTLP_ENDPOINT and its like). The folder deploy of the source has a dashboard, alerts, and a
-unit for systemd.`
+Stopping. SIGINT or SIGTERM stops the server: /readyz and the gRPC health service report that it is not ready, calls under way finish,
+subscriptions end, and the store is closed. The exit code is 0. Calls that have not finished after --stop-timeout are cut off. A second
+signal ends the process at once; acknowledged appends are durable even then.
+
+Monitoring. GET /metrics is for Prometheus, /healthz reports that the process is alive, and /readyz that it accepts calls. Traces are sent
+to an OpenTelemetry collector if the environment names one (OTEL_EXPORTER_OTLP_ENDPOINT and related variables). The folder deploy of the
+source has a dashboard, alert rules and a systemd unit.`
 
 const serveExample = `  dcbstore serve
   dcbstore serve --store disk:/var/lib/events --http off
@@ -62,38 +68,38 @@ func (p *program) serveCommand() *cobra.Command {
 	flags.StringVar(&config.DCB, "dcb", serve.DefaultDCB, "listen for dcb's protocol on `HOST:PORT`, unix:PATH, or off")
 	flags.StringVar(&config.UmaDB, "umadb", serve.DefaultUmaDB, "listen for UmaDB's protocol (gRPC) on `HOST:PORT`, or off")
 	flags.StringVar(&config.HTTP, "http", serve.DefaultHTTP, "listen for HTTP on `HOST:PORT`, or off")
-	flags.StringVar(&config.TLSCert, "tls-cert", "", "the server's certificate and what it is signed by, a `FILE` in PEM")
-	flags.StringVar(&config.TLSKey, "tls-key", "", "the certificate's key, a `FILE` in PEM")
-	flags.StringVar(&config.TLSClientCA, "tls-client-ca", "", "let in only clients with a certificate signed by one in `FILE`")
-	flags.StringVar(&config.KeysFile, "keys", "", "let in only callers with a key that is in `FILE`")
-	flags.BoolVar(&config.Insecure, "insecure", false, "be reached from other machines without TLS and keys all the same")
-	flags.StringSliceVar(&config.Origins, "origins", nil, "let pages from these `ORIGINS` call from browsers, as in https://app.example.com")
+	flags.StringVar(&config.TLSCert, "tls-cert", "", "PEM `FILE` with the server's certificate, followed by the intermediate certificates")
+	flags.StringVar(&config.TLSKey, "tls-key", "", "PEM `FILE` with the private key of the certificate")
+	flags.StringVar(&config.TLSClientCA, "tls-client-ca", "", "require client certificates that an authority in PEM `FILE` has signed")
+	flags.StringVar(&config.KeysFile, "keys", "", "require a key that is in `FILE`")
+	flags.BoolVar(&config.Insecure, "insecure", false, "allow addresses that other machines can reach, without TLS or keys")
+	flags.StringSliceVar(&config.Origins, "origins", nil, "allow browsers to call from these `ORIGINS`, for example https://app.example.com")
 	limitFlags(flags, &config)
 	flags.DurationVar(&config.Keepalive, "keepalive", 0, "ping silent connections of UmaDB's protocol after `TIME` (default 20s)")
-	flags.DurationVar(&config.StopTimeout, "stop-timeout", serve.DefaultStopTimeout, "cut off what has not finished `TIME` after the stop was asked for")
+	flags.DurationVar(&config.StopTimeout, "stop-timeout", serve.DefaultStopTimeout, "cut off calls that are still under way `TIME` after the signal")
 	flags.StringVar(&logs.format, "log-format", "text", "log as text or json")
-	flags.StringVar(&logs.level, "log-level", "info", "log what is debug, info, warn or error, and above")
-	flags.StringVar(&config.Pprof, "pprof", "", "serve profiles at /debug/pprof/ on `HOST:PORT` of this machine")
+	flags.StringVar(&logs.level, "log-level", "info", "lowest level to log: debug, info, warn or error")
+	flags.StringVar(&config.Pprof, "pprof", "", "serve profiles at /debug/pprof/ on the loopback address `HOST:PORT`")
 	return cmd
 }
 
 func limitFlags(flags *pflag.FlagSet, config *serve.Config) {
 	limits := &config.Limits
-	flags.Var((*byteSize)(&limits.MessageBytes), "max-message", "refuse requests of more than `BYTES`, as in 8MiB (default 80MiB)")
-	flags.IntVar(&limits.Connections, "max-connections", 0, "close connections beyond `N` on each address (default 10000)")
-	flags.IntVar(&limits.Calls, "max-calls", 0, "let one connection have `N` calls under way, waiting and following included (default 4096)")
+	flags.Var((*byteSize)(&limits.MessageBytes), "max-message", "refuse requests larger than `BYTES`, for example 8MiB (default 80MiB)")
+	flags.IntVar(&limits.Connections, "max-connections", 0, "accept at most `N` connections on each listener (default 10000)")
+	flags.IntVar(&limits.Calls, "max-calls", 0, "allow at most `N` calls under way on a connection, subscriptions included (default 4096)")
 	flags.IntVar(&limits.QueryItems, "max-items", 0, "refuse queries of more than `N` items (default 65536)")
-	flags.DurationVar(&limits.CallTime, "call-timeout", 0, "end calls that take longer than `TIME`, other than waiting and following (default 1m)")
+	flags.DurationVar(&limits.CallTime, "call-timeout", 0, "end calls that take longer than `TIME`, except waits and subscriptions (default 1m)")
 }
 
-// gcPercent is by how much the heap may grow before it is collected, where GOGC does not say.
+// gcPercent is the garbage collector's target percentage, unless GOGC sets it.
 const gcPercent = 400
 
-// logFlags say how to log.
+// logFlags are the flags that configure the log.
 type logFlags struct{ format, level string }
 
-// logger returns a logger that writes to to.
-func (l logFlags) logger(to io.Writer) (*slog.Logger, error) {
+// logger returns a logger that writes to w.
+func (l logFlags) logger(w io.Writer) (*slog.Logger, error) {
 	options := new(slog.HandlerOptions)
 	switch l.level {
 	case "debug":
@@ -105,15 +111,15 @@ func (l logFlags) logger(to io.Writer) (*slog.Logger, error) {
 	case "error":
 		options.Level = slog.LevelError
 	default:
-		return nil, usagef("a level is debug, info, warn or error", "--log-level %q is none", l.level)
+		return nil, usagef("use debug, info, warn or error", "--log-level %q is not a level", l.level)
 	}
 	switch l.format {
 	case "text":
-		return slog.New(slog.NewTextHandler(to, options)), nil
+		return slog.New(slog.NewTextHandler(w, options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(to, options)), nil
+		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
-	return nil, usagef("a format is text or json", "--log-format %q is none", l.format)
+	return nil, usagef("use text or json", "--log-format %q is not a format", l.format)
 }
 
 func (p *program) serve(ctx context.Context, config serve.Config, logs logFlags) error {
@@ -121,14 +127,14 @@ func (p *program) serve(ctx context.Context, config serve.Config, logs logFlags)
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(log) // for the stores, which log by it
+	slog.SetDefault(log) // the stores log to the default logger
 	if os.Getenv("GOGC") == "" {
-		// What lives is little, and what calls leave behind is much: collecting less often is worth a
-		// sixth of the appends.
+		// Little memory stays in use, and calls leave much garbage. Collecting less often raises the
+		// appends per second by a sixth.
 		debug.SetGCPercent(gcPercent)
 	}
 	if !stores.Lasts(p.named()) {
-		log.Warn("the store is in memory: everything is forgotten when the server stops")
+		log.Warn("the store is in memory; its events are lost when the server stops")
 	}
 	build := stamp()
 	config.Store, config.Log, config.Build = p.named(), log, observe.Build{Version: build.Version, Commit: build.Commit}
@@ -141,21 +147,20 @@ func (p *program) serve(ctx context.Context, config serve.Config, logs logFlags)
 	return err
 }
 
-// printAddresses says where the server listens, in a line each, or as an object where the log is
-// objects too.
+// printAddresses prints the addresses of the listeners: one line each, or one JSON object.
 func (p *program) printAddresses(a serve.Addresses, asJSON bool) {
 	if asJSON {
 		_ = p.printJSON(a) // output remembers the error
 		return
 	}
-	for _, listening := range []struct{ on, address string }{{"dcb", a.DCB}, {"umadb", a.UmaDB}, {"http", a.HTTP}, {"pprof", a.Pprof}} {
+	for _, listening := range []struct{ name, address string }{{"dcb", a.DCB}, {"umadb", a.UmaDB}, {"http", a.HTTP}, {"pprof", a.Pprof}} {
 		if listening.address != "" {
-			fmt.Fprintf(p.out, "%s %s\n", listening.on, listening.address)
+			fmt.Fprintf(p.out, "%s %s\n", listening.name, listening.address)
 		}
 	}
 }
 
-// byteSize is a flag that holds a number of bytes.
+// byteSize is the value of a flag in bytes.
 type byteSize int
 
 func (b *byteSize) String() string {
@@ -165,10 +170,10 @@ func (b *byteSize) String() string {
 	return strconv.Itoa(int(*b))
 }
 
-// Type is what pflag calls the flag's value.
+// Type implements pflag.Value.
 func (*byteSize) Type() string { return "bytes" }
 
-// Set reads a number with a unit behind it, or none.
+// Set parses a number of bytes, with an optional unit after it.
 func (b *byteSize) Set(text string) error {
 	unit := 1
 	for _, u := range []struct {
@@ -182,7 +187,7 @@ func (b *byteSize) Set(text string) error {
 	}
 	number, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || number*uint64(unit) > 1<<40 {
-		return errors.New("it is a number of bytes, or of KiB, MiB or GiB")
+		return errors.New("it must be a number of bytes, or of KiB, MiB or GiB")
 	}
 	*b = byteSize(number) * byteSize(unit)
 	return nil

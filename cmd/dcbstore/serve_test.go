@@ -15,8 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// served are the servers that scripts have running.
-var served sync.Map // from *testscript.TestScript to *serverProcess
+// served holds the running server of each script: *testscript.TestScript to *serverProcess.
+var served sync.Map
 
 type serverProcess struct {
 	cmd      *exec.Cmd
@@ -24,8 +24,9 @@ type serverProcess struct {
 	ended    chan struct{}
 }
 
-// serve ARG... starts dcbstore serve in the background on ports that are free, and returns when
-// it answers. After that $DCB, $UMADB and $HTTP are its addresses.
+// serveInBackground implements the command serve ARG... of scripts: it starts dcbstore serve in the
+// background on free ports, and returns when the server is ready. It sets $DCB, $UMADB and $HTTP to
+// the addresses.
 func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: serve ARG...")
@@ -36,33 +37,34 @@ func serveInBackground(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.cmd.Start())
 	go func() {
 		defer close(s.ended)
-		_ = s.cmd.Wait() // the exit code is what counts
+		_ = s.cmd.Wait() // stopServer checks the exit code
 	}()
 	ts.Defer(func() {
-		_ = s.cmd.Process.Kill() // an error if it has ended, as it should
+		_ = s.cmd.Process.Kill() // an error if the process has ended already
 		<-s.ended
 	})
 	served.Store(ts, s)
 	select {
 	case <-s.out.has("http 127.0.0.1:"):
 	case <-s.ended:
-		ts.Fatalf("it ended before it answered:\n%s", s.log.String())
+		ts.Fatalf("the server ended before it was ready; its log:\n%s", s.log.String())
 	}
 	for line := range strings.Lines(s.out.String()) {
-		wire, address, _ := strings.Cut(strings.TrimSpace(line), " ")
-		ts.Setenv(strings.ToUpper(wire), address)
+		protocol, address, _ := strings.Cut(strings.TrimSpace(line), " ")
+		ts.Setenv(strings.ToUpper(protocol), address)
 	}
 }
 
 func serverOf(ts *testscript.TestScript) *serverProcess {
 	s, ok := served.Load(ts)
 	if !ok {
-		ts.Fatalf("nothing is served")
+		ts.Fatalf("the script has no running server")
 	}
 	return s.(*serverProcess)
 }
 
-// hangup TEXT tells the server to read its keys again, and returns when its log has TEXT.
+// hangUp implements the command hangup TEXT of scripts: it sends SIGHUP to the server, and returns
+// when the log contains TEXT.
 func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: hangup TEXT")
@@ -72,11 +74,12 @@ func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 	select {
 	case <-s.log.has(args[0]):
 	case <-s.ended:
-		ts.Fatalf("it ended:\n%s", s.log.String())
+		ts.Fatalf("the server ended; its log:\n%s", s.log.String())
 	}
 }
 
-// stop CODE sends the server SIGTERM, and wants that exit code. Its log is there for stderr.
+// stopServer implements the command stop CODE of scripts: it sends SIGTERM to the server and
+// requires the exit code CODE. It writes the log to the file log.
 func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: stop CODE")
@@ -86,12 +89,12 @@ func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 	<-s.ended
 	ts.Check(os.WriteFile(ts.MkAbs("log"), []byte(s.log.String()), 0o600))
 	if got := fmt.Sprint(s.cmd.ProcessState.ExitCode()); got != args[0] {
-		ts.Fatalf("the exit code is %s; want %s; its log:\n%s", got, args[0], s.log.String())
+		ts.Fatalf("exit code %s, want %s; the log:\n%s", got, args[0], s.log.String())
 	}
 }
 
-// get STATUS PATH [KEY [BODY]] calls the server over HTTP, with a POST if there is a BODY, and
-// wants that status. The answer goes to the file answer.
+// getURL implements the command get STATUS PATH [KEY [BODY]] of scripts: it calls the server over
+// HTTP, with POST if there is a BODY, and requires STATUS. It writes the response to the file answer.
 func getURL(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 4 {
 		ts.Fatalf("usage: get STATUS PATH [KEY [BODY]]")
@@ -116,6 +119,6 @@ func getURL(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
 	if got := fmt.Sprint(answer.StatusCode); got != args[0] {
-		ts.Fatalf("status %s; want %s: %s", got, args[0], text)
+		ts.Fatalf("status %s, want %s; the response: %s", got, args[0], text)
 	}
 }

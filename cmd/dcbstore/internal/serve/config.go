@@ -14,7 +14,7 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// The defaults of a server.
+// Defaults of [Config].
 const (
 	DefaultDCB         = "127.0.0.1:7322"
 	DefaultUmaDB       = "127.0.0.1:50051"
@@ -22,42 +22,48 @@ const (
 	DefaultStopTimeout = 20 * time.Second
 )
 
-// Config is the configuration of a server. Zero values mean the defaults of the protocols' packages.
+// Config is the configuration of a server. Zero values mean the defaults of the packages dcbnet,
+// umadb and dcbhttp, except where a field names another default.
 type Config struct {
-	// Store is the URL of the store, and Open opens it.
+	// Store is the URL of the store. The log shows it without its password.
 	Store string
-	Open  func(context.Context) (stores.Store, error)
+	// Open opens the store. The server closes it.
+	Open func(context.Context) (stores.Store, error)
 
 	// DCB, UmaDB, HTTP and Pprof are the addresses to listen on: host:port, or for DCB also unix:PATH.
 	// Empty or "off" switches a listener off.
 	DCB, UmaDB, HTTP, Pprof string
 
-	// TLSCert and TLSKey are files in PEM; without them there is no TLS. With TLSClientCA clients too need a certificate, of that authority.
+	// TLSCert and TLSKey are PEM files with the certificate and its private key. Without them there
+	// is no TLS. TLSClientCA is a PEM file with authorities: clients then need a certificate that one
+	// of them has signed.
 	TLSCert, TLSKey, TLSClientCA string
-	// KeysFile has the keys, as auth.ParseKeys reads them. Without it everyone may do everything.
+	// KeysFile is a file in the format of auth.ParseKeys. Without it no caller needs a key.
 	KeysFile string
-	// Insecure allows to be reached from other machines without TLS and keys.
+	// Insecure allows addresses that other machines can reach, without TLS or keys.
 	Insecure bool
 
-	Limits    wire.Limits
+	Limits wire.Limits
+	// Keepalive is the silence after which the server pings a connection of UmaDB's protocol.
 	Keepalive time.Duration
-	// StopTimeout is how long calls under way may go on after the stop was asked for. Default: [DefaultStopTimeout].
+	// StopTimeout bounds the time that calls under way have to finish after the stop. Default
+	// [DefaultStopTimeout].
 	StopTimeout time.Duration
-	// Origins are those that browsers may call from.
+	// Origins are the origins of pages that can call from browsers.
 	Origins []string
 
 	Build observe.Build
-	// Log is told what happens. Default: nobody is.
+	// Log receives the log of the server. Default [slog.DiscardHandler].
 	Log *slog.Logger
-	// Ready is told the addresses once everything answers. Default: nobody is.
+	// Ready is called with the addresses when all listeners accept calls. Default nil: not called.
 	Ready func(Addresses)
-	// Hangups are the signals to read keys and certificates again. Default: SIGHUP, where there is such a thing.
+	// Hangups makes the server reload keys and certificates at each value. Default: SIGHUP on UNIX.
 	Hangups <-chan os.Signal
 
-	flushTimeout time.Duration // 0: the constant; longer for a test that wants every trace
+	flushTimeout time.Duration // 0: the constant; longer in a test that needs every trace
 }
 
-// Addresses are where a server really listens; empty where it does not.
+// Addresses are the addresses that a server listens on. An empty one means that the listener is off.
 type Addresses struct {
 	DCB   string `json:"dcb,omitempty"`
 	UmaDB string `json:"umadb,omitempty"`
@@ -65,7 +71,8 @@ type Addresses struct {
 	Pprof string `json:"pprof,omitempty"`
 }
 
-// Refusal is the error of what a server was told to do and should not, or cannot. Nothing was done.
+// Refusal is an error of the configuration: it is invalid or unsafe. The store was not opened, except
+// for an invalid origin.
 type Refusal struct{ Problem, Hint string }
 
 func (r *Refusal) Error() string { return r.Problem }
@@ -74,32 +81,33 @@ func refuse(hint, format string, args ...any) error {
 	return &Refusal{Problem: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// isOff reports whether an address says that nothing is to listen.
+// isOff reports whether an address switches its listener off.
 func isOff(address string) bool { return address == "" || address == "off" }
 
-// check completes the configuration, and refuses what cannot be right.
+// check sets defaults and returns a [*Refusal] if the configuration is invalid.
 func (c *Config) check() (err error) {
 	c.withDefaults()
 	switch {
 	case isOff(c.DCB) && isOff(c.UmaDB) && isOff(c.HTTP):
-		return refuse("give --dcb, --umadb or --http an address", "--dcb, --umadb and --http are all off; there is nothing to serve")
+		return refuse("give --dcb, --umadb or --http an address", "--dcb, --umadb and --http are all off; the server has no listener")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
-		return refuse("give --tls-cert and --tls-key together", "a certificate and its key belong together")
+		return refuse("give both --tls-cert and --tls-key", "only one of --tls-cert and --tls-key is given; TLS needs both")
 	case c.TLSClientCA != "" && c.TLSCert == "":
-		return refuse("give --tls-cert and --tls-key as well", "--tls-client-ca asks clients for certificates, which takes TLS")
+		return refuse("give --tls-cert and --tls-key, too", "--tls-client-ca needs TLS")
 	case c.StopTimeout < 0:
-		return refuse("give --stop-timeout as in 20s", "--stop-timeout is %v; it is positive", c.StopTimeout)
+		return refuse("give a time, for example 20s", "--stop-timeout is %v; it must be positive", c.StopTimeout)
 	case c.Keepalive < 0:
-		return refuse("give --keepalive as in 20s", "--keepalive is %v; it is positive", c.Keepalive)
+		return refuse("give a time, for example 20s", "--keepalive is %v; it must be positive", c.Keepalive)
 	}
 	if c.Limits, err = c.Limits.WithDefaults("Limits"); err != nil {
-		return refuse("see dcbstore help serve for the flags of limits", "%v", err)
+		return refuse("dcbstore help serve lists the flags of the limits", "%v", err)
 	}
 	return nil
 }
 
-// secured says what is missing for being reached from other machines; nothing if it is all there. The certificates of clients do what keys do.
-func (c *Config) missing() string {
+// missingProtection returns what the server lacks to be reached from other machines safely: TLS, keys
+// or both. It returns "" if it lacks neither. Client certificates count as keys.
+func (c *Config) missingProtection() string {
 	var missing []string
 	if c.TLSCert == "" {
 		missing = append(missing, "TLS")
@@ -110,26 +118,29 @@ func (c *Config) missing() string {
 	return strings.Join(missing, " and ")
 }
 
-// mayListen refuses an address that other machines reach, if nothing protects what is behind it.
-func (c *Config) mayListen(flag string, address *net.TCPAddr) error {
+// checkAddress refuses an address that other machines can reach, unless the server has TLS and keys.
+func (c *Config) checkAddress(flag string, address *net.TCPAddr) error {
 	if address.IP.IsLoopback() {
 		return nil
 	}
-	missing := c.missing()
+	missing := c.missingProtection()
 	if missing == "" {
 		return nil
 	}
 	if c.Insecure {
-		c.Log.Warn("this can be reached from other machines, and nothing protects it (--insecure)", "flag", flag, "address", address.String(), "missing", missing)
+		c.Log.Warn("other machines can reach this address without protection (--insecure)",
+			"flag", flag, "address", address.String(), "missing", missing)
 		return nil
 	}
-	return refuse("give --tls-cert, --tls-key and --keys, or listen on 127.0.0.1; if something else protects it, say --insecure",
-		"%s %s can be reached from other machines, and without %s %s", flag, address, missing, dangerOf(c))
+	return refuse(
+		"give --tls-cert, --tls-key and --keys, or listen on 127.0.0.1; if something else protects the server, give --insecure",
+		"%s %s can be reached from other machines; without %s %s", flag, address, missing, c.risk())
 }
 
-func dangerOf(c *Config) string {
+// risk returns what can happen without protection, as the end of an error.
+func (c *Config) risk() string {
 	if c.KeysFile == "" && c.TLSClientCA == "" {
-		return "whoever reaches it can read and append everything"
+		return "any caller can read and append"
 	}
-	return "keys and events can be read on their way"
+	return "keys and events can be read on the network"
 }

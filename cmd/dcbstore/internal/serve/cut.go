@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// cuttable is a listener whose connections can all be cut, whatever is going on with them. A server that stops hard waits even so for those who have
-// connected and not finished, or begun, to say hello in TLS; nobody may hold up a stop like that.
+// cuttable is a listener that can close all its connections at once. Closing a server does not end its
+// unfinished TLS handshakes, so a client that sends nothing would delay the stop.
 type cuttable struct {
 	net.Listener
 
@@ -19,7 +19,7 @@ func newCuttable(l net.Listener) *cuttable {
 	return &cuttable{Listener: l, open: make(map[net.Conn]struct{})}
 }
 
-// Accept returns the next connection. After a cut it is one that is closed.
+// Accept returns the next connection. After cut, the connection is closed already.
 func (c *cuttable) Accept() (net.Conn, error) {
 	conn, err := c.Listener.Accept()
 	if err != nil {
@@ -28,29 +28,29 @@ func (c *cuttable) Accept() (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isCut {
-		_ = conn.Close() // whoever it is comes too late
+		_ = conn.Close()
 	}
 	c.open[conn] = struct{}{}
 	return &cutConn{Conn: conn, listener: c}, nil
 }
 
-// cut closes all connections.
+// cut closes all connections, and those that Accept returns later.
 func (c *cuttable) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.isCut = true
 	for conn := range c.open {
-		_ = conn.Close() // what was to be said on it is not
+		_ = conn.Close()
 	}
 }
 
-// cutConn is a connection that its listener forgets when it is closed.
+// cutConn is a connection that its Close removes from its listener.
 type cutConn struct {
 	net.Conn
 	listener *cuttable
 }
 
-// Close closes the connection.
+// Close implements [net.Conn].
 func (c *cutConn) Close() error {
 	c.listener.mu.Lock()
 	delete(c.listener.open, c.Conn)

@@ -14,6 +14,7 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
+// deploy is the folder with the files for operators.
 const deploy = "../../../../deploy/"
 
 func readFile(t *testing.T, path string) string {
@@ -25,7 +26,7 @@ func readFile(t *testing.T, path string) string {
 	return string(content)
 }
 
-// exposed returns the names of all metrics that a server tells that has a store in a directory, and TLS.
+// exposed returns the sorted names of all metrics of a server with TLS and a store in a directory.
 func exposed(t *testing.T) []string {
 	t.Helper()
 	dir, ca := t.TempDir(), newAuthority(t)
@@ -46,64 +47,64 @@ func exposed(t *testing.T) []string {
 
 var metricNames = regexp.MustCompile(`\b(dcb|go|process)_[a-z0-9_]+`)
 
-// expressions returns what is asked of Prometheus anywhere in a value of JSON.
-func expressions(value any, to []string) []string {
+// expressions appends all PromQL expressions in a JSON value to found.
+func expressions(value any, found []string) []string {
 	switch value := value.(type) {
 	case map[string]any:
 		for key, inner := range value {
 			text, isText := inner.(string)
 			if isText && (key == "expr" || key == "definition") {
-				to = append(to, text)
+				found = append(found, text)
 			}
-			to = expressions(inner, to)
+			found = expressions(inner, found)
 		}
 	case []any:
 		for _, inner := range value {
-			to = expressions(inner, to)
+			found = expressions(inner, found)
 		}
 	}
-	return to
+	return found
 }
 
-func TestWhatTheDashboardAndTheAlertsNameIsThere(t *testing.T) {
+func TestMetricsOfDashboardAlertsAndREADMEExist(t *testing.T) {
 	t.Parallel()
-	there := exposed(t)
+	metrics := exposed(t)
 	var dashboard map[string]any
 	if err := json.Unmarshal([]byte(readFile(t, deploy+"grafana-dashboard.json")), &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	asked := expressions(dashboard, nil)
-	if len(asked) < 40 {
-		t.Errorf("the dashboard asks for %d things only", len(asked))
+	queries := expressions(dashboard, nil)
+	if len(queries) < 40 {
+		t.Errorf("the dashboard has %d queries, want at least 40", len(queries))
 	}
 	alerts := readFile(t, deploy+"alerts.yaml")
 	readme := readFile(t, deploy+"README.md")
-	for from, text := range map[string]string{"the dashboard": strings.Join(asked, "\n"), "alerts.yaml": alerts, "README.md": readme} {
+	for from, text := range map[string]string{"the dashboard": strings.Join(queries, "\n"), "alerts.yaml": alerts, "README.md": readme} {
 		for _, name := range metricNames.FindAllString(text, -1) {
 			if strings.HasSuffix(name, "_") {
-				continue // of a family
+				continue // the prefix of several names
 			}
-			if _, found := slices.BinarySearch(there, name); !found && !slices.Contains(there, name+"_count") {
-				t.Errorf("%s has %s, which no server tells", from, name)
+			if _, found := slices.BinarySearch(metrics, name); !found && !slices.Contains(metrics, name+"_count") {
+				t.Errorf("%s names %s, which is not a metric of the server", from, name)
 			}
 		}
 	}
-	// And the other way round: what a server tells is explained.
-	for _, name := range there {
+	// README.md must also explain every metric.
+	for _, name := range metrics {
 		family := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		if strings.HasPrefix(name, "dcb_") && !strings.Contains(readme, family) {
-			t.Errorf("README.md does not explain %s", family)
+			t.Errorf("README.md does not explain the metric %s", family)
 		}
 	}
 }
 
-// There is no parser of YAML among our modules, and none is worth it for one file: this wants the form that its rules are written in, which is also
-// what Prometheus wants.
-func TestEveryAlertIsWholeAndExplained(t *testing.T) {
+// The module has no YAML parser, and one file does not justify one. So the test requires the layout in
+// which the rules are written.
+func TestAlertsAreCompleteAndExplained(t *testing.T) {
 	t.Parallel()
 	alerts, readme := readFile(t, deploy+"alerts.yaml"), readFile(t, deploy+"README.md")
 	if strings.Contains(alerts, "\t") {
-		t.Error("there is a tab, which YAML does not allow")
+		t.Error("alerts.yaml contains a tab, which YAML does not allow")
 	}
 	rule := regexp.MustCompile(`^(\w+)\n` +
 		`        expr: (.+|\|\n(          .+\n)+          .+)\n` +
@@ -112,23 +113,23 @@ func TestEveryAlertIsWholeAndExplained(t *testing.T) {
 		`        annotations:\n          summary: "[^"]+"\n          description: "[^"]+"\n\n?$`)
 	head, rest, found := strings.Cut(alerts, "      - alert: ")
 	if !found || !strings.HasSuffix(head, "groups:\n  - name: dcb\n    rules:\n") {
-		t.Fatalf("it begins with %q", head)
+		t.Fatalf("alerts.yaml begins with %q", head)
 	}
 	rules := strings.Split(rest, "      - alert: ")
 	for _, text := range rules {
 		match := rule.FindStringSubmatch(text)
 		if match == nil {
-			t.Errorf("a rule has another form:\n%s", text)
+			t.Errorf("a rule does not match the layout:\n%s", text)
 			continue
 		}
 		if strings.Count(match[2], "(") != strings.Count(match[2], ")") {
-			t.Errorf("%s: the parentheses do not match", match[1])
+			t.Errorf("%s: unbalanced parentheses", match[1])
 		}
 		if !strings.Contains(readme, "`"+match[1]+"`") {
-			t.Errorf("README.md does not explain %s", match[1])
+			t.Errorf("README.md does not explain the alert %s", match[1])
 		}
 	}
 	if len(rules) < 10 {
-		t.Errorf("there are %d rules", len(rules))
+		t.Errorf("alerts.yaml has %d rules, want at least 10", len(rules))
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/dcbstore/dcb/umadb"
 )
 
-// The names of what listens, in logs and metrics.
+// Names of the endpoints in logs and metrics.
 const (
 	dcbEndpoint   = "dcbnet"
 	umadbEndpoint = "umadb"
@@ -22,15 +22,18 @@ const (
 type endpoint struct {
 	name     string
 	listener net.Listener
-	// serve goes on until shutdown or close, which is no error.
+	// serve runs until shutdown or close, and then returns nil.
 	serve func(net.Listener) error
-	// shutdown lets calls finish until its context ends; then, with an error, it cuts off what is left. close does so at once.
+	// shutdown waits for the calls under way. When its context ends, it cuts off the rest and returns
+	// an error.
 	shutdown func(context.Context) error
-	close    func()
-	// cut closes the connections under the server's feet.
+	// close ends all calls at once.
+	close func()
+	// cut closes all network connections.
 	cut func()
 }
 
+// makeEndpoints makes the servers of all listeners.
 func (s *server) makeEndpoints(listeners listeners) error {
 	for _, kind := range []struct {
 		name string
@@ -40,29 +43,29 @@ func (s *server) makeEndpoints(listeners listeners) error {
 		if listener == nil {
 			continue
 		}
-		w, err := kind.make(listener)
+		e, err := kind.make(listener)
 		if err != nil {
 			return err
 		}
 		connections := newCuttable(listener)
-		w.name, w.listener, w.cut = kind.name, connections, connections.cut
-		if w.name != pprofEndpoint {
-			w.listener = s.metrics.Listener(w.name, connections)
+		e.name, e.listener, e.cut = kind.name, connections, connections.cut
+		if e.name != pprofEndpoint {
+			e.listener = s.metrics.Listener(e.name, connections)
 		}
-		s.endpoints = append(s.endpoints, w)
+		s.endpoints = append(s.endpoints, e)
 	}
 	return nil
 }
 
 func (s *server) dcbEndpoint(listener net.Listener) (*endpoint, error) {
-	options := &dcbnet.ServerOptions{Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log)}
+	opts := &dcbnet.ServerOptions{Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log)}
 	if s.certs != nil && listener.Addr().Network() != "unix" {
-		options.TLS = s.certs.config(forDCB)
+		opts.TLS = s.certs.config(forDCB)
 	}
 	if s.traces != nil {
-		options.Traceparent = s.traces.Traceparent
+		opts.Traceparent = s.traces.Traceparent
 	}
-	server, err := dcbnet.NewServer(s.watched, options)
+	server, err := dcbnet.NewServer(s.observed, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -70,13 +73,14 @@ func (s *server) dcbEndpoint(listener net.Listener) (*endpoint, error) {
 }
 
 func (s *server) umadbEndpoint(net.Listener) (*endpoint, error) {
-	options := &umadb.ServerOptions{
-		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log), Keepalive: s.Keepalive, GRPC: s.traces.GRPC(),
+	opts := &umadb.ServerOptions{
+		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: observe.Calm(s.Log),
+		Keepalive: s.Keepalive, GRPC: s.traces.GRPC(),
 	}
 	if s.certs != nil {
-		options.TLS = s.certs.config(forUmaDB)
+		opts.TLS = s.certs.config(forUmaDB)
 	}
-	server, err := umadb.NewServer(s.watched, options)
+	server, err := umadb.NewServer(s.observed, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +92,7 @@ func (s *server) pprofEndpoint(net.Listener) (*endpoint, error) {
 	server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
 	return &endpoint{
 		serve:    func(l net.Listener) error { return untilClosed(server.Serve(l)) },
-		shutdown: func(context.Context) error { return server.Close() }, // nobody waits for a profile
-		close:    func() { _ = server.Close() },                         // again, which is nothing
+		shutdown: func(context.Context) error { return server.Close() }, // profiles are cut off
+		close:    func() { _ = server.Close() },
 	}, nil
 }

@@ -4,5 +4,5 @@ package serve
 
 import "os"
 
-// hangups: there is no such signal here; a server is started again instead.
+// hangups returns nil: the system has no SIGHUP. Keys are reloaded by a restart.
 func hangups() (<-chan os.Signal, func()) { return nil, func() {} }

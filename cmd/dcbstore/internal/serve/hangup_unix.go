@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// hangups returns a channel of SIGHUPs, and what ends them.
+// hangups returns a channel that receives SIGHUP, and a function that stops receiving it.
 func hangups() (<-chan os.Signal, func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)

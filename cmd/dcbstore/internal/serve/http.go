@@ -11,24 +11,25 @@ import (
 	"github.com/dcbstore/dcb/internal/wire"
 )
 
+// httpEndpoint makes the HTTP server. If callers need no key, it accepts only local host names.
 func (s *server) httpEndpoint(listener net.Listener) (*endpoint, error) {
 	log := observe.Calm(s.Log)
-	handler, err := dcbhttp.New(s.watched, &dcbhttp.Options{
+	handler, err := dcbhttp.New(s.observed, &dcbhttp.Options{
 		Keys: s.keys, Limits: s.Limits, Observe: s.calls.Done, Log: log, Origins: s.Origins,
 		Metrics: s.metrics.Handler(), Ready: s.readiness,
 	})
 	if err != nil {
-		return nil, refuse("an origin is as https://app.example.com", "%v", err)
+		return nil, refuse("write an origin as https://app.example.com", "%v", err)
 	}
 	server := handler.Server()
 	server.Handler = s.traces.HTTP(handler)
-	if s.unguarded() && isLoopback(listener.Addr()) {
+	if s.isOpen() && isLoopback(listener.Addr()) {
 		server.Handler = localHosts(server.Handler)
 	}
 	serve := server.Serve
 	if s.certs != nil {
 		server.TLSConfig = s.certs.config(forHTTP)
-		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") } // the certificate is in the configuration
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") } // TLSConfig has the certificate
 	}
 	return &endpoint{
 		serve: func(l net.Listener) error { return untilClosed(serve(wire.Listen(l, s.Limits.Connections, log))) },
@@ -36,23 +37,24 @@ func (s *server) httpEndpoint(listener net.Listener) (*endpoint, error) {
 			handler.Drain()
 			err := server.Shutdown(ctx)
 			if err != nil {
-				_ = server.Close() // whatever is left is cut off
+				_ = server.Close() // cuts off the rest
 			}
 			return err
 		},
-		close: func() { _ = server.Close() }, // of what is stopped already
+		close: func() { _ = server.Close() },
 	}, nil
 }
 
-// unguarded reports whether whoever reaches the server may do everything.
-func (s *server) unguarded() bool { return s.keys == nil && s.TLSClientCA == "" && !s.Insecure }
+// isOpen reports whether callers need neither a key nor a certificate, and --insecure is not given.
+func (s *server) isOpen() bool { return s.keys == nil && s.TLSClientCA == "" && !s.Insecure }
 
 func isLoopback(address net.Addr) bool {
 	tcp, ok := address.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
 
-// untilClosed is the error of a server of HTTP, other than that it was told to stop.
+// untilClosed returns nil for the error of an HTTP server that was closed, and other errors as they
+// are.
 func untilClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

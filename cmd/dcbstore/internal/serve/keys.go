@@ -6,9 +6,9 @@ import (
 	"github.com/dcbstore/dcb/auth"
 )
 
-// readKeys reads the file of keys. No error has a key in it.
+// readKeys reads the file of keys. Its errors never contain a key.
 func (s *server) readKeys() ([]auth.Key, error) {
-	const hint = "a line of the file is: NAME read,append KEY; in place of KEY may stand sha256: and its hash"
+	const hint = "a line of the file is NAME PERMISSIONS KEY, for example: billing read,append sha256:HASH"
 	file, err := os.Open(s.KeysFile)
 	if err != nil {
 		return nil, refuse(hint, "--keys: %v", err)
@@ -18,6 +18,6 @@ func (s *server) readKeys() ([]auth.Key, error) {
 	if err != nil {
 		return nil, refuse(hint, "--keys %s: %v", s.KeysFile, err)
 	}
-	s.adviseOnMode("the file of keys", s.KeysFile)
+	s.warnOfMode(s.KeysFile)
 	return keys, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-func TestAnAddressInUseIsAnErrorAndNothingIsLeftOpen(t *testing.T) {
+func TestListenClosesAllListenersIfAnAddressIsInUse(t *testing.T) {
 	t.Parallel()
 	used, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -24,7 +24,7 @@ func TestAnAddressInUseIsAnErrorAndNothingIsLeftOpen(t *testing.T) {
 	defer used.Close()
 	c := config(memstore.New(nil))
 	c.HTTP = used.Addr().String()
-	for { // until nobody took the address for gRPC between here and there
+	for { // until no other process takes the address of --dcb meanwhile
 		free, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -35,24 +35,24 @@ func TestAnAddressInUseIsAnErrorAndNothingIsLeftOpen(t *testing.T) {
 		}
 		err = Run(t.Context(), c)
 		if err == nil || !strings.Contains(err.Error(), "address already in use") {
-			t.Fatalf("%v; want that the address is in use", err)
+			t.Fatalf("Run = %v, want address already in use", err)
 		}
 		if strings.Contains(err.Error(), "--http: ") {
 			break
 		}
 	}
-	if !eventually(func() bool { // likewise; what is left open stays so
+	if !eventually(func() bool { // another process can have the port for a moment
 		again, err := net.Listen("tcp", c.DCB)
 		if err == nil {
 			_ = again.Close()
 		}
 		return err == nil
 	}) {
-		t.Errorf("%s is left open", c.DCB)
+		t.Errorf("the listener on %s is still open", c.DCB)
 	}
 }
 
-func TestMoreConnectionsThanAllowedAreClosed(t *testing.T) {
+func TestRunClosesConnectionsAboveTheLimit(t *testing.T) {
 	t.Parallel()
 	c := config(memstore.New(nil))
 	c.Limits = wire.Limits{Connections: 1}
@@ -68,7 +68,7 @@ func TestMoreConnectionsThanAllowedAreClosed(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(long))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%v; want that it is closed", err)
+		t.Errorf("Read = %v, want a closed connection", err)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestRunListensOnAUNIXSocketAndReplacesAStaleOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stale.SetUnlinkOnClose(false) // as if its process had been killed
+	stale.SetUnlinkOnClose(false) // as after a killed process
 	if err := stale.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,18 +92,18 @@ func TestRunListensOnAUNIXSocketAndReplacesAStaleOne(t *testing.T) {
 	}
 	defer client.Close()
 	if head, err := client.Head(t.Context()); head != 0 || err != nil {
-		t.Errorf("Head = %d, %v", head, err)
+		t.Errorf("Head = %d, %v, want 0", head, err)
 	}
 	second := config(memstore.New(nil))
 	second.DCB = c.DCB
 	if err := Run(t.Context(), second); err == nil || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("Run on a socket in use = %v", err)
+		t.Errorf("Run on a socket in use = %v, want address already in use", err)
 	}
 	r.stop()
 	if err := r.await(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the socket after the stop: %v, want that it is removed", err)
+		t.Errorf("Stat of the socket after the stop = %v, want ErrNotExist", err)
 	}
 }

@@ -7,31 +7,30 @@ import (
 	"time"
 )
 
-// profiles is the server of profiles. It answers only who names this machine: a page that a browser on it shows may have a name of its own
-// lead here.
+// profiles returns the HTTP server of the profiler. It accepts only local host names.
 func profiles() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	// No cmdline: a store's URL in it may have a password.
+	// Without cmdline: the URL of the store in it can contain a password.
 	return &http.Server{Handler: localHosts(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 }
 
-// localHosts lets through what names this machine as its host. Without that, a page of anybody's, opened in a browser on this machine, could
-// make its own name lead to 127.0.0.1 and read whatever is served there (DNS rebinding).
+// localHosts refuses requests whose Host is not a name of this machine. Otherwise a page in a browser
+// on this machine could resolve its own host name to 127.0.0.1 and read the responses (DNS rebinding).
 func localHosts(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLocal(r.Host) {
-			http.Error(w, "this server, which anyone on this machine may call, wants to be called localhost; "+
-				"with --keys it has any name", http.StatusMisdirectedRequest)
+			http.Error(w, "serve: without --keys the host must be localhost or a loopback address", http.StatusMisdirectedRequest)
 			return
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
+// isLocal reports whether a Host header names this machine.
 func isLocal(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {

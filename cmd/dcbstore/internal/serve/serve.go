@@ -1,7 +1,9 @@
-// Package serve is the server of the command dcb: a store, the two wires that it is reached by, and what a process needs that runs for years.
+// Package serve is the server of the command dcbstore: one store, a listener for each protocol, and
+// what a process needs that runs for years.
 //
-// [Run] is the whole of its life: it refuses what would be unsafe (config.go), reads keys and certificates (keys.go, tls.go), listens
-// (listen.go), opens the store, serves (wires.go), reads keys and certificates again when it is told to, and stops in good order.
+// [Run] is its whole life. It refuses an unsafe configuration (config.go), reads keys and certificates
+// (keys.go, tls.go), listens (listen.go), opens the store and serves it (endpoints.go, http.go,
+// pprof.go). SIGHUP reloads keys and certificates. At the end it waits for calls and closes the store.
 package serve
 
 import (
@@ -22,29 +24,29 @@ import (
 	"github.com/dcbstore/dcb/stores"
 )
 
-// flushTimeout is how long the traces of the last calls may take to be sent at the end.
+// flushTimeout bounds the time for sending the last traces at the end.
 const flushTimeout = 5 * time.Second
 
-// server is a server that runs.
+// server is a running server.
 type server struct {
 	Config
-	keys      *auth.Keys    // nil: everyone may do everything
+	keys      *auth.Keys    // nil: callers need no key
 	certs     *certificates // nil: no TLS
 	metrics   *observe.Metrics
 	traces    *observe.Traces
 	calls     *observe.Calls
 	store     stores.Store
-	watched   dcb.Store // the store as the wires see it
+	observed  dcb.Store // the store with metrics and traces; the endpoints use it
 	endpoints []*endpoint
 
 	stopping atomic.Bool
 }
 
-// Run serves until ctx ends, which is a requested stop and no error, or until something breaks. The store is closed last. Errors: a
-// [*Refusal] of what should not be done, what the store says, and what the network says.
+// Run serves the store until ctx ends, and then returns nil, or until a listener fails. It closes the
+// store last. Errors: a [*Refusal] of the configuration, and errors of the store and the network.
 func Run(ctx context.Context, config Config) error {
-	hangups, ignore := hangups() // first of all: by default the signal ends the process
-	defer ignore()
+	hangups, stopSignals := hangups() // first: by default the signal ends the process
+	defer stopSignals()
 	if config.Hangups != nil {
 		hangups = config.Hangups
 	}
@@ -57,14 +59,14 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.begin(ctx, listeners); err != nil {
+	if err := s.openStore(ctx, listeners); err != nil {
 		listeners.close()
 		return err
 	}
 	return errors.Join(s.serve(ctx, hangups), s.closeStore())
 }
 
-// prepare does everything that touches neither network nor store.
+// prepare checks the configuration and reads keys and certificates. It uses neither network nor store.
 func (s *server) prepare(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return err
@@ -80,28 +82,28 @@ func (s *server) prepare(ctx context.Context) error {
 	if s.TLSCert != "" {
 		s.certs = &certificates{cert: s.TLSCert, key: s.TLSKey, clientCA: s.TLSClientCA}
 		if err := s.certs.read(); err != nil {
-			return refuse("the certificate, its key and the CA of clients are files in PEM", "%v", err)
+			return refuse("--tls-cert, --tls-key and --tls-client-ca are PEM files", "%v", err)
 		}
 		s.metrics.Certificate(s.certs.expires)
-		s.adviseOnCertificate()
+		s.warnOfCertificate()
 	}
 	traces, err := observe.TracesFromEnv(ctx, os.Getenv, s.Build, s.Log)
 	if err != nil {
-		return refuse("the variables are those of OpenTelemetry; see opentelemetry.io/docs/languages/sdk-configuration", "%v", err)
+		return refuse("opentelemetry.io/docs/languages/sdk-configuration describes the variables", "%v", err)
 	}
 	s.traces = traces
 	return nil
 }
 
-// begin opens the store and makes the wires. Where it fails it leaves nothing open but the listeners.
-func (s *server) begin(ctx context.Context, listeners listeners) error {
-	s.Log.Info("opening the store; one that was not closed is looked through first", "store", stores.Redact(s.Store))
+// openStore opens the store and makes the endpoints. After an error only the listeners are open.
+func (s *server) openStore(ctx context.Context, listeners listeners) error {
+	s.Log.Info("opening the store", "store", stores.Redact(s.Store))
 	store, err := s.Open(ctx)
 	if err != nil {
 		return err
 	}
 	s.store = store
-	s.watched = s.metrics.Store(store, s.traces.Tracer())
+	s.observed = s.metrics.Store(store, s.traces.Tracer())
 	if disk, ok := store.(*diskstore.Store); ok {
 		if dir, err := stores.Dir(s.Store); err == nil {
 			s.metrics.Disk(disk, dir)
@@ -114,33 +116,33 @@ func (s *server) begin(ctx context.Context, listeners listeners) error {
 	return nil
 }
 
-// serve runs the wires until ctx ends or one of them fails, and then stops all.
+// serve runs the endpoints until ctx ends or one of them fails, and then stops all.
 func (s *server) serve(ctx context.Context, hangups <-chan os.Signal) error {
 	failed := make(chan error, len(s.endpoints))
 	var serving sync.WaitGroup
-	for _, w := range s.endpoints {
+	for _, e := range s.endpoints {
 		serving.Go(func() {
-			if err := w.serve(w.listener); err != nil {
-				failed <- fmt.Errorf("serve: %s on %s: %w", w.name, w.listener.Addr(), err)
+			if err := e.serve(e.listener); err != nil {
+				failed <- fmt.Errorf("serve: %s on %s: %w", e.name, e.listener.Addr(), err)
 			}
 		})
 	}
 	s.announce()
-	err := s.attend(ctx, hangups, failed)
+	err := s.await(ctx, hangups, failed)
 	s.stop(ctx)
 	serving.Wait()
 	return err
 }
 
-// announce says that everything answers.
+// announce reports that all listeners accept calls: to the log, to Ready and to systemd.
 func (s *server) announce() {
 	var a Addresses
-	for _, w := range s.endpoints {
-		address := w.listener.Addr().String()
-		if w.listener.Addr().Network() == "unix" {
+	for _, e := range s.endpoints {
+		address := e.listener.Addr().String()
+		if e.listener.Addr().Network() == "unix" {
 			address = "unix:" + address
 		}
-		switch w.name {
+		switch e.name {
 		case dcbEndpoint:
 			a.DCB = address
 		case umadbEndpoint:
@@ -150,25 +152,26 @@ func (s *server) announce() {
 		case pprofEndpoint:
 			a.Pprof = address
 		}
-		s.Log.Info("listening", "wire", w.name, "address", address, "tls", s.certs != nil && w.name != pprofEndpoint,
-			"keys", s.keys != nil && w.name != pprofEndpoint)
+		s.Log.Info("listening", "wire", e.name, "address", address, "tls", s.certs != nil && e.name != pprofEndpoint,
+			"keys", s.keys != nil && e.name != pprofEndpoint)
 	}
-	s.Log.Info("ready", "version", s.Build.Version, "go", runtime.Version(), "store", stores.Redact(s.Store), "traces", s.traces != nil)
+	s.Log.Info("ready", "version", s.Build.Version, "go", runtime.Version(),
+		"store", stores.Redact(s.Store), "traces", s.traces != nil)
 	if s.Ready != nil {
 		s.Ready(a)
 	}
-	s.tellSystemd("READY=1")
+	s.notifySystemd("READY=1")
 }
 
-// attend waits for the end, and reads keys and certificates again meanwhile.
-func (s *server) attend(ctx context.Context, hangups <-chan os.Signal, failed <-chan error) error {
+// await returns when ctx ends or an endpoint fails. Until then it reloads at each hangup.
+func (s *server) await(ctx context.Context, hangups <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
 		case <-ctx.Done():
-			s.Log.Info("stopping: calls under way may finish", "timeout", s.StopTimeout)
+			s.Log.Info("stopping; waiting for the calls under way", "timeout", s.StopTimeout)
 			return nil
 		case err := <-failed:
-			s.Log.Error("stopping: a listener failed", "cause", err.Error())
+			s.Log.Error("stopping; a listener failed", "cause", err.Error())
 			return err
 		case <-hangups:
 			s.reload()
@@ -176,20 +179,20 @@ func (s *server) attend(ctx context.Context, hangups <-chan os.Signal, failed <-
 	}
 }
 
-// stop stops the wires in good order, and hard when the time for that is over.
+// stop waits for the calls under way on all endpoints. After StopTimeout it cuts off the rest.
 func (s *server) stop(ctx context.Context) {
-	s.stopping.Store(true) // readyz says no from here on
-	s.tellSystemd("STOPPING=1")
+	s.stopping.Store(true) // /readyz fails from now on
+	s.notifySystemd("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.StopTimeout)
 	defer cancel()
 	var stopping sync.WaitGroup
-	for _, w := range s.endpoints {
+	for _, e := range s.endpoints {
 		stopping.Go(func() {
-			defer context.AfterFunc(ctx, w.cut)()
-			if err := w.shutdown(ctx); err != nil {
-				s.Log.Warn("calls were cut off, for they did not finish in time", "wire", w.name, "timeout", s.StopTimeout)
+			defer context.AfterFunc(ctx, e.cut)()
+			if err := e.shutdown(ctx); err != nil {
+				s.Log.Warn("cut off calls that had not finished", "wire", e.name, "timeout", s.StopTimeout)
 			}
-			w.close()
+			e.close()
 		})
 	}
 	stopping.Wait()
@@ -199,81 +202,87 @@ func (s *server) closeStore() error {
 	if err := s.store.Close(); err != nil {
 		return err
 	}
-	s.Log.Info("stopped: the store is closed")
+	s.Log.Info("stopped; the store is closed")
 	return nil
 }
 
+// flush sends the last traces.
 func (s *server) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.flushTimeout)
 	defer cancel()
 	if err := s.traces.Shutdown(ctx); err != nil {
-		s.Log.Warn("the last traces were not sent", "cause", err.Error())
+		s.Log.Warn("cannot send the last traces", "cause", err.Error())
 	}
 }
 
-// readiness says whether new calls should come here.
+// readiness returns an error if the server is stopping or the store does not answer in two seconds.
 func (s *server) readiness(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errStopping
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	_, err := s.watched.Head(ctx)
+	_, err := s.observed.Head(ctx)
 	return err
 }
 
 var errStopping = errors.New("serve: the server is stopping")
 
-// reload reads keys and certificates again. What is wrong changes nothing.
+// reload reloads keys and certificates. A file that is invalid changes nothing.
 func (s *server) reload() {
 	if s.keys == nil && s.certs == nil {
-		s.Log.Info("there are neither keys nor certificates to read again")
+		s.Log.Info("nothing to reload: the server has neither keys nor certificates")
 		return
 	}
 	var err error
 	if s.keys != nil {
-		keys, wrong := s.readKeys()
-		if wrong == nil {
+		keys, keysErr := s.readKeys()
+		if keysErr == nil {
 			s.keys.Replace(keys)
-			s.Log.Info("the keys were read again", "file", s.KeysFile, "keys", len(keys))
+			s.Log.Info("reloaded the keys", "file", s.KeysFile, "keys", len(keys))
 		} else {
-			err = wrong
-			s.Log.Error("the keys stay as they were, for the file is wrong", "file", s.KeysFile, "cause", wrong.Error())
+			err = keysErr
+			s.Log.Error("cannot reload the keys; the previous ones stay in use", "file", s.KeysFile, "cause", keysErr.Error())
 		}
 	}
 	if s.certs != nil {
-		if wrong := s.certs.read(); wrong == nil {
-			s.Log.Info("the certificate was read again", "file", s.TLSCert, "expires", s.certs.expires())
-			s.adviseOnCertificate()
+		if certErr := s.certs.read(); certErr == nil {
+			s.Log.Info("reloaded the certificate", "file", s.TLSCert, "expires", s.certs.expires())
+			s.warnOfCertificate()
 		} else {
-			err = errors.Join(err, wrong)
-			s.Log.Error("the certificate stays as it was, for a file is wrong", "cause", wrong.Error())
+			err = errors.Join(err, certErr)
+			s.Log.Error("cannot reload the certificate; the previous one stays in use", "cause", certErr.Error())
 		}
 	}
 	s.metrics.Reloaded(err)
 }
 
-func (s *server) adviseOnCertificate() {
-	s.adviseOnMode("the certificate's key", s.TLSKey)
-	if left := time.Until(s.certs.expires()); left < soon {
-		s.Log.Warn("the certificate has expired or will soon", "file", s.TLSCert, "expires", s.certs.expires())
+// warnOfCertificate logs a warning if the certificate expires soon, or if every user can read its key.
+func (s *server) warnOfCertificate() {
+	s.warnOfMode(s.TLSKey)
+	switch left := time.Until(s.certs.expires()); {
+	case left < 0:
+		s.Log.Warn("the certificate has expired", "file", s.TLSCert, "expires", s.certs.expires())
+	case left < expiryWarning:
+		s.Log.Warn("the certificate expires soon", "file", s.TLSCert, "expires", s.certs.expires())
 	}
 }
 
-// soon is how long before its end a certificate is worth a warning.
-const soon = 14 * 24 * time.Hour
+// expiryWarning is the time before the expiry of a certificate from which on a warning is logged.
+const expiryWarning = 14 * 24 * time.Hour
 
-// adviseOnMode warns of a secret that everyone may read. What is in the file is used all the same: it may be in a directory that is closed.
-func (s *server) adviseOnMode(what, path string) {
+// warnOfMode logs a warning if the mode of a file with a secret lets every user read it. The file is
+// used nevertheless: its directory can protect it.
+func (s *server) warnOfMode(path string) {
 	if runtime.GOOS == "windows" {
-		return // whose modes say nothing
+		return // the mode does not describe permissions there
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
-		s.Log.Warn(what+" can be read by everyone on this machine; chmod o-r it", "file", path, "mode", info.Mode().Perm().String())
+		s.Log.Warn("the mode of this file lets every user read it; use chmod o-r", "file", path, "mode", info.Mode().Perm().String())
 	}
 }
 
-// withDefaults fills in what is not said.
+// withDefaults sets the fields that are zero.
 func (c *Config) withDefaults() {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

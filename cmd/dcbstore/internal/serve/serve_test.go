@@ -25,28 +25,28 @@ import (
 	"github.com/dcbstore/dcb/umadb"
 )
 
-// long is what nothing in these tests takes unless it hangs, however loaded the machine is.
+// long is a time limit that only a hang exceeds, even on a loaded machine.
 const long = 2 * time.Minute
 
-// logged is a log that can be read while it is written.
+// logged is a log that can be read while the server writes it.
 type logged struct {
-	mu   sync.Mutex // guards told
-	told bytes.Buffer
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
 }
 
 func (l *logged) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.told.Write(p)
+	return l.text.Write(p)
 }
 
 func (l *logged) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.told.String()
+	return l.text.String()
 }
 
-// running is a server of a test.
+// running is a server that a test has started.
 type running struct {
 	Addresses
 	t       *testing.T
@@ -57,7 +57,7 @@ type running struct {
 	err     error // what Run returned, once it ended
 }
 
-// config is that of a server on ports that are free.
+// config returns the configuration of a server of store on free ports.
 func config(store stores.Store) Config {
 	return Config{
 		Store: "mem:", DCB: "127.0.0.1:0", UmaDB: "127.0.0.1:0", HTTP: "127.0.0.1:0",
@@ -65,6 +65,7 @@ func config(store stores.Store) Config {
 	}
 }
 
+// start runs a server until the end of the test, and returns when it is ready.
 func start(t *testing.T, c Config) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -84,43 +85,44 @@ func start(t *testing.T, c Config) *running {
 	select {
 	case r.Addresses = <-ready:
 	case <-r.ended:
-		t.Fatalf("it ended: %v\n%s", r.err, r.log)
+		t.Fatalf("Run = %v before the server was ready; the log:\n%s", r.err, r.log)
 	}
 	return r
 }
 
-// await returns what Run returned.
+// await waits for the end of Run and returns its error.
 func (r *running) await() error {
 	r.t.Helper()
 	select {
 	case <-r.ended:
 		return r.err
 	case <-time.After(long):
-		r.t.Fatalf("it does not end; its log:\n%s", r.log)
+		r.t.Fatalf("Run does not end; the log:\n%s", r.log)
 		return nil
 	}
 }
 
-// hangup returns when keys and certificates were read again: who receives the second is done with the first.
+// hangup makes the server reload, and returns after that: the server receives the second signal only
+// after it has handled the first.
 func (r *running) hangup() {
 	for range 2 {
 		select {
-		case r.hangups <- os.Interrupt: // any will do
+		case r.hangups <- os.Interrupt: // any value
 		case <-time.After(long):
-			r.t.Fatalf("nobody reads the signal; its log:\n%s", r.log)
+			r.t.Fatalf("the server does not receive the signal; the log:\n%s", r.log)
 		}
 	}
 }
 
-// says returns when its log has text: a call is told of when it is answered already.
-func (r *running) says(text string) {
+// logs returns when the log contains text. A call is logged after its response is sent.
+func (r *running) logs(text string) {
 	r.t.Helper()
 	if !eventually(func() bool { return strings.Contains(r.log.String(), text) }) {
-		r.t.Errorf("its log has no %q:\n%s", text, r.log)
+		r.t.Errorf("the log does not contain %q:\n%s", text, r.log)
 	}
 }
 
-// eventually calls f until it is true.
+// eventually reports whether f returns true before the time limit.
 func eventually(f func() bool) bool {
 	for end := time.Now().Add(long); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -130,12 +132,13 @@ func eventually(f func() bool) bool {
 	return true
 }
 
-// get returns the status and the body of an answer.
+// get sends a GET request and returns the status and the body of the response.
 func get(t *testing.T, client *http.Client, url, key string) (int, string) {
 	t.Helper()
 	return do(t, client, http.MethodGet, url, key, "")
 }
 
+// do sends a request and returns the status and the body of the response.
 func do(t *testing.T, client *http.Client, method, url, key, body string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -146,19 +149,19 @@ func do(t *testing.T, client *http.Client, method, url, key, body string) (int, 
 	if key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.StatusCode, string(text)
+	return response.StatusCode, string(text)
 }
 
-// newClient returns a client whose connections end with the test.
+// newClient returns an HTTP client whose connections are closed after the test.
 func newClient(t *testing.T) *http.Client {
 	t.Helper()
 	transport := new(http.Transport)
@@ -171,23 +174,24 @@ const anEvent = `{"events":[{"type":"T","tags":["a"],"data":"x"}]}`
 func TestRunServesOneStoreByEveryProtocol(t *testing.T) {
 	t.Parallel()
 	r := start(t, config(memstore.New(nil)))
-	client := newClient(t)
-	if status, body := do(t, client, "POST", "http://"+r.HTTP+"/append", "", anEvent); status != http.StatusOK {
+	httpClient := newClient(t)
+	if status, body := do(t, httpClient, "POST", "http://"+r.HTTP+"/append", "", anEvent); status != http.StatusOK {
 		t.Fatal(status, body)
 	}
-	over, err := dcbnet.Dial(t.Context(), r.DCB, nil)
+	client, err := dcbnet.Dial(t.Context(), r.DCB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer over.Close()
-	if head, err := over.Head(t.Context()); head != 1 || err != nil {
-		t.Errorf("the head over dcbnet is %d, %v", head, err)
+	defer client.Close()
+	if head, err := client.Head(t.Context()); head != 1 || err != nil {
+		t.Errorf("Head through dcbnet = %d, %v, want 1", head, err)
 	}
-	if _, err := over.Append(t.Context(), []dcb.Event{{Type: "T"}}, &dcb.AppendCondition{FailIfEventsMatch: dcb.All()}); !errors.Is(err, dcb.ErrConflict) {
-		t.Errorf("%v; want a conflict", err)
+	condition := &dcb.AppendCondition{FailIfEventsMatch: dcb.All()}
+	if _, err := client.Append(t.Context(), []dcb.Event{{Type: "T"}}, condition); !errors.Is(err, dcb.ErrConflict) {
+		t.Errorf("Append = %v, want ErrConflict", err)
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		if status, body := get(t, client, "http://"+r.HTTP+path, ""); status != http.StatusOK {
+		if status, body := get(t, httpClient, "http://"+r.HTTP+path, ""); status != http.StatusOK {
 			t.Error(path, status, body)
 		}
 	}
@@ -196,21 +200,21 @@ func TestRunServesOneStoreByEveryProtocol(t *testing.T) {
 		`method="Append",wire="dcbnet"`, `dcb_connections{wire="dcbnet"} 1`,
 	} {
 		metrics := ""
-		if !eventually(func() bool { // a call is counted when it is answered already
-			_, metrics = get(t, client, "http://"+r.HTTP+"/metrics", "")
+		if !eventually(func() bool { // a call is counted after its response is sent
+			_, metrics = get(t, httpClient, "http://"+r.HTTP+"/metrics", "")
 			return strings.Contains(metrics, want)
 		}) {
-			t.Errorf("no %s in\n%s", want, metrics)
+			t.Errorf("the metrics do not contain %s:\n%s", want, metrics)
 		}
 	}
-	r.says("level=DEBUG msg=\"a call failed\" wire=dcbnet method=Append code=conflict")
+	r.logs("level=DEBUG msg=\"call failed\" wire=dcbnet method=Append code=conflict")
 	r.stop()
 	if err := r.await(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestWhatIsUnsafeOrWrongIsRefusedBeforeTheStoreIsOpened(t *testing.T) {
+func TestRunRefusesAnInvalidConfigBeforeItOpensTheStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, content string) string {
@@ -228,58 +232,58 @@ func TestWhatIsUnsafeOrWrongIsRefusedBeforeTheStoreIsOpened(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"everything off":             {func(c *Config) { c.DCB, c.UmaDB, c.HTTP = "off", "off", "" }, "nothing to serve"},
-		"dcbnet to all":              {func(c *Config) { c.DCB = "0.0.0.0:0" }, "without TLS and keys whoever reaches it can read and append everything"},
-		"HTTP to all":                {func(c *Config) { c.HTTP = ":0" }, "--http :0 can be reached from other machines"},
-		"IPv6 to all":                {func(c *Config) { c.HTTP = "[::]:0" }, "can be reached from other machines"},
-		"TLS without keys":           {func(c *Config) { c.HTTP, c.TLSCert, c.TLSKey = ":0", cert, key }, "without keys"},
-		"keys without TLS":           {func(c *Config) { c.HTTP, c.KeysFile = ":0", keys }, "without TLS keys and events can be read on their way"},
-		"a certificate without key":  {func(c *Config) { c.TLSCert = cert }, "belong together"},
-		"a CA without certificate":   {func(c *Config) { c.TLSClientCA = cert }, "takes TLS"},
-		"a key of another":           {func(c *Config) { c.TLSCert, c.TLSKey = cert, otherKey }, "private key does not match"},
-		"a certificate that is none": {func(c *Config) { c.TLSCert, c.TLSKey = keys, key }, "failed to find any PEM data"},
-		"a certificate that is gone": {func(c *Config) { c.TLSCert, c.TLSKey = dir+"/gone", key }, "no such file"},
-		"a CA that is none":          {func(c *Config) { c.TLSCert, c.TLSKey, c.TLSClientCA = cert, key, keys }, "no certificate in it"},
-		"keys that are gone":         {func(c *Config) { c.KeysFile = dir + "/gone" }, "no such file"},
-		"keys that are short":        {func(c *Config) { c.KeysFile = file("short", "# x\nann read secret\n") }, "line 2: the key has 6 bytes"},
-		"no keys":                    {func(c *Config) { c.KeysFile = file("none", "# none\n") }, "contains no keys"},
-		"pprof to all":               {func(c *Config) { c.Pprof, c.Insecure = ":0", true }, "profiles are for this one only"},
-		"no address":                 {func(c *Config) { c.UmaDB = "50051" }, "--umadb 50051 is no address: missing port"},
-		"a URL":                      {func(c *Config) { c.HTTP = "http://localhost:80" }, "is a URL"},
-		"a negative limit":           {func(c *Config) { c.Limits.Calls = -1 }, "Limits.Calls is -1"},
-		"a negative time":            {func(c *Config) { c.StopTimeout = -1 }, "--stop-timeout is -1ns"},
+		"everything off":                 {func(c *Config) { c.DCB, c.UmaDB, c.HTTP = "off", "off", "" }, "the server has no listener"},
+		"dcbnet on all addresses":        {func(c *Config) { c.DCB = "0.0.0.0:0" }, "without TLS and keys any caller can read and append"},
+		"HTTP on all addresses":          {func(c *Config) { c.HTTP = ":0" }, "--http :0 can be reached from other machines"},
+		"HTTP on all IPv6 addresses":     {func(c *Config) { c.HTTP = "[::]:0" }, "can be reached from other machines"},
+		"TLS without keys":               {func(c *Config) { c.HTTP, c.TLSCert, c.TLSKey = ":0", cert, key }, "without keys"},
+		"keys without TLS":               {func(c *Config) { c.HTTP, c.KeysFile = ":0", keys }, "without TLS keys and events can be read on the network"},
+		"a certificate without key":      {func(c *Config) { c.TLSCert = cert }, "TLS needs both"},
+		"a CA without certificate":       {func(c *Config) { c.TLSClientCA = cert }, "needs TLS"},
+		"the key of another certificate": {func(c *Config) { c.TLSCert, c.TLSKey = cert, otherKey }, "private key does not match"},
+		"a certificate that is not PEM":  {func(c *Config) { c.TLSCert, c.TLSKey = keys, key }, "failed to find any PEM data"},
+		"a missing certificate":          {func(c *Config) { c.TLSCert, c.TLSKey = dir+"/gone", key }, "no such file"},
+		"a CA that is not PEM":           {func(c *Config) { c.TLSCert, c.TLSKey, c.TLSClientCA = cert, key, keys }, "it contains no certificate"},
+		"a missing file of keys":         {func(c *Config) { c.KeysFile = dir + "/gone" }, "no such file"},
+		"a short key":                    {func(c *Config) { c.KeysFile = file("short", "# x\nann read secret\n") }, "line 2: the key has 6 bytes"},
+		"a file without keys":            {func(c *Config) { c.KeysFile = file("none", "# none\n") }, "contains no keys"},
+		"pprof on all addresses":         {func(c *Config) { c.Pprof, c.Insecure = ":0", true }, "profiles are served on loopback addresses only"},
+		"an address without a port":      {func(c *Config) { c.UmaDB = "50051" }, "--umadb 50051 is not an address: missing port"},
+		"a URL":                          {func(c *Config) { c.HTTP = "http://localhost:80" }, "is a URL"},
+		"a negative limit":               {func(c *Config) { c.Limits.Calls = -1 }, "Limits.Calls is -1"},
+		"a negative stop timeout":        {func(c *Config) { c.StopTimeout = -1 }, "--stop-timeout is -1ns"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			config := config(nil)
 			config.Open = func(context.Context) (stores.Store, error) {
-				t.Error("the store is opened")
+				t.Error("Run opened the store")
 				return nil, errors.ErrUnsupported
 			}
 			c.change(&config)
 			err := Run(t.Context(), config)
-			var refusal *Refusal
-			if !errors.As(err, &refusal) || refusal.Hint == "" || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v; want a refusal: %s", err, c.want)
+			refusal, ok := errors.AsType[*Refusal](err)
+			if !ok || refusal.Hint == "" || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Run = %v, want a Refusal that contains %q", err, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("a key is in %v", err)
+				t.Errorf("the error contains a key: %v", err)
 			}
 		})
 	}
 }
 
-func TestAnOriginThatIsNoneIsRefused(t *testing.T) {
+func TestRunRefusesAnInvalidOrigin(t *testing.T) {
 	t.Parallel()
 	c := config(memstore.New(nil))
 	c.Origins = []string{"app.example.com"}
-	var refusal *Refusal
-	if err := Run(t.Context(), c); !errors.As(err, &refusal) {
-		t.Errorf("%v; want a refusal", err)
+	err := Run(t.Context(), c)
+	if _, ok := errors.AsType[*Refusal](err); !ok {
+		t.Errorf("Run = %v, want a Refusal", err)
 	}
 }
 
-func TestWhoSaysInsecureIsServedAndWarned(t *testing.T) {
+func TestRunWithInsecureServesAndWarns(t *testing.T) {
 	t.Parallel()
 	c := config(memstore.New(nil))
 	c.HTTP, c.Insecure = "0.0.0.0:0", true
@@ -289,12 +293,12 @@ func TestWhoSaysInsecureIsServedAndWarned(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status, _ := get(t, newClient(t), "http://127.0.0.1:"+port+"/head", ""); status != http.StatusOK {
-		t.Errorf("status %d", status)
+		t.Errorf("status %d, want 200", status)
 	}
-	r.says("level=WARN msg=\"this can be reached from other machines")
+	r.logs("level=WARN msg=\"other machines can reach this address")
 }
 
-func TestASecondServerOnADirectoryIsTurnedAway(t *testing.T) {
+func TestRunRefusesADirectoryInUse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	c := config(nil)
@@ -302,12 +306,12 @@ func TestASecondServerOnADirectoryIsTurnedAway(t *testing.T) {
 	c.Open = func(ctx context.Context) (stores.Store, error) { return stores.Open(ctx, c.Store) }
 	r := start(t, c)
 	if err := Run(t.Context(), c); !errors.Is(err, diskstore.ErrLocked) {
-		t.Errorf("%v; want that it is locked", err)
+		t.Errorf("a second Run = %v, want ErrLocked", err)
 	}
 	_, metrics := get(t, newClient(t), "http://"+r.HTTP+"/metrics", "")
 	for _, want := range []string{`dcb_disk_bytes{kind="log"}`, "dcb_disk_sync_duration_seconds_bucket"} {
 		if !strings.Contains(metrics, want) {
-			t.Errorf("no %s", want)
+			t.Errorf("the metrics do not contain %s", want)
 		}
 	}
 	r.stop()
@@ -315,20 +319,20 @@ func TestASecondServerOnADirectoryIsTurnedAway(t *testing.T) {
 		t.Error(err)
 	}
 	if again := start(t, c); again.HTTP == "" {
-		t.Error("it is not served again")
+		t.Error("no server after the first one has stopped")
 	}
 }
 
-func TestAStoreThatCannotBeOpenedIsTheError(t *testing.T) {
+func TestRunReturnsTheErrorOfOpen(t *testing.T) {
 	t.Parallel()
 	c := config(nil)
 	c.Open = func(context.Context) (stores.Store, error) { return nil, dcb.ErrCorrupt }
 	if err := Run(t.Context(), c); !errors.Is(err, dcb.ErrCorrupt) {
-		t.Error(err)
+		t.Errorf("Run = %v, want ErrCorrupt", err)
 	}
 }
 
-func TestOnlyWhoNamesThisMachineReachesWhatAnyoneMayCall(t *testing.T) {
+func TestRunWithoutKeysRefusesOtherHostNames(t *testing.T) {
 	t.Parallel()
 	c := config(memstore.New(nil))
 	c.Pprof = "127.0.0.1:0"
@@ -344,27 +348,27 @@ func TestOnlyWhoNamesThisMachineReachesWhatAnyoneMayCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			request.Host = host
-			answer, err := client.Do(request)
+			response, err := client.Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = answer.Body.Close()
-			if answer.StatusCode != want {
-				t.Errorf("%s as %q: status %d; want %d", url, host, answer.StatusCode, want)
+			_ = response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("%s with Host %q: status %d, want %d", url, host, response.StatusCode, want)
 			}
 		}
 	}
 	if status, _ := get(t, client, "http://"+r.Pprof+"/debug/pprof/cmdline", ""); status != http.StatusNotFound {
-		t.Errorf("the command line, which may have a password, is told: status %d", status)
+		t.Errorf("cmdline, which can contain a password: status %d, want 404", status)
 	}
 }
 
-func TestKeysAreReadAgainAndAWrongFileChangesNothing(t *testing.T) {
+func TestReloadReplacesKeysUnlessTheFileIsInvalid(t *testing.T) {
 	t.Parallel()
 	const first, second = "first-0123456789abcdef", "second-0123456789abcdef"
 	file := filepath.Join(t.TempDir(), "keys")
 	write := func(content string) {
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil { // readable by everyone, to be warned of
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil { // every user can read it, so the server warns
 			t.Fatal(err)
 		}
 	}
@@ -377,7 +381,7 @@ func TestKeysAreReadAgainAndAWrongFileChangesNothing(t *testing.T) {
 		t.Helper()
 		for key, status := range want {
 			if got, _ := get(t, client, "http://"+r.HTTP+"/head", key); got != status {
-				t.Errorf("%s: with the key %q the status is %d; want %d", when, key, got, status)
+				t.Errorf("%s: status with key %q is %d, want %d", when, key, got, status)
 			}
 		}
 	}
@@ -386,31 +390,31 @@ func TestKeysAreReadAgainAndAWrongFileChangesNothing(t *testing.T) {
 	r.hangup()
 	answers("after the first signal", map[string]int{first: http.StatusUnauthorized, second: http.StatusOK})
 	if got, _ := do(t, client, "POST", "http://"+r.HTTP+"/append", second, anEvent); got != http.StatusForbidden {
-		t.Errorf("who may read appends: status %d", got)
+		t.Errorf("append with a key that can only read: status %d, want 403", got)
 	}
 	write("bob read short\n")
 	r.hangup()
-	answers("after a wrong file", map[string]int{first: http.StatusUnauthorized, second: http.StatusOK})
-	r.says("level=ERROR msg=\"the keys stay as they were")
-	r.says("can be read by everyone")
-	r.says("key_name=bob")
+	answers("after an invalid file", map[string]int{first: http.StatusUnauthorized, second: http.StatusOK})
+	r.logs("level=ERROR msg=\"cannot reload the keys")
+	r.logs("lets every user read it")
+	r.logs("key_name=bob")
 	if _, metrics := get(t, client, "http://"+r.HTTP+"/metrics", second); !strings.Contains(metrics, "dcb_config_last_reload_successful 0\n") {
-		t.Error("the metrics do not say that it failed")
+		t.Error("the metric does not report the failed reload")
 	}
-	if told := r.log.String(); strings.Contains(told, first) || strings.Contains(told, second) || strings.Contains(told, "short") {
-		t.Errorf("a key is in the log:\n%s", told)
+	if text := r.log.String(); strings.Contains(text, first) || strings.Contains(text, second) || strings.Contains(text, "short") {
+		t.Errorf("the log contains a key:\n%s", text)
 	}
 }
 
-func TestASignalWithNothingToReadIsNoTrouble(t *testing.T) {
+func TestReloadWithoutKeysAndCertificates(t *testing.T) {
 	t.Parallel()
 	r := start(t, config(memstore.New(nil)))
 	r.hangup()
-	r.says("neither keys nor certificates")
+	r.logs("neither keys nor certificates")
 }
 
 // This is not parallel: it changes the environment.
-func TestSystemdIsTold(t *testing.T) {
+func TestNotifySystemd(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
@@ -424,7 +428,7 @@ func TestSystemdIsTold(t *testing.T) {
 		_ = conn.SetReadDeadline(time.Now().Add(long))
 		n, err := conn.Read(buffer)
 		if got := string(buffer[:n]); got != want || err != nil {
-			t.Errorf("%q, %v; want %q", got, err, want)
+			t.Errorf("the datagram is %q, %v, want %q", got, err, want)
 		}
 	}
 	r := start(t, config(memstore.New(nil)))
@@ -437,7 +441,7 @@ func TestSystemdIsTold(t *testing.T) {
 }
 
 // This is not parallel: it changes the environment.
-func TestCallsOfEachWireReachACollector(t *testing.T) {
+func TestRunSendsTracesOfEachProtocol(t *testing.T) {
 	var mu sync.Mutex // guards received
 	var received strings.Builder
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -454,30 +458,30 @@ func TestCallsOfEachWireReachACollector(t *testing.T) {
 	if status, _ := do(t, newClient(t), http.MethodPost, "http://"+r.HTTP+"/append", "", anEvent); status != http.StatusOK {
 		t.Error(status)
 	}
-	session, err := dcbnet.Dial(t.Context(), r.DCB, nil)
+	ours, err := dcbnet.Dial(t.Context(), r.DCB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
+	defer ours.Close()
 	foreign, err := umadb.Dial(t.Context(), r.UmaDB, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer foreign.Close()
-	for _, s := range []dcb.Store{session, foreign} {
+	for _, s := range []dcb.Store{ours, foreign} {
 		if _, err := s.Head(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
 	r.stop()
-	if err := r.await(); err != nil { // which sends the last
+	if err := r.await(); err != nil { // Run sends the last traces
 		t.Error(err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	for _, want := range []string{"store.append", "store.head", "dcbnet/Head", "umadb.v1.DCB/Head", "/append"} {
 		if !strings.Contains(received.String(), want) {
-			t.Errorf("there is no span %s in %q", want, received.String())
+			t.Errorf("no span %s in %q", want, received.String())
 		}
 	}
 }

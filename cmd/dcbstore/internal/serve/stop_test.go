@@ -20,7 +20,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// slow is a store whose appends take until they are let go, and that knows whether it was closed.
+// slow is a store whose appends wait for release. It closes the channel closed when it is closed.
 type slow struct {
 	*memstore.Store
 	began, release chan struct{}
@@ -42,7 +42,7 @@ func (s *slow) Close() error {
 	return s.Store.Close()
 }
 
-func TestAStopLetsCallsFinishAndClosesTheStoreLast(t *testing.T) {
+func TestStopWaitsForCallsBeforeItClosesTheStore(t *testing.T) {
 	t.Parallel()
 	store := newSlow()
 	c := config(store)
@@ -71,15 +71,15 @@ func TestAStopLetsCallsFinishAndClosesTheStoreLast(t *testing.T) {
 	}
 	select {
 	case <-store.closed:
-		t.Error("the store is closed while calls are under way")
+		t.Error("the server closed the store while calls were under way")
 	case body := <-done:
-		t.Errorf("a call ended: %s", body)
+		t.Errorf("a call ended before the store answered: %s", body)
 	default:
 	}
 	close(store.release)
 	for range 2 {
 		if body := <-done; !strings.Contains(body, `"position":1`) && !strings.Contains(body, `"position":2`) {
-			t.Errorf("an answer is %s", body)
+			t.Errorf("the response is %s, want position 1 or 2", body)
 		}
 	}
 	if err := r.await(); err != nil {
@@ -88,7 +88,7 @@ func TestAStopLetsCallsFinishAndClosesTheStoreLast(t *testing.T) {
 	<-store.closed
 }
 
-// refuses reports whether nobody listens on an address.
+// refuses reports whether no process listens on an address.
 func refuses(address string) bool {
 	conn, err := net.Dial("tcp", address)
 	if err == nil {
@@ -97,7 +97,7 @@ func refuses(address string) bool {
 	return err != nil
 }
 
-func TestAStopIsHardWhenItsTimeIsOver(t *testing.T) {
+func TestStopCutsOffCallsAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	store := newSlow()
 	defer close(store.release)
@@ -109,7 +109,8 @@ func TestAStopIsHardWhenItsTimeIsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := fmt.Fprintf(conn, "POST /append HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(anEvent), anEvent); err != nil {
+	const header = "POST /append HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	if _, err := fmt.Fprintf(conn, header+"Content-Length: %d\r\n\r\n%s", len(anEvent), anEvent); err != nil {
 		t.Fatal(err)
 	}
 	<-store.began
@@ -117,29 +118,29 @@ func TestAStopIsHardWhenItsTimeIsOver(t *testing.T) {
 	if err := r.await(); err != nil {
 		t.Error(err)
 	}
-	r.says("calls were cut off")
+	r.logs("cut off calls that had not finished")
 	<-store.closed
-	if answer, err := io.ReadAll(conn); len(answer) > 0 {
-		t.Errorf("%s, %v; want nothing", answer, err)
+	if response, err := io.ReadAll(conn); len(response) > 0 {
+		t.Errorf("the response is %s, %v, want none", response, err)
 	}
 }
 
-func TestFollowersAreToldToComeBackAndHoldUpNoStop(t *testing.T) {
+func TestStopEndsSubscriptionsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := config(memstore.New(nil))
-	c.StopTimeout = long / 2 // so that it is seen that it was hard
+	c.StopTimeout = long / 2 // the log shows whether it was needed
 	r := start(t, c)
 	client := newClient(t)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.HTTP+"/subscribe", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	lines := bufio.NewReader(answer.Body)
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
 	if _, err := lines.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
@@ -163,21 +164,21 @@ func TestFollowersAreToldToComeBackAndHoldUpNoStop(t *testing.T) {
 	if err := r.await(); err != nil {
 		t.Error(err)
 	}
-	if told := r.log.String(); strings.Contains(told, "were cut off") {
-		t.Errorf("it went on until it was hard:\n%s", told)
+	if text := r.log.String(); strings.Contains(text, "cut off calls") {
+		t.Errorf("the stop took until the timeout; the log:\n%s", text)
 	}
 	if rest, err := io.ReadAll(lines); err != nil {
-		t.Errorf("the stream of events was cut off: %v after %s", err, rest)
+		t.Errorf("the SSE stream was cut off: %v after %s", err, rest)
 	}
 	if err := <-left; !errors.Is(err, dcb.ErrUnavailable) {
-		t.Errorf("the follower is told %v", err)
+		t.Errorf("Follow = %v, want ErrUnavailable", err)
 	}
 }
 
-// This is not parallel, so that every goroutine there is is its own.
-func TestNoGoroutineIsLeft(t *testing.T) {
-	_, ignore := hangups() // from the first time on, a goroutine of the process waits for signals
-	ignore()
+// Not parallel: the test counts all goroutines of the process.
+func TestRunLeavesNoGoroutines(t *testing.T) {
+	_, stopSignals := hangups() // after the first use, one goroutine of the process waits for signals
+	stopSignals()
 	before := runtime.NumGoroutine()
 	for range 3 {
 		c := config(memstore.New(nil))
@@ -198,19 +199,19 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		if err := r.await(); err != nil {
 			t.Error(err)
 		}
-		_ = over.Close() // what it says of a server that is gone is its own test's
+		_ = over.Close()
 		client.CloseIdleConnections()
 	}
 	for end := time.Now().Add(long); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			var stacks strings.Builder
 			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-			t.Fatalf("%d goroutines are left of %d before:\n%s", runtime.NumGoroutine(), before, &stacks)
+			t.Fatalf("%d goroutines, want at most %d:\n%s", runtime.NumGoroutine(), before, &stacks)
 		}
 	}
 }
 
-func TestWhatIsAcceptedAfterACutIsClosed(t *testing.T) {
+func TestCutClosesConnectionsThatAreAcceptedLater(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -229,15 +230,15 @@ func TestWhatIsAcceptedAfterACutIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("%v; want that it is closed", err)
+		t.Errorf("Read = %v, want ErrClosed", err)
 	}
 	_ = conn.Close()
 	if len(l.open) > 0 {
-		t.Error("it is not forgotten")
+		t.Error("the listener still refers to the closed connection")
 	}
 }
 
-func TestIfOneListenerFailsBothStopAndTheErrorIsTold(t *testing.T) {
+func TestServeStopsAllEndpointsIfOneFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("accept: too many open files")
 	stopped := make(chan struct{}, 2)
@@ -253,10 +254,10 @@ func TestIfOneListenerFailsBothStopAndTheErrorIsTold(t *testing.T) {
 	}}
 	err := s.serve(t.Context(), nil)
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "dcbnet on 127.0.0.1:") {
-		t.Errorf("%v; want the listener's error", err)
+		t.Errorf("serve = %v, want the error of the listener", err)
 	}
 	if len(stopped) != 2 {
-		t.Errorf("%d of 2 were stopped", len(stopped))
+		t.Errorf("%d endpoints were stopped, want 2", len(stopped))
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"os"
 )
 
-// tellSystemd tells the service manager how the server is, if it was started by one that wants to know: see sd_notify(3). The
-// protocol is one datagram.
-func (s *server) tellSystemd(state string) {
+// notifySystemd sends the state of the server to systemd as one datagram, if NOTIFY_SOCKET is set. See
+// sd_notify(3).
+func (s *server) notifySystemd(state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return
@@ -15,9 +15,9 @@ func (s *server) tellSystemd(state string) {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err == nil {
 		_, err = conn.Write([]byte(state))
-		_ = conn.Close() // the datagram is sent, or not
+		_ = conn.Close()
 	}
 	if err != nil {
-		s.Log.Warn("systemd was not told", "state", state, "cause", err.Error())
+		s.Log.Warn("cannot notify systemd", "state", state, "cause", err.Error())
 	}
 }

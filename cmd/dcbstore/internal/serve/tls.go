@@ -12,27 +12,27 @@ import (
 	"github.com/dcbstore/dcb/dcbnet"
 )
 
-// minTLS is the oldest version that is spoken. Every client that can speaks 1.3, for the newest that both know is taken. 1.2 stays, because
-// .NET on Windows Server 2019 and older Java know nothing newer, and with the suites that Go has for it (forward secrecy, authenticated) it
-// is not broken. 1.0 and 1.1 are.
+// minTLS is the lowest version that the server accepts. Clients that support TLS 1.3 use it. TLS 1.2
+// stays for .NET on Windows Server 2019 and for older Java; with Go's cipher suites it is secure.
 const minTLS = tls.VersionTLS12
 
-// certificates are those of the server and of its clients' authority. They can be replaced while it runs: connections that are open keep what
-// they were opened with.
+// certificates holds the server's certificate and the authorities of client certificates. They can be
+// reloaded while the server runs; that does not affect open connections.
 type certificates struct {
-	cert, key, clientCA string // files
+	cert, key, clientCA string // paths of PEM files
 
-	now atomic.Pointer[loaded]
+	current atomic.Pointer[loaded]
 }
 
-// loaded is what was read. Each wire has a configuration of its own, since it speaks protocols of its own, and for as long as nothing is read
-// again it is one and the same, since it has the keys that sessions are resumed with.
+// loaded is the content of the files. Each protocol has its own configuration, because each has its own
+// ALPN names. A configuration is reused until the next reload, because it holds the keys of session
+// tickets.
 type loaded struct {
 	dcb, umadb, http *tls.Config
 	expires          time.Time
 }
 
-// read reads the files, and uses what is in them from now on. Where one is wrong nothing changes.
+// read reads the files and makes their content current. After an error the previous content stays.
 func (c *certificates) read() error {
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
@@ -49,10 +49,11 @@ func (c *certificates) read() error {
 	dcb.NextProtos = []string{dcbnet.ALPN}
 	umadb.NextProtos = []string{"h2"}
 	http.NextProtos = []string{"h2", "http/1.1"}
-	c.now.Store(&loaded{dcb: dcb, umadb: umadb, http: http, expires: pair.Leaf.NotAfter})
+	c.current.Store(&loaded{dcb: dcb, umadb: umadb, http: http, expires: pair.Leaf.NotAfter})
 	return nil
 }
 
+// readAuthorities reads the certificates of authorities from a PEM file.
 func readAuthorities(file string) (*x509.CertPool, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -65,15 +66,16 @@ func readAuthorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-var errNoCertificate = errors.New("there is no certificate in it")
+var errNoCertificate = errors.New("it contains no certificate in PEM")
 
-func (c *certificates) expires() time.Time { return c.now.Load().expires }
+func (c *certificates) expires() time.Time { return c.current.Load().expires }
 
-// config returns a configuration that is the current one of a wire at each connection.
+// config returns a configuration that uses the current certificates for each new connection. The
+// function of selects the protocol.
 func (c *certificates) config(of func(*loaded) *tls.Config) *tls.Config {
-	current := of(c.now.Load()).Clone()
-	current.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return of(c.now.Load()), nil }
-	return current
+	config := of(c.current.Load()).Clone()
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return of(c.current.Load()), nil }
+	return config
 }
 
 func forDCB(l *loaded) *tls.Config   { return l.dcb }

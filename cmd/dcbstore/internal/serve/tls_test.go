@@ -22,7 +22,7 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// authority signs the certificates of a test.
+// authority is a certificate authority of a test.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -56,7 +56,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// pems returns a certificate of that name, and its key.
+// pems returns a certificate with the common name, and its key, both in PEM.
 func (a *authority) pems(t *testing.T, name string) (cert, key []byte) {
 	t.Helper()
 	private := newKey(t)
@@ -76,7 +76,8 @@ func (a *authority) pems(t *testing.T, name string) (cert, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// files writes a certificate of that name, and its key, to dir, over what was there.
+// files writes a certificate with the common name, and its key, to files in dir. It replaces existing
+// files.
 func (a *authority) files(t *testing.T, dir, name string) (cert, key string) {
 	t.Helper()
 	certPEM, keyPEM := a.pems(t, name)
@@ -100,7 +101,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// secureClient returns a client of HTTP that connects anew each time.
+// secureClient returns an HTTP client that makes a new connection for each request.
 func secureClient(t *testing.T, config *tls.Config) *http.Client {
 	t.Helper()
 	client := newClient(t)
@@ -108,12 +109,12 @@ func secureClient(t *testing.T, config *tls.Config) *http.Client {
 	return client
 }
 
-// overTLS returns the name of the server's certificate, or why it did not come to that. A client with TLS 1.3 learns that its certificate is
-// not taken only when it reads.
-func overTLS(t *testing.T, address string, config *tls.Config) (name string, err error) {
+// certificateName connects with TLS and returns the common name of the server's certificate. It also
+// reads: with TLS 1.3 a client gets the refusal of its own certificate only then.
+func certificateName(t *testing.T, address string, config *tls.Config) (name string, err error) {
 	t.Helper()
 	config = config.Clone()
-	config.NextProtos = []string{dcbnet.ALPN, "h2"} // each server takes its own
+	config.NextProtos = []string{dcbnet.ALPN, "h2"} // each server selects its own
 	conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		return "", err
@@ -129,7 +130,7 @@ func overTLS(t *testing.T, address string, config *tls.Config) (name string, err
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, nil
 }
 
-func TestTLSOfOldAndOfThoseWhoCannotShowACertificateIsRefused(t *testing.T) {
+func TestRunRefusesOldTLSAndClientsWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	dir, ca := t.TempDir(), newAuthority(t)
 	c := config(memstore.New(nil))
@@ -153,24 +154,24 @@ func TestTLSOfOldAndOfThoseWhoCannotShowACertificateIsRefused(t *testing.T) {
 		client *tls.Config
 		works  bool
 	}{
-		"TLS 1.1":                                {plain, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
-		"TLS 1.2":                                {plain, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
-		"TLS 1.3":                                {plain, &tls.Config{MinVersion: tls.VersionTLS13}, true},
-		"mutual, no certificate":                 {mutual, &tls.Config{}, false},
-		"mutual, TLS 1.2, no certificate":        {mutual, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
-		"mutual, a certificate of somebody else": {mutual, &tls.Config{Certificates: []tls.Certificate{own(stranger)}}, false},
-		"mutual, a certificate":                  {mutual, &tls.Config{Certificates: []tls.Certificate{own(ca)}}, true},
+		"TLS 1.1":                         {plain, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		"TLS 1.2":                         {plain, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
+		"TLS 1.3":                         {plain, &tls.Config{MinVersion: tls.VersionTLS13}, true},
+		"mutual, no certificate":          {mutual, &tls.Config{}, false},
+		"mutual, TLS 1.2, no certificate": {mutual, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
+		"mutual, a certificate of another authority": {mutual, &tls.Config{Certificates: []tls.Certificate{own(stranger)}}, false},
+		"mutual, a certificate":                      {mutual, &tls.Config{Certificates: []tls.Certificate{own(ca)}}, true},
 	} {
 		c.client.RootCAs = ca.pool
-		for wire, address := range map[string]string{"dcb": c.server.DCB, "umadb": c.server.UmaDB, "http": c.server.HTTP} {
-			if got, err := overTLS(t, address, c.client); (err == nil) != c.works {
-				t.Errorf("%s, %s: %q, %v", name, wire, got, err)
+		for protocol, address := range map[string]string{"dcb": c.server.DCB, "umadb": c.server.UmaDB, "http": c.server.HTTP} {
+			if got, err := certificateName(t, address, c.client); (err == nil) != c.works {
+				t.Errorf("%s, %s: certificate %q, %v; want success %v", name, protocol, got, err, c.works)
 			}
 		}
 	}
 }
 
-func TestBothWiresWorkOverMutualTLSWithKeys(t *testing.T) {
+func TestRunServesWithClientCertificatesAndKeys(t *testing.T) {
 	t.Parallel()
 	const key = "0123456789abcdef"
 	dir, ca := t.TempDir(), newAuthority(t)
@@ -178,7 +179,7 @@ func TestBothWiresWorkOverMutualTLSWithKeys(t *testing.T) {
 	c.TLSCert, c.TLSKey = ca.files(t, dir, "server")
 	c.TLSClientCA, c.KeysFile = ca.file(t, dir), filepath.Join(dir, "keys")
 	write(t, c.KeysFile, []byte("ann read "+key))
-	c.DCB, c.UmaDB, c.HTTP = "0.0.0.0:0", "0.0.0.0:0", "0.0.0.0:0" // which is allowed now
+	c.DCB, c.UmaDB, c.HTTP = "0.0.0.0:0", "0.0.0.0:0", "0.0.0.0:0" // allowed with TLS and keys
 	r := start(t, c)
 	certPEM, keyPEM := ca.pems(t, "client")
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
@@ -199,46 +200,46 @@ func TestBothWiresWorkOverMutualTLSWithKeys(t *testing.T) {
 	}
 	defer over.Close()
 	if head, err := over.Head(t.Context()); head != 0 || err != nil {
-		t.Error(head, err)
+		t.Errorf("Head = %d, %v, want 0", head, err)
 	}
 	for secret, want := range map[string]int{key: http.StatusOK, "": http.StatusUnauthorized} {
 		if got, _ := get(t, secureClient(t, client), "https://"+here(r.HTTP)+"/head", secret); got != want {
-			t.Errorf("status %d; want %d", got, want)
+			t.Errorf("status with key %q is %d, want %d", secret, got, want)
 		}
 	}
 }
 
-func TestCertificatesAreReadAgainAndAWrongFileChangesNothing(t *testing.T) {
+func TestReloadReplacesCertificatesUnlessAFileIsInvalid(t *testing.T) {
 	t.Parallel()
 	dir, ca := t.TempDir(), newAuthority(t)
 	c := config(memstore.New(nil))
 	c.TLSCert, c.TLSKey = ca.files(t, dir, "server")
 	r := start(t, c)
-	shown := func(when, want string) {
+	check := func(when, want string) {
 		t.Helper()
 		for _, address := range []string{r.DCB, r.UmaDB, r.HTTP} {
-			if got, err := overTLS(t, address, &tls.Config{RootCAs: ca.pool}); got != want || err != nil {
-				t.Errorf("%s: %q, %v; want %q", when, got, err, want)
+			if got, err := certificateName(t, address, &tls.Config{RootCAs: ca.pool}); got != want || err != nil {
+				t.Errorf("%s: certificate %q, %v, want %q", when, got, err, want)
 			}
 		}
 	}
-	shown("at first", "server")
+	check("at first", "server")
 	newCert, newKey := ca.pems(t, "renewed")
-	write(t, c.TLSCert, newCert) // and not yet its key
+	write(t, c.TLSCert, newCert) // not yet its key
 	r.hangup()
-	shown("with half of it", "server")
-	r.says("level=ERROR msg=\"the certificate stays as it was")
+	check("with the new certificate and the old key", "server")
+	r.logs("level=ERROR msg=\"cannot reload the certificate")
 	write(t, c.TLSKey, newKey)
 	r.hangup()
-	shown("with all of it", "renewed")
-	r.says("the certificate has expired or will soon")
+	check("with the new certificate and its key", "renewed")
+	r.logs("the certificate expires soon")
 	_, metrics := get(t, secureClient(t, &tls.Config{RootCAs: ca.pool}), "https://"+r.HTTP+"/metrics", "")
 	if !strings.Contains(metrics, "dcb_tls_certificate_expiry_timestamp_seconds 1.") || !strings.Contains(metrics, "dcb_config_last_reload_successful 1") {
-		t.Error("the metrics do not tell of it")
+		t.Error("the metrics do not report the reload and the expiry")
 	}
 }
 
-func TestATLSConnectionThatSaysNothingIsClosedAtAStop(t *testing.T) {
+func TestStopClosesUnfinishedTLSHandshakes(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	c := config(memstore.New(nil))
