@@ -19,7 +19,7 @@ func openDisk(ctx context.Context, url string) (Store, error) {
 	return diskstore.Open(dir, &diskstore.Options{Log: slog.Default()})
 }
 
-// Dir returns the directory that the URL of a store in a directory names, as disk:PATH. Errors: [ErrURL] if it names anything else.
+// Dir returns the directory of a URL disk:PATH. Errors: [ErrURL] for any other URL.
 func Dir(url string) (string, error) {
 	dir, ok := strings.CutPrefix(url, "disk:")
 	switch {

@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// Hidden stands where a password was.
+// Hidden replaces a password.
 const Hidden = "xxxxx"
 
 // keyword is a password in libpq's other form: host=… password='…'.
 var keyword = regexp.MustCompile(`(?i)(pass\w*\s*=\s*)('(?:\\.|[^'\\])*'?|(?:\\.|[^\s\\])*)`)
 
-// Redact returns a store's URL, right or wrong, with its passwords replaced: user:password@, ?password=…, and libpq's
-// password=…. Where a URL is so wrong that the end of a password cannot be told, too much is replaced rather than too little.
+// Redact returns a URL of a store, valid or not, with its passwords replaced: user:password@, ?password=…, and libpq's
+// password=…. If an invalid URL
+// does not show the end of a password, Redact replaces more rather than less.
 func Redact(url string) string {
 	start := strings.Index(url, "://")
 	if start < 0 {

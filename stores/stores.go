@@ -1,23 +1,22 @@
-// Package stores opens any store from a URL. It is the room that joins the others, for programs whose user says where the
-// events are:
+// Package stores opens any store from a URL. It is for programs whose user selects the store:
 //
-//	disk:PATH                           in a directory, which is made if it is missing
-//	mem:                                in memory, forgotten with the process
+//	disk:PATH                           in a directory, which is created if it is missing
+//	mem:                                in memory, lost at the end of the process
 //	postgres://user@host:5432/database  in PostgreSQL
 //	dcb://host:7322                     on a server (dcbstore serve), by dcb's own protocol
 //	dcb+unix:///PATH                    the same, through a UNIX socket
 //	dcb+umadb://host:50051              on a server that speaks UmaDB's protocol: dcb's, or UmaDB's own
 //
-// A PostgreSQL URL is whatever pgx and libpq understand, and may name two things more: dcb_schema=NAME, the schema that
-// the events are in (default dcb), and dcb_index=tags or dcb_index=tsvector, how they are indexed (default: as the
-// schema is already, tags for a new one).
+// A PostgreSQL URL has the form of pgx and libpq, with two more parameters: dcb_schema=NAME is the
+// schema of the events (default dcb). dcb_index=tags or dcb_index=tsvector selects the index (default:
+// the index of the schema, and tags for a new one).
 //
 // A server's URL may have a key, as dcb://:KEY@host; without one the environment variable DCB_KEY is used. White space around a key
 // is removed. The parameter tls=on encrypts the connection, ca=FILE trusts the certificates in FILE instead of the system's, and
 // cert=FILE and certkey=FILE are the client's own certificate. dcb:// takes several hosts, as dcb://a,b,c: when one cannot be
 // reached, the next one is used.
 //
-// No password ever shows in an error of this package; [Redact] is for those who print a URL themselves.
+// Errors of this package contain no password. Use [Redact] before you print a URL.
 package stores
 
 import (
@@ -32,22 +31,22 @@ import (
 	"github.com/dcbstore/dcb/memstore"
 )
 
-// Default is the URL of the store that is opened where none is named.
+// Default is the URL that [FromEnv] opens if the environment has none.
 const Default = "disk:dcb-data"
 
-// Variable is the environment variable that names the store.
+// Variable is the environment variable with the URL of the store.
 const Variable = "DCB_STORE"
 
-// ErrURL: a URL that names no store. The error's text says what is wrong with it and what would be right.
+// ErrURL reports an invalid URL of a store. The text describes the fault and the valid form.
 var ErrURL = errors.New("stores: wrong URL")
 
-// Store is a dcb.Store that its owner closes when done.
+// Store is a [dcb.Store] that its owner must close.
 type Store interface {
 	dcb.Store
 	io.Closer
 }
 
-// scheme is one way of keeping events, and the form that its URLs are advised in.
+// scheme is a kind of store, and the form of its URLs in hints.
 type scheme struct {
 	name, form string
 	open       func(ctx context.Context, url string) (Store, error)
@@ -74,8 +73,8 @@ func FromEnv(ctx context.Context) (Store, error) {
 	return Open(ctx, url)
 }
 
-// Open opens the store that url names, creating what it needs where that is missing. Errors: [ErrURL] if url is wrong, and
-// what the store says: ErrUnavailable if, for example, the database cannot be reached.
+// Open opens the store that url names, and creates a missing directory or schema. Errors: [ErrURL] if
+// url is invalid, and errors of the store, for example dcb.ErrUnavailable.
 func Open(ctx context.Context, url string) (Store, error) {
 	if url == "" {
 		return nil, wrong("it is empty; %s", hint())
@@ -92,7 +91,7 @@ func Open(ctx context.Context, url string) (Store, error) {
 	return nil, wrong("%q has an unknown scheme; %s", Redact(url), hint())
 }
 
-// Lasts reports whether what is recorded in the store that url names is still there when the process has ended.
+// Lasts reports whether the events of the store survive the end of the process.
 func Lasts(url string) bool { return url != "" && !strings.HasPrefix(url, "mem:") }
 
 func openMemory(_ context.Context, url string) (Store, error) {
