@@ -46,8 +46,11 @@ func TestCodecEncodeCallsPointerMethods(t *testing.T) {
 	if !ok {
 		t.Fatal("SetString refused the number")
 	}
-	full := paid{Amount: *huge, Twice: [2]big.Int{*huge, *huge}, Many: []big.Int{*huge}, Pointer: huge, Parent: &paid{Amount: *huge}}
-	full.ByName, full.Slices, full.Inner.Name = map[string]*big.Int{"a": huge}, map[string][]big.Int{"a": {*huge}}, spelled{[]string{"a", "b"}}
+	full := paid{
+		Amount: *huge, Twice: [2]big.Int{*huge, *huge}, Many: []big.Int{*huge}, Pointer: huge,
+		ByName: map[string]*big.Int{"a": huge}, Slices: map[string][]big.Int{"a": {*huge}}, Parent: &paid{Amount: *huge},
+	}
+	full.Inner.Name = spelled{[]string{"a", "b"}}
 	full.Parent.Inner.Name.letters = []string{""}
 	for _, event := range []any{full, boxed{7}, spelled{[]string{"a", "b"}}} {
 		encoded, err := codec.Encode(event)
@@ -92,7 +95,10 @@ func TestCodecDecodeKeepsJSONNumbers(t *testing.T) {
 	for data, want := range map[string]amount{
 		`{"Of":[` + cents.String() + `]}`: {Of: cents},
 		`{"Of":["12"]}`:                   {Of: "12"},
-		`{"Of":` + cents.String() + `,"Each":{"a":[1e2,"3"],"b":[]}}`: {Of: cents, Each: map[string][]*json.Number{"a": {new(json.Number("1e2")), new(json.Number("3"))}, "b": {}}},
+		`{"Of":` + cents.String() + `,"Each":{"a":[1e2,"3"],"b":[]}}`: {
+			Of:   cents,
+			Each: map[string][]*json.Number{"a": {new(json.Number("1e2")), new(json.Number("3"))}, "b": {}},
+		},
 	} {
 		event := dcb.Event{Type: "Amount", Data: []byte(data)}
 		if want.Each != nil {

@@ -61,7 +61,8 @@ func TestDoReadsOnlyNewEventsAfterAConflict(t *testing.T) {
 			t.Errorf("the function read the states %v, want %v", seen, want)
 		}
 		// Expected are all events of the account, the last deposit, and one event after each conflict.
-		if reads, events, conflicts := counting.Reads.Load(), counting.Events.Load(), counting.Conflicts.Load(); reads != 5 || events != 504 || conflicts != 3 {
+		reads, events, conflicts := counting.Reads.Load(), counting.Events.Load(), counting.Conflicts.Load()
+		if reads != 5 || events != 504 || conflicts != 3 {
 			t.Errorf("%d reads of %d events and %d conflicts, want 5, 504 and 3", reads, events, conflicts)
 		}
 	})
@@ -73,7 +74,8 @@ func TestCachedReadsOnlyNewEvents(t *testing.T) {
 		recordMany(t, store, more)
 		counting := decidetest.Count(store)
 		runner, cached := decide.New(counting, bank, nil), decide.Cached(10, balance)
-		for i, want := range []struct{ reads, events int64 }{{2, more}, {1, 1}, {1, 1}} { // each decision after the first reads one new event
+		// Each decision after the first reads one new event.
+		for i, want := range []struct{ reads, events int64 }{{2, more}, {1, 1}, {1, 1}} {
 			reads, events := counting.Reads.Load(), counting.Events.Load()
 			a := cached("a")
 			if _, err := runner.Do(t.Context(), always(Deposited{"a", 1}), a); err != nil || a.State() != more+i {
@@ -125,7 +127,9 @@ func TestRunnerAddsMetadataToEveryEvent(t *testing.T) {
 			want = append(want, plain, versioned, plain, versioned)
 		}
 		shared["user"] = "nobody"
-		users := decide.NewProjection("", decide.OnRecorded(func(s string, _ Paid, r decide.Recorded) string { return s + r.Metadata("user") + " " })).Tagged("account", "b")
+		users := decide.NewProjection("", decide.OnRecorded(func(s string, _ Paid, r decide.Recorded) string {
+			return s + r.Metadata("user") + " "
+		})).Tagged("account", "b")
 		if _, err := runner.Read(t.Context(), users); err != nil || users.State() != "ann bob cem " {
 			t.Errorf("the projection read the users %q (error %v)", users.State(), err)
 		}
@@ -180,7 +184,7 @@ func TestReadFoldsOldAndNewVersions(t *testing.T) {
 				if want := []string{"", "", "", "2", "2"}; !slices.Equal(versions, want) || err != nil {
 					t.Errorf("the events have the versions %q (error %v), want %q", versions, err, want)
 				}
-				if _, err := older.Read(t.Context(), balance("a")); err == nil || !strings.Contains(err.Error(), `has version "2"`) {
+				if _, err := older.Read(t.Context(), balance("a")); !failsWith(err, `has version "2"`) {
 					t.Errorf("Read of a newer version = %v", err)
 				}
 			})
