@@ -27,8 +27,10 @@ func (s *server) listen() (listeners, error) {
 	}
 	var targets []target
 	for _, t := range []target{
-		{dcbEndpoint, "--dcb", s.DCB, nil}, {umadbEndpoint, "--umadb", s.UmaDB, nil},
-		{httpEndpoint, "--http", s.HTTP, nil}, {pprofEndpoint, "--pprof", s.Pprof, nil},
+		{dcbEndpoint, "--dcb", s.DCB, nil},
+		{umadbEndpoint, "--umadb", s.UmaDB, nil},
+		{httpEndpoint, "--http", s.HTTP, nil},
+		{pprofEndpoint, "--pprof", s.Pprof, nil},
 	} {
 		if isOff(t.address) {
 			continue
