@@ -158,30 +158,30 @@ func TestServeHTTPNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	server := serve(t, memstore.New(nil), nil, false)
 	event := func(text string) string { return `{"events":[{"type":"A"},` + text + `]}` }
-	for body, want := range map[string]string{
-		"":                                      "body is not JSON: it ends too early",
-		"[]":                                    "body is an array; it must be an object",
-		"{} x":                                  "body is not JSON",
-		"null":                                  "body is null; it must be an object",
-		"{}":                                    "events is empty",
-		`{"events":null}`:                       "events is empty",
-		`{"events":[]}`:                         "events is empty",
-		`{"events":{}}`:                         "/events is an object; it must be an array",
-		`{"event":[]}`:                          `/event is unknown; known members are events, condition`,
-		event(`null`):                           "/events/1 is null; it must be an object",
-		event(`{}`):                             "/events/1/type is empty",
-		event(`{"type":17}`):                    "/events/1/type is a number; it must be a string",
-		event(`{"type":"\u0000"}`):              "/events/1/type contains a NUL",
-		event(`{"type":"A","tags":["x",null]}`): "/events/1/tags/1 is empty",
-		event(`{"type":"A","data":"a","dataBase64":"YQ=="}`): "/events/1/dataBase64 is given together with data",
-		event(`{"type":"A","position":1}`):                   "/events/1/position is unknown",
-		event(`{"type":"A","metadata":{"a/b":"\u0000"}}`):    "/events/1/metadata/a~1b contains a NUL",
-		`{"condition":{}}`:                                   "/condition/failIfEventsMatch is missing",
-		`{"events":[{"type":"A"}],"condition":{"failIfEventsMatch":{"items":[{},{"types":[""]}]}}}`: "/condition/failIfEventsMatch/items/1/types/0 is empty",
-		`{"condition":{"failIfEventsMatch":{},"after":-1}}`:                                         "/condition/after is not a whole number",
+	for _, c := range []struct{ body, want string }{
+		{"", "body is not JSON: it ends too early"},
+		{"[]", "body is an array; it must be an object"},
+		{"{} x", "body is not JSON"},
+		{"null", "body is null; it must be an object"},
+		{"{}", "events is empty"},
+		{`{"events":null}`, "events is empty"},
+		{`{"events":[]}`, "events is empty"},
+		{`{"events":{}}`, "/events is an object; it must be an array"},
+		{`{"event":[]}`, `/event is unknown; known members are events, condition`},
+		{event(`null`), "/events/1 is null; it must be an object"},
+		{event(`{}`), "/events/1/type is empty"},
+		{event(`{"type":17}`), "/events/1/type is a number; it must be a string"},
+		{event(`{"type":"\u0000"}`), "/events/1/type contains a NUL"},
+		{event(`{"type":"A","tags":["x",null]}`), "/events/1/tags/1 is empty"},
+		{event(`{"type":"A","data":"a","dataBase64":"YQ=="}`), "/events/1/dataBase64 is given together with data"},
+		{event(`{"type":"A","position":1}`), "/events/1/position is unknown"},
+		{event(`{"type":"A","metadata":{"a/b":"\u0000"}}`), "/events/1/metadata/a~1b contains a NUL"},
+		{`{"condition":{}}`, "/condition/failIfEventsMatch is missing"},
+		{`{"events":[{"type":"A"}],"condition":{"failIfEventsMatch":{"items":[{},{"types":[""]}]}}}`, "/condition/failIfEventsMatch/items/1/types/0 is empty"},
+		{`{"condition":{"failIfEventsMatch":{},"after":-1}}`, "/condition/after is not a whole number"},
 	} {
-		response, text := server.send(t, "POST", "/append", body)
-		wantProblem(t, response, text, http.StatusBadRequest, "", want)
+		response, text := server.send(t, "POST", "/append", c.body)
+		wantProblem(t, response, text, http.StatusBadRequest, "", c.want)
 	}
 	for target, want := range map[string]string{
 		"/read?query=":                              "/query is not JSON",
