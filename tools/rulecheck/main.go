@@ -191,8 +191,8 @@ func returnsBool(f *ast.FuncDecl) bool {
 	return ok && result.Name == "bool"
 }
 
-// contractType returns the name of the root package's type in e: the type itself, a pointer to it, a
-// slice of it, or a variadic parameter.
+// contractType returns the name of the root package's type in e: the type itself, a pointer to
+// it, a slice of it, or a variadic parameter.
 func contractType(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.StarExpr:
