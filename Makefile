@@ -40,15 +40,13 @@ vet: ## run go vet
 	go -C tools vet ./...
 	go -C tools/compare vet ./...
 
-# These linters are new, and not every package passes yet.
-pending := depguard,exhaustive,fatcontext,forbidigo,funlen,lll,nolintlint,revive,staticcheck,unparam
-
 lint: ## run the linters of .golangci.yml, and those of tools: references, rules, paths of a machine
-	$(golangci) run --disable $(pending)
+	$(golangci) run
 	cd tools && go tool golangci-lint run
 	cd tools/compare && go tool -modfile=../go.mod golangci-lint run
 	go -C tools test ./...
 	go -C tools/compare test ./...
+	go -C tools run ./refcheck ..
 	go -C tools run ./rulecheck ..
 	@! git grep -nE '(^|[^[:alnum:]_.-])/(home|root|Users|work)/[[:alnum:]_]' -- . ':!Makefile' \
 		|| { echo "the lines above have paths of somebody's machine" >&2; exit 1; }

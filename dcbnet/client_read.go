@@ -59,8 +59,8 @@ func (c *clientConn) wakeReadLoop() {
 	}
 }
 
-// readAlone makes the caller the reader for a call that is alone, and then reads what has arrived
-// already: if that is a GOAWAY or the end of the connection, the request is not sent.
+// readAlone makes the caller the reader for a call that is alone, and reads what has arrived already.
+// After a GOAWAY or the end of the connection, the request is not sent.
 func (c *clientConn) readAlone() bool {
 	if !c.conn.canPeek() || !c.isAlone() || !c.tryReading() {
 		return false

@@ -11,8 +11,8 @@ import (
 )
 
 // Metadata in this protocol is a list of entries, and in the contract a map. The order of the
-// list is kept: if it is not ascending by key, the server stores it in a reserved entry, and
-// removes that entry from the responses of this protocol.
+// list is kept. If it is not ascending by key, the server stores it in a reserved entry. It removes
+// that entry from the responses of this protocol.
 
 // orderKey is the reserved metadata key for the order of entries. Its value contains a number for
 // each entry of the list: the index of its key among the keys in ascending order, as in "1 0 2".

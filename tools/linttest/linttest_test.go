@@ -102,7 +102,7 @@ var files = []file{
 		[]string{"6 lll", "8 unused", "14 godox"},
 	},
 	{
-		"pgstore/pgstore.go", doc("pgstore") + `
+		"decide/decidetest/decidetest.go", doc("decidetest") + `
 func Undocumented() {}
 
 // Is about something else.
@@ -115,7 +115,7 @@ type Named interface {
 `,
 		[]string{"1 godoclint", "4 revive", "6 revive", "11 revive"},
 	},
-	{"pgstore/second.go", doc("pgstore"), []string{"1 godoclint"}},
+	{"decide/decidetest/second.go", doc("decidetest"), []string{"1 godoclint"}},
 	{"dcbhttp/dcbhttp.go", "package dcbhttp\n", []string{"1 revive"}},
 	{"dcbtest/long.go", doc("dcbtest") + strings.Repeat("\n// x\n", 300), []string{"602 revive"}},
 
